@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/units.h"
+#include "loadgen/client_policy.h"
+#include "loadgen/runner.h"
+#include "loadgen/target.h"
+#include "results/record.h"
+
+namespace dsbench::loadgen {
+
+// What the machine wants done, in order.
+struct Action {
+  enum class Kind : std::uint8_t { start, cancel };
+  Kind kind = Kind::start;
+  Attempt attempt;
+};
+
+// What request number i of a run consists of: a function of (workload, seed, i) alone. See loadgen/workload.h.
+using AttemptSource = std::function<Attempt(std::uint64_t request)>;
+
+// Every decision of a client population, as a state machine over timestamped events: when to send, when to give up, when to
+// retry, when a request has ended. Reads no clock, opens no socket, starts no thread. The wire loop and the virtual-time loop
+// feed it and carry out its actions; both therefore behave alike.
+//
+// One machine serves one issuer thread. Points of time are since the start of the run and never go back between calls.
+class LoadMachine {
+ public:
+  // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries", by request number).
+  LoadMachine(const ClientPolicy& policy, AttemptSource source, std::uint64_t seed, std::uint32_t worker,
+              results::RecordSink& sink);
+  ~LoadMachine();
+  LoadMachine(const LoadMachine&) = delete;
+  LoadMachine& operator=(const LoadMachine&) = delete;
+
+  // Adds to the schedule. Sorted by due, and not before anything added earlier.
+  void add(std::span<const Arrival> arrivals);
+  // Forgets arrivals that are not yet due (the run was interrupted).
+  void drop_arrivals();
+
+  // The next instant at which on_time() has something to do; nothing when only events can wake us.
+  [[nodiscard]] std::optional<Nanos> next_deadline() const;
+
+  // Fires what is due at or before `now`: arrivals, retries, timeouts.
+  void on_time(Nanos now, std::vector<Action>& actions);
+  // An event of an attempt that has ended or was cancelled is ignored.
+  void on_event(const TargetEvent& event, std::vector<Action>& actions);
+  // Ends everything in flight as `interrupted`.
+  void abandon(Nanos now, std::vector<Action>& actions);
+
+  // Requests begun and not ended, those that wait for a retry included.
+  [[nodiscard]] std::size_t in_flight() const;
+  // Arrivals that are not yet due.
+  [[nodiscard]] std::size_t pending() const;
+  // Attempts that were reported `unsent`.
+  [[nodiscard]] std::uint64_t unsent() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dsbench::loadgen

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/units.h"
+#include "results/record.h"
+
+// The one small interface at which load generation meets what is being loaded. The wire (libcurl) and a simulated fleet both
+// turn Attempts into TargetEvents; everything that decides sits above it and cannot tell them apart.
+namespace dsbench::loadgen {
+
+// What to send.
+struct Attempt {
+  std::uint64_t request = 0;
+  std::uint32_t attempt = 0;
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;  // max_tokens, with ignore_eos: exactly as many
+  std::uint64_t prompt_seed = 0;   // the text of the prompt is a function of this
+  friend bool operator==(const Attempt&, const Attempt&) = default;
+};
+
+enum class EventKind : std::uint8_t {
+  sent,        // the request's first byte left us
+  first_byte,  // of the response
+  tokens,      // a chunk with `tokens` tokens of content arrived (text or reasoning; the empty role chunk is none)
+  done,        // whole: the end marker came after a finish reason
+  failed,      // anything else, with its reason; no event follows
+};
+
+struct TargetEvent {
+  std::uint64_t request = 0;
+  std::uint32_t attempt = 0;
+  EventKind kind = EventKind::sent;
+  Nanos at{0};  // since the start of the run
+  std::int32_t tokens = 0;
+  results::Reason reason = results::Reason::ok;
+  std::int32_t http_status = 0;
+  // Of `done`: what the server's usage says was generated and read, when it said it.
+  std::optional<std::int32_t> usage_output_tokens;
+  std::optional<std::int32_t> usage_prompt_tokens;
+  // Of `failed` with a response: how the server wants us to behave.
+  std::optional<Nanos> retry_after;
+  std::optional<bool> should_retry;  // x-should-retry
+};
+
+// A target in virtual time. Deterministic: the same calls give the same events.
+class VirtualTarget {
+ public:
+  virtual ~VirtualTarget() = default;
+  // Events that an action causes at once (a refusal) come from the next advance(now).
+  virtual void submit(const Attempt& attempt, Nanos now) = 0;
+  // The client went away. No further event of this attempt follows. An unknown attempt is ignored.
+  virtual void cancel(std::uint64_t request, std::uint32_t attempt, Nanos now) = 0;
+  // When something will happen next if nothing is submitted; nothing when idle.
+  [[nodiscard]] virtual std::optional<Nanos> next_event() const = 0;
+  // Moves to `now` (not beyond next_event()) and appends what happened, in order of time.
+  virtual void advance(Nanos now, std::vector<TargetEvent>& events) = 0;
+};
+
+}  // namespace dsbench::loadgen

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "core/units.h"
+
+// What is recorded of a run, attempt by attempt. This header is the contract between the load generator, which fills
+// records, and results, which keeps and judges them.
+namespace dsbench::results {
+
+// How an attempt ended. Everything but `ok` is a failure: an infinite latency for the SLO, never a fast success.
+enum class Reason : std::uint8_t {
+  ok,                     // whole: a final token, a finish reason and the end marker came
+  connect_failed,         // refused, reset while connecting, no route, name not found
+  connect_timeout,        // the client's connect timeout
+  tls_failed,             // handshake or certificate
+  send_failed,            // reset before a response began
+  first_token_timeout,    // the client's patience for the first token ended
+  stall_timeout,          // a gap between chunks exceeded the client's patience
+  total_timeout,          // the client's patience for the whole answer ended
+  http_429,               // rate limited
+  http_503,               // overloaded
+  http_4xx,               // any other 4xx
+  http_5xx,               // any other 5xx
+  http_other,             // a status that is no 2xx and none of the above
+  closed_early,           // a 200 that ended without the end marker
+  error_frame,            // a 200 whose stream carried an error
+  insufficient_resource,  // finish_reason insufficient_system_resource
+  malformed,              // bytes that are not the protocol
+  empty,                  // a whole answer without one token
+  unsent,                 // never left us: no descriptor, no port, or dropped by a limit of ours
+  interrupted,            // the run ended before the attempt did
+};
+inline constexpr int reason_count = static_cast<int>(Reason::interrupted) + 1;
+// The word used in files and reports, the same as the enumerator.
+[[nodiscard]] std::string_view to_word(Reason reason);
+
+// Where a token count came from.
+enum class TokenSource : std::uint8_t { usage, chunks };
+
+// A point of time that did not happen.
+inline constexpr Nanos never{-1};
+
+// One try of a request on the wire (or in virtual time). Points of time are since the start of the run.
+struct AttemptRecord {
+  std::uint64_t request = 0;  // number of the request in the run, from 0
+  std::uint32_t attempt = 0;  // 0 is the first
+  std::uint32_t stage = 0;    // index of the stage that offered the request
+  std::uint32_t worker = 0;   // issuer thread
+  Nanos due = never;          // for attempt 0 the schedule's instant, never moved; for a retry the instant the client's law gave
+  Nanos sent = never;         // first byte handed to the socket
+  Nanos first_byte = never;   // of the response
+  Nanos first_token = never;  // first chunk with content
+  Nanos last_token = never;
+  Nanos done = never;  // end marker, failure, or the moment the client gave up; always set
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;         // tokens that arrived
+  std::int32_t output_tokens_asked = 0;   // max_tokens of the request
+  TokenSource token_source = TokenSource::chunks;
+  Reason reason = Reason::ok;
+  std::int32_t http_status = 0;  // 0 when there was no response
+  std::vector<Nanos> gaps;       // between consecutive content chunks
+};
+
+// One request: what a user wanted, over all its attempts.
+struct RequestRecord {
+  std::uint64_t request = 0;
+  std::uint32_t stage = 0;
+  std::uint32_t attempts = 0;
+  Nanos due = never;          // the schedule's
+  Nanos sent = never;         // first attempt
+  Nanos final_sent = never;   // the attempt that ended the request
+  Nanos first_token = never;  // of the attempt that ended the request
+  Nanos last_token = never;
+  Nanos done = never;
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;
+  Reason reason = Reason::ok;  // of the last attempt
+};
+
+// What a request must meet to be good. An absent bound is not checked. Origin of TTFT and E2E is the request's `due`.
+struct Slo {
+  std::optional<Nanos> ttft;
+  std::optional<Nanos> tpot;  // (last token − first token) / (n − 1); met by definition when n < 2
+  std::optional<Nanos> e2e;
+};
+
+// True iff the request completed whole and met every bound.
+[[nodiscard]] bool is_good(const RequestRecord& request, const Slo& slo);
+
+// Where finished attempts and requests go. One sink belongs to one thread.
+class RecordSink {
+ public:
+  virtual ~RecordSink() = default;
+  virtual void attempt(const AttemptRecord& record) = 0;
+  virtual void request(const RequestRecord& record) = 0;
+};
+
+}  // namespace dsbench::results
