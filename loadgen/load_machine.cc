@@ -1,0 +1,378 @@
+#include "loadgen/load_machine.h"
+
+#include <algorithm>
+#include <cassert>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+#include "core/rng.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using results::AttemptRecord;
+using results::never;
+using results::Reason;
+using results::RequestRecord;
+using results::TokenSource;
+
+// What happens first at one instant. Requests of one class go by number. (An event stamped with the instant
+// of a timeout is in time, if the loop feeds events before it calls on_time().)
+enum class TimerClass : std::uint8_t { timeout, retry, arrival };
+
+struct TimerKey {
+  Nanos at{0};
+  TimerClass what = TimerClass::timeout;
+  std::uint64_t request = 0;
+  friend bool operator<(const TimerKey& a, const TimerKey& b) {
+    return std::tie(a.at, a.what, a.request) < std::tie(b.at, b.what, b.request);
+  }
+};
+
+Failure failure_of(Reason reason) {
+  Failure failure;
+  failure.reason = reason;
+  return failure;
+}
+
+constexpr std::uint32_t no_place = ~std::uint32_t{0};
+
+// One request that has begun and not ended. Slots are used again, so that the vector of gaps keeps its
+// memory.
+struct InFlight {
+  Attempt attempt;
+  AttemptRecord record;      // of the current attempt
+  Nanos request_due{0};      // the schedule's
+  Nanos first_sent = never;  // of attempt 0
+  Nanos started{0};          // when the start action was issued
+  bool waiting = false;      // between two attempts
+  TimerKey timer;            // valid while heap_place != no_place
+  std::uint32_t heap_place = no_place;
+};
+
+}  // namespace
+
+struct LoadMachine::Impl {
+  ClientPolicy policy;
+  AttemptSource source;
+  std::uint64_t seed;
+  std::uint32_t worker;
+  results::RecordSink& sink;
+
+  std::vector<Arrival> arrivals;
+  std::size_t next_arrival = 0;
+  std::vector<InFlight> slots;
+  std::vector<std::uint32_t> free_slots;
+  std::unordered_map<std::uint64_t, std::uint32_t> by_request;
+  std::vector<std::uint32_t> heap;  // slots by timer, a binary heap that knows each slot's place
+  std::uint64_t unsent = 0;
+
+  Impl(const ClientPolicy& p, AttemptSource s, std::uint64_t run_seed, std::uint32_t w,
+       results::RecordSink& k)
+      : policy{p}, source{std::move(s)}, seed{run_seed}, worker{w}, sink{k} {}
+
+  // ---- timers
+
+  bool earlier(std::uint32_t a, std::uint32_t b) const { return slots[a].timer < slots[b].timer; }
+
+  void place(std::uint32_t slot, std::size_t at) {
+    heap[at] = slot;
+    slots[slot].heap_place = static_cast<std::uint32_t>(at);
+  }
+
+  void sift(std::size_t at) {
+    const std::uint32_t slot = heap[at];
+    while (at > 0 && earlier(slot, heap[(at - 1) / 2])) {
+      place(heap[(at - 1) / 2], at);
+      at = (at - 1) / 2;
+    }
+    for (;;) {
+      std::size_t child = 2 * at + 1;
+      if (child >= heap.size()) break;
+      if (child + 1 < heap.size() && earlier(heap[child + 1], heap[child])) ++child;
+      if (!earlier(heap[child], slot)) break;
+      place(heap[child], at);
+      at = child;
+    }
+    place(slot, at);
+  }
+
+  void disarm(std::uint32_t slot) {
+    const std::uint32_t at = slots[slot].heap_place;
+    if (at == no_place) return;
+    slots[slot].heap_place = no_place;
+    const std::uint32_t last = heap.back();
+    heap.pop_back();
+    if (last == slot) return;
+    place(last, at);
+    sift(at);
+  }
+
+  void arm(std::uint32_t slot, Nanos at, TimerClass what) {
+    InFlight& f = slots[slot];
+    f.timer = {at, what, f.attempt.request};
+    if (f.heap_place == no_place) {
+      heap.push_back(slot);
+      f.heap_place = static_cast<std::uint32_t>(heap.size() - 1);
+    }
+    sift(f.heap_place);
+  }
+
+  // The next timeout of a running attempt, and which one it is. At equal instants: first token, stall, total.
+  std::optional<std::pair<Nanos, Reason>> patience(const InFlight& f) const {
+    std::optional<std::pair<Nanos, Reason>> next;
+    const auto consider = [&](const std::optional<Nanos>& timeout, Nanos from, Reason reason) {
+      if (timeout && (!next || from + *timeout < next->first)) next = {from + *timeout, reason};
+    };
+    if (f.record.first_token == never) {
+      consider(policy.first_token_timeout, f.started, Reason::first_token_timeout);
+    } else {
+      consider(policy.stall_timeout, f.record.last_token, Reason::stall_timeout);
+    }
+    consider(policy.total_timeout, f.started, Reason::total_timeout);
+    return next;
+  }
+
+  void arm_patience(std::uint32_t slot) {
+    if (const auto next = patience(slots[slot])) {
+      arm(slot, next->first, TimerClass::timeout);
+    } else {
+      disarm(slot);
+    }
+  }
+
+  // ---- the life of a request
+
+  void start_attempt(std::uint32_t slot, Nanos due, Nanos now, std::vector<Action>& actions) {
+    InFlight& f = slots[slot];
+    AttemptRecord& r = f.record;
+    r.attempt = f.attempt.attempt;
+    r.due = due;
+    r.sent = r.first_byte = r.first_token = r.last_token = r.done = never;
+    r.prompt_tokens = f.attempt.prompt_tokens;
+    r.output_tokens = 0;
+    r.output_tokens_asked = f.attempt.output_tokens;
+    r.token_source = TokenSource::chunks;
+    r.reason = Reason::ok;
+    r.http_status = 0;
+    r.gaps.clear();
+    f.started = now;
+    f.waiting = false;
+    arm_patience(slot);
+    actions.push_back({Action::Kind::start, f.attempt});
+  }
+
+  void begin(const Arrival& arrival, Nanos now, std::vector<Action>& actions) {
+    std::uint32_t slot;
+    if (free_slots.empty()) {
+      slot = static_cast<std::uint32_t>(slots.size());
+      slots.emplace_back();
+    } else {
+      slot = free_slots.back();
+      free_slots.pop_back();
+    }
+    [[maybe_unused]] const bool is_new = by_request.emplace(arrival.request, slot).second;
+    assert(is_new && "a request number may be in flight once");
+    InFlight& f = slots[slot];
+    f.attempt = source(arrival.request);
+    f.attempt.request = arrival.request;
+    f.attempt.attempt = 0;
+    f.request_due = arrival.due;
+    f.first_sent = never;
+    f.record.request = arrival.request;
+    f.record.stage = arrival.stage;
+    f.record.worker = worker;
+    start_attempt(slot, arrival.due, now, actions);
+  }
+
+  void end_request(std::uint32_t slot, Nanos at, Reason reason) {
+    InFlight& f = slots[slot];
+    const AttemptRecord& r = f.record;
+    sink.request({.request = r.request,
+                  .stage = r.stage,
+                  .attempts = r.attempt + 1,
+                  .due = f.request_due,
+                  .sent = f.first_sent,
+                  .final_sent = r.sent,
+                  .first_token = r.first_token,
+                  .last_token = r.last_token,
+                  .done = at,
+                  .prompt_tokens = r.prompt_tokens,
+                  .output_tokens = r.output_tokens,
+                  .reason = reason});
+    disarm(slot);
+    by_request.erase(r.request);
+    free_slots.push_back(slot);
+  }
+
+  // Records the attempt, then either arranges the next one or ends the request.
+  void end_attempt(std::uint32_t slot, Nanos at, Failure failure) {
+    InFlight& f = slots[slot];
+    AttemptRecord& r = f.record;
+    r.done = at;
+    r.reason = failure.reason;
+    sink.attempt(r);
+    if (failure.reason == Reason::unsent) ++unsent;
+    if (failure.reason != Reason::ok && failure.reason != Reason::interrupted) {
+      failure.http_status = r.http_status;
+      failure.stream_began = r.first_token != never;
+      // A stream of its own for each retry: how often an earlier one drew does not matter.
+      Rng jitter{derive_seed(seed, "retries", r.request), "retries", r.attempt};
+      if (const auto delay =
+              retry_delay(policy.retry, static_cast<std::int32_t>(r.attempt), failure, jitter)) {
+        f.waiting = true;
+        arm(slot, at + *delay, TimerClass::retry);
+        return;
+      }
+    }
+    end_request(slot, at, failure.reason);
+  }
+
+  void time_out(std::uint32_t slot, Nanos deadline, Reason reason, std::vector<Action>& actions) {
+    actions.push_back({Action::Kind::cancel, slots[slot].attempt});
+    end_attempt(slot, deadline, failure_of(reason));
+  }
+
+  void fire(std::uint32_t slot, Nanos now, std::vector<Action>& actions) {
+    InFlight& f = slots[slot];
+    const Nanos at = f.timer.at;
+    if (f.waiting) {
+      ++f.attempt.attempt;
+      start_attempt(slot, at, now, actions);
+    } else {
+      time_out(slot, at, patience(f)->second, actions);
+    }
+  }
+};
+
+LoadMachine::LoadMachine(const ClientPolicy& policy, AttemptSource source, std::uint64_t seed,
+                         std::uint32_t worker, results::RecordSink& sink)
+    : impl_{std::make_unique<Impl>(policy, std::move(source), seed, worker, sink)} {}
+
+LoadMachine::~LoadMachine() = default;
+
+void LoadMachine::add(std::span<const Arrival> arrivals) {
+  Impl& m = *impl_;
+  m.arrivals.erase(m.arrivals.begin(), m.arrivals.begin() + static_cast<std::ptrdiff_t>(m.next_arrival));
+  m.next_arrival = 0;
+  m.arrivals.insert(m.arrivals.end(), arrivals.begin(), arrivals.end());
+  assert(std::is_sorted(m.arrivals.begin(), m.arrivals.end(),
+                        [](const Arrival& a, const Arrival& b) { return a.due < b.due; }));
+}
+
+void LoadMachine::drop_arrivals() {
+  impl_->arrivals.clear();
+  impl_->next_arrival = 0;
+}
+
+std::optional<Nanos> LoadMachine::next_deadline() const {
+  const Impl& m = *impl_;
+  std::optional<Nanos> next;
+  if (!m.heap.empty()) next = m.slots[m.heap.front()].timer.at;
+  if (m.next_arrival < m.arrivals.size()) {
+    const Nanos due = m.arrivals[m.next_arrival].due;
+    if (!next || due < *next) next = due;
+  }
+  return next;
+}
+
+void LoadMachine::on_time(Nanos now, std::vector<Action>& actions) {
+  Impl& m = *impl_;
+  for (;;) {
+    const bool arrival_waits = m.next_arrival < m.arrivals.size() && m.arrivals[m.next_arrival].due <= now;
+    const bool timer_waits = !m.heap.empty() && m.slots[m.heap.front()].timer.at <= now;
+    if (!arrival_waits && !timer_waits) return;
+    // Arrivals are the last class, so a timer goes first at equal instants.
+    if (timer_waits &&
+        (!arrival_waits || m.slots[m.heap.front()].timer.at <= m.arrivals[m.next_arrival].due)) {
+      m.fire(m.heap.front(), now, actions);
+    } else {
+      const Arrival arrival = m.arrivals[m.next_arrival++];
+      m.begin(arrival, now, actions);
+    }
+  }
+}
+
+void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& actions) {
+  Impl& m = *impl_;
+  const auto it = m.by_request.find(event.request);
+  if (it == m.by_request.end()) return;
+  const std::uint32_t slot = it->second;
+  InFlight& f = m.slots[slot];
+  if (f.waiting || f.attempt.attempt != event.attempt) return;
+  // Decided by the stamps, not by who is called first: what came after the client's patience had ended came
+  // too late.
+  if (f.heap_place != no_place && event.at > f.timer.at) {
+    m.time_out(slot, f.timer.at, m.patience(f)->second, actions);
+    return;
+  }
+  AttemptRecord& r = f.record;
+  if (event.http_status != 0) r.http_status = event.http_status;
+  switch (event.kind) {
+    case EventKind::sent:
+      if (r.sent == never) r.sent = event.at;
+      if (r.attempt == 0 && f.first_sent == never) f.first_sent = event.at;
+      break;
+    case EventKind::first_byte:
+      if (r.first_byte == never) r.first_byte = event.at;
+      break;
+    case EventKind::tokens: {
+      const bool is_first = r.first_token == never;
+      if (is_first) {
+        r.first_token = event.at;
+      } else {
+        r.gaps.push_back(event.at - r.last_token);
+      }
+      r.last_token = event.at;
+      r.output_tokens += event.tokens;
+      // The total timeout is not moved by a token; the other two are.
+      if (m.policy.stall_timeout || (is_first && m.policy.first_token_timeout)) m.arm_patience(slot);
+      break;
+    }
+    case EventKind::done:
+      // A usage of nothing beside tokens that came contradicts itself: what came counts.
+      if (event.usage_output_tokens && *event.usage_output_tokens > 0) {
+        r.output_tokens = *event.usage_output_tokens;
+        r.token_source = TokenSource::usage;
+      }
+      if (event.usage_prompt_tokens) r.prompt_tokens = *event.usage_prompt_tokens;
+      m.end_attempt(slot, event.at, failure_of(r.first_token == never ? Reason::empty : Reason::ok));
+      break;
+    case EventKind::failed: {
+      Failure failure = failure_of(event.reason);
+      failure.retry_after = event.retry_after;
+      failure.should_retry = event.should_retry;
+      m.end_attempt(slot, event.at, failure);
+      break;
+    }
+  }
+}
+
+void LoadMachine::abandon(Nanos now, std::vector<Action>& actions) {
+  Impl& m = *impl_;
+  // By request number: the order of a hash map is nobody's promise.
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> all(m.by_request.begin(), m.by_request.end());
+  std::sort(all.begin(), all.end());
+  for (const auto& [request, slot] : all) {
+    InFlight& f = m.slots[slot];
+    if (f.waiting) {
+      m.end_request(slot, now, Reason::interrupted);
+    } else {
+      actions.push_back({Action::Kind::cancel, f.attempt});
+      m.end_attempt(slot, now, failure_of(Reason::interrupted));
+    }
+  }
+}
+
+std::size_t LoadMachine::in_flight() const {
+  return impl_->by_request.size();
+}
+std::size_t LoadMachine::pending() const {
+  return impl_->arrivals.size() - impl_->next_arrival;
+}
+std::uint64_t LoadMachine::unsent() const {
+  return impl_->unsent;
+}
+
+}  // namespace dsbench::loadgen
