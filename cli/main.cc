@@ -1,5 +1,3 @@
-#include <fmt/format.h>
+#include "cli/app.h"
 
-#include "core/version.h"
-
-int main() { fmt::print("dsbench {} ({})\n", dsbench::version(), dsbench::commit()); }
+int main(int argc, char** argv) { return dsbench::cli::run(argc, argv); }

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/result.h"
+#include "engine/engine.h"
+
+namespace dsbench::cli {
+
+// The engine as flags: `dsbench serve` has them bare, the verbs that start their own engine have them with "engine-" in front.
+struct EngineOptions {
+  std::string model = "tiny";
+  std::string executor = "cpu";
+  std::int32_t threads = 0;  // 0: one less than the cores, at least one
+  std::uint64_t seed = 1;    // of the weights
+  std::optional<std::int32_t> blocks, block_size, max_running, max_batched_tokens, max_model_len, max_queued;
+  std::optional<Nanos> queue_timeout;
+};
+
+void add_engine_flags(CLI::App& app, EngineOptions& options, const std::string& prefix);
+
+// As arguments of `dsbench serve`.
+[[nodiscard]] std::vector<std::string> to_serve_arguments(const EngineOptions& options);
+
+struct EngineParts {
+  engine::SchedulerConfig config;
+  std::unique_ptr<engine::Executor> executor;
+  std::string model_name;
+  std::string bill;  // the memory bill, in words
+};
+
+// Loads what the options name. The clock paces the cost executor. With `dry_run` no executor is made.
+[[nodiscard]] Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock, bool dry_run);
+
+}  // namespace dsbench::cli

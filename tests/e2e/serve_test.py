@@ -1,0 +1,118 @@
+"""dsbench serve, as a client sees it."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+
+from support import BINARY, Server, TestCase, run
+
+
+def sse_events(text):
+    return [line[6:] for line in text.split("\n") if line.startswith("data: ")]
+
+
+class Serve(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.__exit__)
+
+    def test_lengths_are_exact(self):
+        status, body = self.server.post("/v1/completions", {"model": "tiny", "prompt": "x" * 100, "max_tokens": 17, "ignore_eos": True})
+        self.assertEqual(status, 200, body)
+        answer = json.loads(body)
+        self.assertEqual(answer["usage"], {**answer["usage"], "prompt_tokens": 100, "completion_tokens": 17, "total_tokens": 117})
+        self.assertEqual(answer["choices"][0]["finish_reason"], "length")
+
+    def test_greedy_answers_do_not_depend_on_company(self):
+        body = {"model": "tiny", "prompt": "where does it collapse", "max_tokens": 24, "ignore_eos": True, "temperature": 0}
+        alone = json.loads(self.server.post("/v1/completions", body)[1])["choices"][0]["text"]
+        others = [subprocess.Popen(
+            ["curl", "-s", "-N", self.server.url + "/v1/completions", "-d",
+             json.dumps({"model": "tiny", "prompt": f"{i} " * 40, "max_tokens": 60, "ignore_eos": True, "stream": True})],
+            stdout=subprocess.DEVNULL) for i in range(6)]
+        together = json.loads(self.server.post("/v1/completions", body)[1])["choices"][0]["text"]
+        for other in others:
+            other.wait(60)
+        self.assertEqual(alone, together)
+
+    def test_curl_streams(self):
+        out = subprocess.run(
+            ["curl", "-s", "-N", self.server.url + "/v1/chat/completions", "-H", "Content-Type: application/json", "-d",
+             json.dumps({"model": "tiny", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 5, "ignore_eos": True,
+                         "messages": [{"role": "user", "content": "hello"}]})],
+            capture_output=True, text=True, timeout=30).stdout
+        events = sse_events(out)
+        self.assertEqual(events[-1], "[DONE]")
+        usage = json.loads(events[-2])
+        self.assertEqual(usage["choices"], [])
+        self.assertEqual((usage["usage"]["prompt_tokens"], usage["usage"]["completion_tokens"]), (5, 5))
+        with_content = [e for e in map(json.loads, events[:-2]) if e["choices"][0]["delta"].get("content")]
+        self.assertEqual(len(with_content), 5)
+
+    def test_disconnect_frees_the_cache(self):
+        self.eventually(lambda: self.server.metric("vllm:kv_cache_usage_perc") == 0, what="an idle cache")
+        url = self.server.url.removeprefix("http://")
+        host, port = url.split(":")
+        body = json.dumps({"model": "tiny", "prompt": "y" * 200, "max_tokens": 3000, "ignore_eos": True, "stream": True}).encode()
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            self.assertIn(b"200", connection.recv(4096))
+            self.assertGreater(self.server.metric("vllm:kv_cache_usage_perc"), 0)
+        self.eventually(lambda: self.server.metric("vllm:kv_cache_usage_perc") == 0, what="the cache's return")
+        self.assertGreater(self.server.metric("dsbench_abandoned_tokens_total"), 0)
+
+    def test_refusals(self):
+        status, body = self.server.post("/v1/completions", b"{nonsense")
+        self.assertEqual(status, 400)
+        self.assertIn("error", json.loads(body))
+        self.assertEqual(self.server.post("/v1/completions", {"model": "gpt-9", "prompt": "x"})[0], 404)
+        self.assertEqual(self.server.post("/v1/completions", {"model": "tiny", "prompt": "x" * 100_000})[0], 400)
+        self.assertEqual(self.server.post("/v1/completions", b"x" * (9 << 20))[0], 413)
+        self.assertEqual(self.server.post("/v1/completions", {"model": "tiny", "prompt": "x", "max_tokens": 1})[0], 200)
+
+    def test_official_client(self):
+        venv = pathlib.Path(__file__).resolve().parents[2] / "build/test-venv/bin/python"
+        if not venv.exists():
+            self.skipTest("scripts/setup --test has not made build/test-venv")
+        script = pathlib.Path(__file__).with_name("server_openai_client.py")
+        done = subprocess.run([venv, script, self.server.url + "/v1"], capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class ServeStart(TestCase):
+    def test_a_model_that_does_not_fit_is_refused_with_its_bill(self):
+        done = run("serve", "--model", "v3", "--port", "0")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, r"v3 needs .*TiB")
+
+    def test_dry_run_prints_the_bill(self):
+        done = run("serve", "--model", "v3", "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("weights", done.stdout)
+
+    def test_a_port_in_use_is_said(self):
+        with Server() as server:
+            port = server.url.rsplit(":", 1)[1]
+            done = run("serve", "--port", port)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(port, done.stderr)
+
+    def test_unknown_model(self):
+        done = run("serve", "--model", "tinny")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("did you mean 'tiny'?", done.stderr)
+
+    def test_sigterm_ends_it(self):
+        with Server() as server:
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.process.wait(10), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
