@@ -5,10 +5,26 @@
 namespace dsbench::results {
 
 std::string_view to_word(Reason reason) {
-  static constexpr std::array<std::string_view, reason_count> words{
-      "ok",       "connect_failed", "connect_timeout", "tls_failed",   "send_failed", "first_token_timeout", "stall_timeout",
-      "total_timeout", "http_429",  "http_503",        "http_4xx",     "http_5xx",    "http_other",          "closed_early",
-      "error_frame",   "insufficient_resource", "malformed", "empty",  "unsent",      "interrupted"};
+  static constexpr std::array<std::string_view, reason_count> words{"ok",
+                                                                    "connect_failed",
+                                                                    "connect_timeout",
+                                                                    "tls_failed",
+                                                                    "send_failed",
+                                                                    "first_token_timeout",
+                                                                    "stall_timeout",
+                                                                    "total_timeout",
+                                                                    "http_429",
+                                                                    "http_503",
+                                                                    "http_4xx",
+                                                                    "http_5xx",
+                                                                    "http_other",
+                                                                    "closed_early",
+                                                                    "error_frame",
+                                                                    "insufficient_resource",
+                                                                    "malformed",
+                                                                    "empty",
+                                                                    "unsent",
+                                                                    "interrupted"};
   return words[static_cast<std::size_t>(reason)];
 }
 

@@ -7,11 +7,12 @@
 
 #include "core/units.h"
 
-// What is recorded of a run, attempt by attempt. This header is the contract between the load generator, which fills
-// records, and results, which keeps and judges them.
+// What is recorded of a run, attempt by attempt. This header is the contract between the load generator,
+// which fills records, and results, which keeps and judges them.
 namespace dsbench::results {
 
-// How an attempt ended. Everything but `ok` is a failure: an infinite latency for the SLO, never a fast success.
+// How an attempt ended. Everything but `ok` is a failure: an infinite latency for the SLO, never a fast
+// success.
 enum class Reason : std::uint8_t {
   ok,                     // whole: a final token, a finish reason and the end marker came
   connect_failed,         // refused, reset while connecting, no route, name not found
@@ -50,15 +51,16 @@ struct AttemptRecord {
   std::uint32_t attempt = 0;  // 0 is the first
   std::uint32_t stage = 0;    // index of the stage that offered the request
   std::uint32_t worker = 0;   // issuer thread
-  Nanos due = never;          // for attempt 0 the schedule's instant, never moved; for a retry the instant the client's law gave
-  Nanos sent = never;         // first byte handed to the socket
-  Nanos first_byte = never;   // of the response
+  Nanos due = never;         // for attempt 0 the schedule's instant, never moved; for a retry the instant the
+                             // client's law gave
+  Nanos sent = never;        // first byte handed to the socket
+  Nanos first_byte = never;  // of the response
   Nanos first_token = never;  // first chunk with content
   Nanos last_token = never;
   Nanos done = never;  // end marker, failure, or the moment the client gave up; always set
   std::int32_t prompt_tokens = 0;
-  std::int32_t output_tokens = 0;         // tokens that arrived
-  std::int32_t output_tokens_asked = 0;   // max_tokens of the request
+  std::int32_t output_tokens = 0;        // tokens that arrived
+  std::int32_t output_tokens_asked = 0;  // max_tokens of the request
   TokenSource token_source = TokenSource::chunks;
   Reason reason = Reason::ok;
   std::int32_t http_status = 0;  // 0 when there was no response
@@ -81,7 +83,8 @@ struct RequestRecord {
   Reason reason = Reason::ok;  // of the last attempt
 };
 
-// What a request must meet to be good. An absent bound is not checked. Origin of TTFT and E2E is the request's `due`.
+// What a request must meet to be good. An absent bound is not checked. Origin of TTFT and E2E is the
+// request's `due`.
 struct Slo {
   std::optional<Nanos> ttft;
   std::optional<Nanos> tpot;  // (last token − first token) / (n − 1); met by definition when n < 2

@@ -11,6 +11,7 @@
 #include "core/units.h"
 #include "results/record.h"
 #include "results/run_summary.h"
+#include "results/second_counts.h"
 
 namespace dsbench::results {
 
@@ -21,17 +22,9 @@ struct StageInfo {
   Nanos start{0}, measure_from{0}, end{0};  // requests due inside [measure_from, end) are measured
 };
 
-// Counts of one second of due times within a stage: what recovery and collapse are judged on.
-struct SecondCounts {
-  std::int64_t second = 0;  // since the start of the run
-  std::int64_t due = 0;     // offered
-  std::int64_t good = 0;    // of these
-  std::int64_t ended = 0;   // of these: good or not, but decided
-};
-
-// Keeps what happens: every attempt to records.sqlite (WAL, written by a thread of its own as it happens), histograms per
-// stage and metric, one-second intervals to latency.hlog. Memory does not grow with the number of attempts, except for the
-// per-second counts.
+// Keeps what happens: every attempt to records.sqlite (WAL, written by a thread of its own as it happens),
+// histograms per stage and metric, one-second intervals to latency.hlog. Memory does not grow with the number
+// of attempts, except for the per-second counts.
 class Recorder {
  public:
   virtual ~Recorder() = default;
@@ -55,13 +48,15 @@ class Recorder {
   [[nodiscard]] virtual std::int64_t attempts() = 0;
   [[nodiscard]] virtual std::int64_t requests() = 0;
 
-  // Writes what is left, checkpoints the database, closes the files. Errors: io (a full disk), with what was lost; a write
-  // error during the run is remembered and reported here, and by failed() as soon as it is known.
+  // Writes what is left, checkpoints the database, closes the files. Errors: io (a full disk), with what was
+  // lost; a write error during the run is remembered and reported here, and by failed() as soon as it is
+  // known.
   virtual Result<void> close() = 0;
   [[nodiscard]] virtual std::optional<Error> failed() = 0;
 };
 
 // `run_directory` must exist and be empty of a former run.
-[[nodiscard]] Result<std::unique_ptr<Recorder>> open_recorder(const std::filesystem::path& run_directory, const Slo& slo);
+[[nodiscard]] Result<std::unique_ptr<Recorder>> open_recorder(const std::filesystem::path& run_directory,
+                                                              const Slo& slo);
 
 }  // namespace dsbench::results

@@ -11,14 +11,16 @@
 #include "core/units.h"
 #include "results/record.h"
 
-// What run.json says: the verdict, and everything it rests on. Filled by cli/, written and read by results/run_file.h,
-// rendered by results/report/. Field names here are the keys there, with the unit as a suffix (offered_rps, ttft_ns …).
+// What run.json says: the verdict, and everything it rests on. Filled by cli/, written and read by
+// results/run_file.h, rendered by results/report/. Field names here are the keys there, with the unit as a
+// suffix (offered_rps, ttft_ns …).
 namespace dsbench::results {
 
 // One latency metric over one stretch: the percentiles that its samples can carry.
 struct LatencySummary {
-  std::int64_t count = 0;       // finite samples
-  std::int64_t infinite = 0;    // requests that failed: an infinite latency each; they count in the percentiles' ranks
+  std::int64_t count = 0;  // finite samples
+  std::int64_t infinite =
+      0;  // requests that failed: an infinite latency each; they count in the percentiles' ranks
   Nanos min{0}, mean{0}, max{0};  // of the finite ones; 0 when count is 0
   struct Percentile {
     double q = 0;                // 0.5, 0.9, 0.95, 0.99, 0.999
@@ -36,7 +38,8 @@ enum class StageKind : std::uint8_t { warm_up, probe, step, hold, descent, recov
 enum class StepVerdict : std::uint8_t { good, bad, unclear };
 [[nodiscard]] std::string_view to_word(StepVerdict verdict);
 
-// Token compute that the engine accounts for, where the target tells (embedded, simulated, or a /metrics that has it).
+// Token compute that the engine accounts for, where the target tells (embedded, simulated, or a /metrics that
+// has it).
 struct Ledger {
   std::int64_t computed_tokens = 0;
   std::int64_t recomputed_tokens = 0;  // recompute tax = recomputed ÷ computed
@@ -49,7 +52,7 @@ struct StageSummary {
   std::uint32_t index = 0;
   std::string name;  // "step 3", "hold 1.5 × knee"
   StageKind kind = StageKind::load;
-  Rate planned;           // what the profile asked, mean over the measured window
+  Rate planned;  // what the profile asked, mean over the measured window
   Nanos start{0}, measure_from{0}, end{0};
   // Of requests due inside [measure_from, end).
   std::int64_t requests = 0;   // offered
@@ -60,21 +63,24 @@ struct StageSummary {
   std::array<std::int64_t, reason_count> attempts_by_reason{};
   std::array<std::int64_t, reason_count> requests_by_reason{};
   Rate offered, delivered_rate, completed_rate, good_rate;  // the counts over (end − measure_from)
-  double good_share = 0, good_share_lower = 0, good_share_upper = 1;  // one-sided 95 % bounds (Clopper and Pearson)
+  double good_share = 0, good_share_lower = 0,
+         good_share_upper = 1;  // one-sided 95 % bounds (Clopper and Pearson)
   StepVerdict verdict = StepVerdict::unclear;
   std::int64_t output_tokens = 0;  // of completed requests
-  // Origin due: ttft, e2e (response latency). Origin sent, final attempt: ttft_service, e2e_service. send_lag is per attempt.
+  // Origin due: ttft, e2e (response latency). Origin sent, final attempt: ttft_service, e2e_service. send_lag
+  // is per attempt.
   LatencySummary ttft, ttft_service, tpot, itl, e2e, e2e_service, ntpot, send_lag;
-  std::optional<Ledger> ledger;           // over [start, end)
+  std::optional<Ledger> ledger;             // over [start, end)
   std::vector<std::string> invalid_causes;  // empty: the generator was fit to measure this stage
 };
 
 // One second of the run.
 struct TimelinePoint {
   std::int64_t second = 0;  // since the start of the run
-  std::int64_t offered = 0, sent = 0, completed = 0, good = 0, failed = 0;  // requests due, attempts sent, requests ended in it
-  std::int64_t good_of_due = 0;  // of the requests due in it, how many turned out good
-  std::int64_t in_flight = 0;    // requests, at its end
+  std::int64_t offered = 0, sent = 0, completed = 0, good = 0,
+               failed = 0;                  // requests due, attempts sent, requests ended in it
+  std::int64_t good_of_due = 0;             // of the requests due in it, how many turned out good
+  std::int64_t in_flight = 0;               // requests, at its end
   std::optional<Nanos> ttft_p50, ttft_max;  // of requests whose first token came in it, origin due
   Nanos send_lag_max{0};
   std::optional<double> engine_running, engine_waiting, engine_kv_used_share;
@@ -82,8 +88,10 @@ struct TimelinePoint {
 };
 
 struct Knee {
-  std::optional<Rate> offered;  // the highest rate whose good share is ≥ 99 % with 95 % confidence: the safe load
-  std::optional<Rate> lower, upper;  // the knee lies between: the highest measured good rate, the lowest measured bad one above it
+  std::optional<Rate>
+      offered;  // the highest rate whose good share is ≥ 99 % with 95 % confidence: the safe load
+  std::optional<Rate> lower,
+      upper;  // the knee lies between: the highest measured good rate, the lowest measured bad one above it
   std::string sentence;
 };
 
@@ -91,10 +99,11 @@ enum class CollapseVerdict : std::uint8_t { collapsed, none, undecided, not_test
 [[nodiscard]] std::string_view to_word(CollapseVerdict verdict);
 struct Collapse {
   CollapseVerdict verdict = CollapseVerdict::not_tested;
-  std::optional<Rate> at;      // offered rate of the hold
+  std::optional<Rate> at;  // offered rate of the hold
   std::optional<Rate> good_rate, peak_good_rate;
   std::optional<double> ratio, ratio_lower, ratio_upper;  // good rate in the hold ÷ peak, 95 % interval
-  std::optional<Rate> collapse_load;  // lowest measured offered rate at which the good rate was below 0.8 × peak
+  std::optional<Rate>
+      collapse_load;  // lowest measured offered rate at which the good rate was below 0.8 × peak
   std::string sentence;
 };
 
@@ -102,15 +111,18 @@ enum class RecoveryVerdict : std::uint8_t { recovered, metastable, undecided, no
 [[nodiscard]] std::string_view to_word(RecoveryVerdict verdict);
 struct Recovery {
   RecoveryVerdict verdict = RecoveryVerdict::not_tested;
-  std::optional<Rate> base;     // offered rate after the trigger
-  std::optional<Nanos> time;    // from the end of the trigger (offered rate back at or below the knee) to the recovery
+  std::optional<Rate> base;  // offered rate after the trigger
+  std::optional<Nanos>
+      time;  // from the end of the trigger (offered rate back at or below the knee) to the recovery
   std::optional<double> ratio, ratio_upper;  // good rate late in the recovery hold ÷ offered
-  std::optional<Rate> highest_recovered;  // on the way down: the highest rate at which it was good again (hysteresis)
+  std::optional<Rate>
+      highest_recovered;  // on the way down: the highest rate at which it was good again (hysteresis)
   std::string sentence;
 };
 
 enum class Verdict : std::uint8_t { ready, not_ready, inconclusive, invalid, measured };
-[[nodiscard]] std::string_view to_word(Verdict verdict);  // "READY", "NOT READY", "INCONCLUSIVE", "INVALID", "MEASURED"
+[[nodiscard]] std::string_view to_word(
+    Verdict verdict);  // "READY", "NOT READY", "INCONCLUSIVE", "INVALID", "MEASURED"
 
 struct Criterion {
   std::string name;      // "safe load ≥ 120/s"
@@ -136,13 +148,13 @@ struct RunSummary {
   std::vector<TimelinePoint> timeline;
   Slo slo;
 
-  std::string target;       // "embedded", a URL without credentials, or "sim:FILE"
+  std::string target;              // "embedded", a URL without credentials, or "sim:FILE"
   std::string target_description;  // model, executor, server flags where known
   bool simulated = false;
   std::vector<std::string> command;  // argv, less --out
-  std::string profile_json;  // profile, workload, policy and SLO as resolved, one JSON object
+  std::string profile_json;          // profile, workload, policy and SLO as resolved, one JSON object
   std::uint64_t seed = 0;
-  std::string ended = "complete";  // "complete", "interrupted", "aborted: why"
+  std::string ended = "complete";    // "complete", "interrupted", "aborted: why"
   Nanos started_at{0}, ended_at{0};  // wall clock, since the Unix epoch
   Nanos duration{0};                 // run time (virtual time when simulated)
   // Generator and host: ("cpu_model", "…"), ("kernel", "…"), …, in this order. No host name.

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "results/run_summary.h"
+
+namespace dsbench::results {
+
+struct OverallJudgement {
+  Verdict verdict = Verdict::measured;
+  std::string sentence;
+};
+
+// INVALID when the generator was not fit to measure, whatever was measured; else NOT READY when a criterion
+// is missed; else INCONCLUSIVE when one is unclear; else READY. Without criteria (a plain load run):
+// MEASURED, unless invalid.
+[[nodiscard]] OverallJudgement judge_run(bool valid, std::span<const std::string> invalid_causes,
+                                         std::span<const Criterion> criteria);
+
+}  // namespace dsbench::results
