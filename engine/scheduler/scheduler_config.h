@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
+#include "core/result.h"
 #include "core/units.h"
 
 namespace dsbench::engine {
@@ -14,9 +16,20 @@ struct SchedulerConfig {
   std::int32_t max_batched_tokens = 512;  // token budget of one step; longer prefills are chunked
   std::int32_t max_model_len = 4096;      // prompt + output of one sequence
   // Unbounded when absent, as vLLM long was.
-  std::optional<std::int32_t> max_queued;   // requests waiting for their first admission; above it submit refuses
-  std::optional<Nanos> queue_timeout;       // a request that waits longer without being admitted ends
-  std::int32_t eos_token = -1;              // -1: the model has none
+  std::optional<std::int32_t>
+      max_queued;                      // requests waiting for their first admission; above it submit refuses
+  std::optional<Nanos> queue_timeout;  // a request that waits longer without being admitted ends
+  std::int32_t eos_token = -1;         // -1: the model has none
 };
+
+// The longest prompt + max_tokens that a request may ask for: the model's context, or the whole block pool if
+// that is smaller. A sequence within it can always run to its end alone, which is what rules a livelock out.
+[[nodiscard]] constexpr std::int32_t longest_sequence(const SchedulerConfig& config) {
+  const std::int64_t pool = std::int64_t{config.blocks} * config.block_size;
+  return static_cast<std::int32_t>(std::min<std::int64_t>(config.max_model_len, pool));
+}
+
+// Refuses what no scheduler could run: a size below one, a timeout that is not positive.
+[[nodiscard]] Result<void> check_config(const SchedulerConfig& config);
 
 }  // namespace dsbench::engine

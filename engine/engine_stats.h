@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/units.h"
+
+namespace dsbench::engine {
+
+// A snapshot. Counters run from the engine's start.
+//
+// The ledger of token compute: every computed token is counted once in computed_tokens. Of these,
+// recomputed_tokens had been computed before and were thrown away by a preemption (recompute tax = recomputed
+// / computed), and abandoned_tokens belong to requests that were later cancelled (they are booked at the
+// moment of the cancel, all of that request's at once).
+struct EngineStats {
+  std::int64_t running = 0;
+  std::int64_t waiting = 0;  // preempted ones included
+  std::int64_t blocks_total = 0;
+  std::int64_t blocks_used = 0;
+  std::int64_t steps = 0;
+  std::int64_t preemptions = 0;
+  std::int64_t requests_finished[5] = {};  // by FinishReason
+  std::int64_t requests_refused = 0;       // queue_full
+  std::int64_t prompt_tokens = 0;          // computed for the first time
+  std::int64_t generated_tokens = 0;       // handed to listeners
+  std::int64_t recomputed_tokens = 0;      // computed again after a preemption
+  std::int64_t computed_tokens = 0;        // all token compute: prefill + decode + recompute
+  std::int64_t abandoned_tokens = 0;       // token compute spent on requests that were then cancelled
+  Nanos busy{0};                           // time inside steps
+
+  EngineStats& operator+=(const EngineStats& other) {
+    running += other.running;
+    waiting += other.waiting;
+    blocks_total += other.blocks_total;
+    blocks_used += other.blocks_used;
+    steps += other.steps;
+    preemptions += other.preemptions;
+    for (std::size_t i = 0; i < 5; ++i) requests_finished[i] += other.requests_finished[i];
+    requests_refused += other.requests_refused;
+    prompt_tokens += other.prompt_tokens;
+    generated_tokens += other.generated_tokens;
+    recomputed_tokens += other.recomputed_tokens;
+    computed_tokens += other.computed_tokens;
+    abandoned_tokens += other.abandoned_tokens;
+    busy += other.busy;
+    return *this;
+  }
+};
+
+}  // namespace dsbench::engine

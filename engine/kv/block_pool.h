@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace dsbench::engine {
+
+// A sequence's blocks in order of position: position p lives in slot p % block_size of table[p / block_size].
+using BlockTable = std::vector<std::int32_t>;
+
+// A fixed array of KV blocks and the list of the free ones. It hands out numbers; the memory behind them is
+// the executor's.
+class BlockPool {
+ public:
+  BlockPool(std::int32_t blocks, std::int32_t block_size);
+
+  // Makes `table` cover positions 0 … tokens-1. All or nothing: false, and nothing changed, when too few
+  // blocks are free.
+  [[nodiscard]] bool grow(BlockTable& table, std::int32_t tokens);
+  // Takes all of the table's blocks back.
+  void release(BlockTable& table);
+
+  [[nodiscard]] std::int32_t total() const { return total_; }
+  [[nodiscard]] std::int32_t used() const { return total_ - static_cast<std::int32_t>(free_.size()); }
+  [[nodiscard]] std::int32_t block_size() const { return block_size_; }
+
+  // Conservation: each block is free or in exactly one of `tables`, which are all there are. Says what is
+  // broken; empty when nothing is. Looks at every block: for tests.
+  [[nodiscard]] std::string check(std::span<const BlockTable* const> tables) const;
+
+ private:
+  std::int32_t total_;
+  std::int32_t block_size_;
+  std::vector<std::int32_t> free_;  // a stack: what was freed last is warm, and goes out first
+};
+
+}  // namespace dsbench::engine

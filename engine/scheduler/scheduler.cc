@@ -1,0 +1,369 @@
+#include "engine/scheduler/scheduler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace dsbench::engine {
+
+Result<void> check_config(const SchedulerConfig& config) {
+  const auto at_least_one = [](std::string_view name, std::int64_t value) -> Result<void> {
+    if (value >= 1) return {};
+    return fail(ErrorKind::usage, "scheduler: {} is {}; it must be at least 1", name, value);
+  };
+  DSBENCH_CHECK(at_least_one("block_size", config.block_size));
+  DSBENCH_CHECK(at_least_one("blocks", config.blocks));
+  DSBENCH_CHECK(at_least_one("max_running", config.max_running));
+  DSBENCH_CHECK(at_least_one("max_batched_tokens", config.max_batched_tokens));
+  DSBENCH_CHECK(at_least_one("max_model_len", config.max_model_len));
+  // A queue of none would refuse everything: every request passes through the queue on its way to its first
+  // step.
+  if (config.max_queued) DSBENCH_CHECK(at_least_one("max_queued", *config.max_queued));
+  if (config.queue_timeout && *config.queue_timeout <= Nanos{0}) {
+    return fail(ErrorKind::usage,
+                "scheduler: queue_timeout is {} ns; it must be positive, or left out for none",
+                config.queue_timeout->count());
+  }
+  return {};
+}
+
+Scheduler::Scheduler(const SchedulerConfig& config)
+    : config_{config},
+      pool_{config.blocks, config.block_size},
+      blanks_(static_cast<std::size_t>(std::min(config.max_batched_tokens, config.max_model_len)),
+              TokenId{0}) {
+  stats_.blocks_total = config.blocks;
+}
+
+// ---- in
+
+Submitted Scheduler::add(GenerateRequest request, std::uint64_t tag, Nanos now) {
+  Sequence fresh;
+  fresh.prompt = static_cast<std::int32_t>(request.prompt.size());
+  fresh.tokens = std::move(request.prompt);
+  fresh.max_tokens = request.max_tokens;
+  fresh.min_tokens = request.min_tokens;
+  fresh.ignore_eos = request.ignore_eos;
+  fresh.temperature = request.temperature;
+  fresh.seed = request.seed;
+  fresh.tag = tag;
+  return admit_to_queue(std::move(fresh), now);
+}
+
+Submitted Scheduler::add_lengths(Lengths lengths, std::uint64_t tag, Nanos now) {
+  Sequence fresh;
+  fresh.prompt = lengths.prompt_tokens;
+  fresh.max_tokens = lengths.output_tokens;
+  fresh.ignore_eos = true;
+  fresh.tag = tag;
+  return admit_to_queue(std::move(fresh), now);
+}
+
+Submitted Scheduler::admit_to_queue(Sequence&& fresh, Nanos now) {
+  if (fresh.prompt < 1 || fresh.max_tokens < 1) {
+    return {SubmitStatus::too_long, 0,
+            fmt::format("asked for {} prompt tokens and max_tokens {}; both must be at least 1", fresh.prompt,
+                        fresh.max_tokens)};
+  }
+  const std::int32_t longest = longest_sequence(config_);
+  if (std::int64_t{fresh.prompt} + fresh.max_tokens > longest) {
+    return {
+        SubmitStatus::too_long, 0,
+        fmt::format(
+            "asked for {} prompt tokens + {} max_tokens = {}; the longest sequence here is {} tokens ({})",
+            fresh.prompt, fresh.max_tokens, std::int64_t{fresh.prompt} + fresh.max_tokens, longest,
+            longest == config_.max_model_len ? "max_model_len" : "the whole KV block pool")};
+  }
+  if (config_.max_queued && queued_ >= *config_.max_queued) {
+    ++stats_.requests_refused;
+    return {
+        SubmitStatus::queue_full, 0,
+        fmt::format("{} requests already wait to be admitted; at most {} may", queued_, *config_.max_queued)};
+  }
+  // The spans of a step that is out survive this: moving a sequence leaves its tokens and blocks where they
+  // are.
+  static_assert(std::is_nothrow_move_constructible_v<Sequence>);
+  Slot slot = static_cast<Slot>(slots_.size());
+  if (free_slots_.empty()) {
+    slots_.emplace_back();
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  Sequence& s = slots_[slot];
+  fresh.generation = s.generation + 1;
+  fresh.blocks = std::move(s.blocks);  // empty, but it has room
+  s = std::move(fresh);
+  s.state = State::queued;
+  s.known = s.prompt;
+  s.added = now;
+  s.previous = queue_tail_;
+  (queue_tail_ == none ? queue_head_ : slots_[queue_tail_].following) = slot;
+  queue_tail_ = slot;
+  ++queued_;
+  ++added_;
+  count_gauges();
+  return {SubmitStatus::accepted, id_of(slot), {}};
+}
+
+void Scheduler::unlink(Slot slot) {
+  Sequence& s = slots_[slot];
+  (s.previous == none ? queue_head_ : slots_[s.previous].following) = s.following;
+  (s.following == none ? queue_tail_ : slots_[s.following].previous) = s.previous;
+  s.previous = s.following = none;
+  --queued_;
+}
+
+// ---- out
+
+void Scheduler::emit(SequenceEvent::Kind kind, Slot slot, std::vector<SequenceEvent>& events) const {
+  const Sequence& s = slots_[slot];
+  SequenceEvent& event = events.emplace_back();
+  event.kind = kind;
+  event.prompt_tokens = s.prompt;
+  event.output_tokens = s.known - s.prompt;
+  event.sequence = id_of(slot);
+  event.tag = s.tag;
+}
+
+// The caller takes the slot out of the list it is in.
+void Scheduler::finish(Slot slot, FinishReason reason, std::vector<SequenceEvent>& events) {
+  Sequence& s = slots_[slot];
+  emit(SequenceEvent::Kind::finished, slot, events);
+  events.back().reason = reason;
+  ++stats_.requests_finished[static_cast<std::size_t>(reason)];
+  if (reason == FinishReason::aborted || reason == FinishReason::queue_timeout)
+    stats_.abandoned_tokens += s.work;
+  pool_.release(s.blocks);
+  s.tokens = {};
+  s.state = State::free;
+  free_slots_.push_back(slot);
+}
+
+void Scheduler::cancel(SequenceId id, std::vector<SequenceEvent>& events) {
+  const auto slot = static_cast<Slot>(id);
+  if (slot >= slots_.size() || slots_[slot].state == State::free || id_of(slot) != id) return;
+  Sequence& s = slots_[slot];
+  if (s.in_step) {
+    s.cancelled = true;
+    return;
+  }
+  if (s.state == State::queued) unlink(slot);
+  if (s.state == State::running) std::erase(running_, slot);
+  if (s.state == State::preempted) std::erase(preempted_, slot);
+  finish(slot, FinishReason::aborted, events);
+  count_gauges();
+}
+
+void Scheduler::expire(Nanos now, std::vector<SequenceEvent>& events) {
+  if (!config_.queue_timeout) return;
+  while (queue_head_ != none && now - slots_[queue_head_].added > *config_.queue_timeout) {
+    const Slot slot = queue_head_;
+    unlink(slot);
+    finish(slot, FinishReason::queue_timeout, events);
+  }
+  count_gauges();
+}
+
+// ---- the one rule
+
+const StepBatch& Scheduler::schedule(std::vector<SequenceEvent>& events) {
+  assert(!step_out_);
+  batch_.items.clear();
+  batch_slots_.clear();
+  batch_.prefill_tokens = batch_.decode_tokens = batch_.kv_tokens = 0;
+  std::int32_t budget = config_.max_batched_tokens;
+  bool preempted = false;
+
+  // What runs goes first, in order. Whoever needs a block and finds none takes it from the last admitted, who
+  // stands behind it in the order and so is not part of this step yet. The first in order can take all there
+  // are: it always makes progress.
+  for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
+    Sequence& s = slots_[running_[i]];
+    const std::int32_t n = std::min(s.known - s.computed, budget);
+    while (i < running_.size() && !pool_.grow(s.blocks, s.computed + n)) {
+      preempt_last();
+      preempted = true;
+    }
+    if (i == running_.size()) break;  // it was the last itself
+    add_item(running_[i], n);
+    budget -= n;
+  }
+
+  // Then who waits, first come first served, the preempted before the new. The head of the line blocks.
+  // Nobody is let in by a step that has just thrown somebody out.
+  while (!preempted && budget > 0 && running_.size() < static_cast<std::size_t>(config_.max_running)) {
+    const Slot head = preempted_.empty() ? queue_head_ : preempted_.back();
+    if (head == none) break;
+    Sequence& s = slots_[head];
+    const std::int32_t n = std::min(s.known, budget);
+    if (!pool_.grow(s.blocks, n)) break;
+    if (s.state == State::queued) {
+      unlink(head);
+      emit(SequenceEvent::Kind::started, head, events);
+    } else {
+      preempted_.pop_back();
+    }
+    s.state = State::running;
+    running_.push_back(head);
+    add_item(head, n);
+    budget -= n;
+  }
+  step_out_ = !batch_.items.empty();
+  assert(step_out_ || !has_work());  // never idle with work at hand
+  count_gauges();
+  return batch_;
+}
+
+void Scheduler::preempt_last() {
+  const Slot slot = running_.back();
+  running_.pop_back();
+  Sequence& s = slots_[slot];
+  pool_.release(s.blocks);
+  s.computed = 0;
+  s.state = State::preempted;
+  preempted_.push_back(slot);
+  ++stats_.preemptions;
+}
+
+void Scheduler::add_item(Slot slot, std::int32_t tokens) {
+  Sequence& s = slots_[slot];
+  s.in_step = true;
+  const bool catches_up = s.computed + tokens == s.known;
+  const bool decodes = tokens == 1 && catches_up && s.computed >= s.prompt;
+  (decodes ? batch_.decode_tokens : batch_.prefill_tokens) += tokens;
+  batch_.kv_tokens += s.computed + tokens;
+  const TokenId* first = s.tokens.empty() ? blanks_.data() : s.tokens.data() + s.computed;
+  batch_.items.push_back({id_of(slot),
+                          {first, static_cast<std::size_t>(tokens)},
+                          s.computed,
+                          s.blocks,
+                          catches_up,
+                          s.temperature,
+                          s.seed});
+  batch_slots_.push_back(slot);
+}
+
+// Into the ledger: positions below `deepest` are paid for the second time.
+void Scheduler::book(Sequence& s, std::int32_t tokens) {
+  const std::int32_t end = s.computed + tokens;
+  stats_.computed_tokens += tokens;
+  stats_.recomputed_tokens += std::max(0, std::min(end, s.deepest) - s.computed);
+  stats_.prompt_tokens += std::max(0, std::min(end, s.prompt) - std::max(s.computed, s.deepest));
+  s.work += tokens;
+  s.computed = end;
+  s.deepest = std::max(s.deepest, end);
+}
+
+void Scheduler::complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events) {
+  assert(step_out_);
+  assert(sampled.empty() || sampled.size() == batch_.items.size());
+  bool any_finished = false;
+  for (std::size_t i = 0; i < batch_slots_.size(); ++i) {
+    const Slot slot = batch_slots_[i];
+    Sequence& s = slots_[slot];
+    s.in_step = false;
+    book(s, static_cast<std::int32_t>(batch_.items[i].tokens.size()));
+    if (s.cancelled) {
+      finish(slot, FinishReason::aborted, events);
+      any_finished = true;
+      continue;
+    }
+    if (!batch_.items[i].sample) continue;
+    const TokenId token = sampled.empty() ? 0 : sampled[i];
+    if (!s.tokens.empty()) s.tokens.push_back(token);
+    ++s.known;
+    ++stats_.generated_tokens;
+    emit(SequenceEvent::Kind::token, slot, events);
+    events.back().token = token;
+    const std::int32_t generated = s.known - s.prompt;
+    const bool ends = token == config_.eos_token && !s.ignore_eos && generated >= s.min_tokens;
+    if (!ends && generated < s.max_tokens) continue;
+    finish(slot, ends ? FinishReason::stop : FinishReason::length, events);
+    any_finished = true;
+  }
+  if (any_finished) drop_finished();
+  step_out_ = false;
+  ++stats_.steps;
+  count_gauges();
+}
+
+void Scheduler::fail_step(std::vector<SequenceEvent>& events) {
+  assert(step_out_);
+  for (const Slot slot : batch_slots_) {
+    slots_[slot].in_step = false;
+    finish(slot, slots_[slot].cancelled ? FinishReason::aborted : FinishReason::failed, events);
+  }
+  drop_finished();
+  step_out_ = false;
+  ++stats_.steps;
+  count_gauges();
+}
+
+void Scheduler::drop_finished() {
+  std::erase_if(running_, [&](Slot slot) { return slots_[slot].state == State::free; });
+}
+
+void Scheduler::count_gauges() {
+  stats_.running = static_cast<std::int64_t>(running_.size());
+  stats_.waiting = queued_ + static_cast<std::int64_t>(preempted_.size());
+  stats_.blocks_used = pool_.used();
+}
+
+// ---- for shutting down, and for tests
+
+std::vector<SequenceId> Scheduler::unfinished() const {
+  std::vector<SequenceId> ids;
+  for (Slot slot = 0; slot < slots_.size(); ++slot) {
+    if (slots_[slot].state != State::free) ids.push_back(id_of(slot));
+  }
+  return ids;
+}
+
+std::string Scheduler::check() const {
+  std::vector<const BlockTable*> tables;
+  std::int64_t alive = 0;
+  for (Slot slot = 0; slot < slots_.size(); ++slot) {
+    const Sequence& s = slots_[slot];
+    tables.push_back(&s.blocks);
+    if (s.state == State::free) continue;
+    ++alive;
+    const auto covered = static_cast<std::int64_t>(s.blocks.size()) * config_.block_size;
+    if (s.state != State::running && !s.blocks.empty())
+      return fmt::format("waiting sequence in slot {} holds blocks", slot);
+    if (s.computed > covered)
+      return fmt::format("slot {}: {} computed in blocks for {}", slot, s.computed, covered);
+    if (s.computed >= s.known)
+      return fmt::format("slot {}: {} computed of {} known", slot, s.computed, s.known);
+    if (s.known - s.prompt >= s.max_tokens) return fmt::format("slot {}: went on after max_tokens", slot);
+    if (s.known >= longest_sequence(config_))
+      return fmt::format("slot {}: outgrew the longest sequence", slot);
+  }
+  if (auto broken = pool_.check(tables); !broken.empty()) return broken;
+  std::int64_t finished = 0;
+  for (const std::int64_t n : stats_.requests_finished) finished += n;
+  const auto listed = static_cast<std::int64_t>(running_.size() + preempted_.size()) + queued_;
+  if (alive != listed) return fmt::format("{} sequences alive, {} in the lists", alive, listed);
+  if (added_ != alive + finished)
+    return fmt::format("{} added, {} alive + {} finished", added_, alive, finished);
+  if (running_.size() > static_cast<std::size_t>(config_.max_running)) return "more running than max_running";
+  // Only what is running can be preempted, and the preempted come back before anybody new.
+  if (running_.size() + preempted_.size() > static_cast<std::size_t>(config_.max_running))
+    return "admitted too many";
+  if (config_.max_queued && queued_ > *config_.max_queued) return "more queued than max_queued";
+  std::int32_t linked = 0;
+  for (Slot slot = queue_head_; slot != none; slot = slots_[slot].following) {
+    if (slots_[slot].state != State::queued)
+      return fmt::format("slot {} is in the queue and not queued", slot);
+    ++linked;
+  }
+  if (linked != queued_) return fmt::format("{} linked in the queue, {} counted", linked, queued_);
+  return {};
+}
+
+}  // namespace dsbench::engine

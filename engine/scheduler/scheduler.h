@@ -1,0 +1,131 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/units.h"
+#include "engine/engine_stats.h"
+#include "engine/executors/executor.h"
+#include "engine/kv/block_pool.h"
+#include "engine/request.h"
+#include "engine/scheduler/scheduler_config.h"
+
+namespace dsbench::engine {
+
+// What happened to a sequence; the tag is what its owner gave to add().
+struct SequenceEvent {
+  enum class Kind : std::uint8_t { started, token, finished };
+  Kind kind = Kind::token;
+  FinishReason reason = FinishReason::stop;  // of finished
+  TokenId token = 0;                         // of token
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;  // so far
+  SequenceId sequence = 0;
+  std::uint64_t tag = 0;
+};
+
+// A request of which only the lengths matter (virtual time): it generates exactly output_tokens, and no token
+// is stored.
+struct Lengths {
+  std::int32_t prompt_tokens = 1;
+  std::int32_t output_tokens = 1;
+};
+
+// Continuous batching by one rule: every step hands out tokens so that each sequence's computed tokens catch
+// up with its known ones (prompt and generated). There is no prefill phase and no decode phase; chunked
+// prefill and recomputing after a preemption fall out of the rule. In the manner of vLLM V1.
+//
+// A pure function of its state and inputs: no clock (`now` is passed in), no thread, no chance. One step at a
+// time: schedule(), then complete() or fail_step(). The other calls may come between any two, also while a
+// step is out.
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerConfig& config);  // one that check_config() accepts
+
+  [[nodiscard]] Submitted add(GenerateRequest request, std::uint64_t tag, Nanos now);
+  [[nodiscard]] Submitted add_lengths(Lengths lengths, std::uint64_t tag, Nanos now);
+  // Frees at once what is not part of the step that is out; what is part of it ends with that step. Unknown
+  // ids are ignored.
+  void cancel(SequenceId id, std::vector<SequenceEvent>& events);
+  // Ends the requests that have waited for their first admission longer than queue_timeout.
+  void expire(Nanos now, std::vector<SequenceEvent>& events);
+
+  // The next step; no items when there is nothing to do. Its spans hold until the step is completed.
+  [[nodiscard]] const StepBatch& schedule(std::vector<SequenceEvent>& events);
+  // sampled[i] is the successor of items[i] where it asked for one; may be empty when no request's tokens are
+  // stored.
+  void complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events);
+  // The executor could not run the step: its sequences end as failed, the others go on.
+  void fail_step(std::vector<SequenceEvent>& events);
+
+  [[nodiscard]] bool has_work() const { return !running_.empty() || !preempted_.empty() || queued_ > 0; }
+  // Ids of everything unfinished, oldest slot first.
+  [[nodiscard]] std::vector<SequenceId> unfinished() const;
+  [[nodiscard]] const EngineStats& stats() const { return stats_; }
+  [[nodiscard]] const SchedulerConfig& config() const { return config_; }
+
+  // Says which law is broken, empty when none is: every block free or owned once; added = waiting + running +
+  // finished; nothing computed that is not known; nothing known beyond what was asked. Looks at everything:
+  // for tests, after every step.
+  [[nodiscard]] std::string check() const;
+
+ private:
+  using Slot = std::uint32_t;
+  static constexpr Slot none = ~Slot{0};
+  enum class State : std::uint8_t { free, queued, running, preempted };
+
+  struct Sequence {
+    State state = State::free;
+    bool in_step = false;
+    bool cancelled = false;  // while in_step
+    bool ignore_eos = false;
+    std::int32_t known = 0;     // prompt + generated
+    std::int32_t computed = 0;  // of the known ones, from the front
+    std::int32_t deepest = 0;   // the most that was ever computed: below it, computing is recomputing
+    std::int32_t prompt = 0;
+    std::int32_t max_tokens = 0;
+    std::int32_t min_tokens = 0;
+    BlockTable blocks;            // covers the computed positions, and those of the step that is out
+    std::vector<TokenId> tokens;  // the known ones; empty when only lengths matter
+    std::uint64_t seed = 0;
+    std::uint64_t tag = 0;
+    std::int64_t work = 0;  // tokens computed for it, recomputed ones included
+    Nanos added{0};
+    float temperature = 0;
+    std::uint32_t generation = 0;            // of the slot; the upper half of the id
+    Slot previous = none, following = none;  // in the queue
+  };
+
+  [[nodiscard]] SequenceId id_of(Slot slot) const {
+    return (SequenceId{slots_[slot].generation} << 32) | slot;
+  }
+  [[nodiscard]] Submitted admit_to_queue(Sequence&& fresh, Nanos now);
+  void unlink(Slot slot);
+  void preempt_last();
+  void add_item(Slot slot, std::int32_t tokens);
+  void book(Sequence& s, std::int32_t tokens);
+  void finish(Slot slot, FinishReason reason, std::vector<SequenceEvent>& events);
+  void emit(SequenceEvent::Kind kind, Slot slot, std::vector<SequenceEvent>& events) const;
+  void drop_finished();
+  void count_gauges();
+
+  SchedulerConfig config_;
+  BlockPool pool_;
+  std::vector<Sequence> slots_;
+  std::vector<Slot> free_slots_;
+  std::vector<Slot> running_;    // in order of admission: the last is the victim
+  std::vector<Slot> preempted_;  // a stack: the front of the waiting queue is its back
+  Slot queue_head_ = none,
+       queue_tail_ = none;  // never admitted yet, first come first served; waits behind preempted_
+  std::int32_t queued_ = 0;
+  StepBatch batch_;
+  std::vector<Slot> batch_slots_;  // of batch_.items
+  bool step_out_ = false;
+  std::vector<TokenId> blanks_;  // stands for the tokens of requests that have lengths only
+  std::int64_t added_ = 0;
+  EngineStats stats_;
+};
+
+}  // namespace dsbench::engine
