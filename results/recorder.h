@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -31,7 +32,8 @@ class Recorder {
 
   // Must be called before a record of the stage arrives; returns its index, from 0.
   virtual std::uint32_t begin_stage(const StageInfo& stage) = 0;
-  // For a stage whose end was not known when it began.
+  // For a stage whose end was not known when it began (info.end ≤ info.start), or that ended early: what was
+  // offered for later than `end` is forgotten, because it was never due.
   virtual void end_stage(std::uint32_t stage, Nanos end) = 0;
 
   // The sink of one issuer thread. Lives as long as the recorder.
@@ -42,7 +44,8 @@ class Recorder {
 
   // Everything known of a stage so far. Safe while records arrive.
   [[nodiscard]] virtual StageSummary summarize(std::uint32_t stage) = 0;
-  // Per second of due time, all stages, [from, to).
+  // Per second of due time, all stages: the whole seconds inside [from, to), so that none is half of another
+  // stage's.
   [[nodiscard]] virtual std::vector<SecondCounts> seconds(Nanos from, Nanos to) = 0;
   [[nodiscard]] virtual std::vector<TimelinePoint> timeline() = 0;
   [[nodiscard]] virtual std::int64_t attempts() = 0;
@@ -55,8 +58,16 @@ class Recorder {
   [[nodiscard]] virtual std::optional<Error> failed() = 0;
 };
 
-// `run_directory` must exist and be empty of a former run.
+struct RecorderOptions {
+  Nanos flush_every{200'000'000};  // wall-clock time between batches to disk
+  std::size_t most_buffered =
+      1 << 17;  // rows of one channel; beyond it the issuer waits for the disk, in both worlds
+  std::int64_t most_database_pages = 0;  // 0: no limit. A small disk for tests
+};
+
+// `run_directory` must exist and be empty of a former run: records.sqlite and latency.hlog are created in it.
 [[nodiscard]] Result<std::unique_ptr<Recorder>> open_recorder(const std::filesystem::path& run_directory,
-                                                              const Slo& slo);
+                                                              const Slo& slo,
+                                                              const RecorderOptions& options = {});
 
 }  // namespace dsbench::results

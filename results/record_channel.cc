@@ -1,0 +1,165 @@
+#include "results/record_channel.h"
+
+#include <algorithm>
+
+#include "results/gap_codec.h"
+
+namespace dsbench::results {
+namespace {
+
+// Rows at which the writer is woken before its tick.
+constexpr std::size_t worth_a_batch = 16'384;
+
+}  // namespace
+
+void WriterSignal::hurry() {
+  const std::lock_guard lock{mutex_};
+  hurry_ = true;
+  wake_.notify_one();
+}
+
+bool WriterSignal::wait(Nanos tick) {
+  std::unique_lock lock{mutex_};
+  wake_.wait_for(lock, tick, [this] { return hurry_ || stop_; });
+  hurry_ = false;
+  return !stop_;
+}
+
+void WriterSignal::stop() {
+  const std::lock_guard lock{mutex_};
+  stop_ = true;
+  wake_.notify_one();
+}
+
+bool WriterSignal::stopped() {
+  const std::lock_guard lock{mutex_};
+  return stop_;
+}
+
+RecordChannel::RecordChannel(const Slo& slo, std::size_t most_buffered, std::vector<MeasuredWindow> windows,
+                             WriterSignal& writer)
+    : slo_{slo},
+      most_buffered_{std::max<std::size_t>(most_buffered, 1)},
+      writer_{writer},
+      windows_{std::move(windows)},
+      counts_(windows_.size()) {}
+
+bool RecordChannel::measures(std::uint32_t stage, Nanos due) const {
+  return stage < windows_.size() && windows_[stage].contains(due);
+}
+
+MetricSet& RecordChannel::interval(std::uint32_t stage, Nanos done) {
+  return intervals_[{second_of(done), stage}];
+}
+
+void RecordChannel::wait_for_room(std::unique_lock<std::mutex>& lock) {
+  // After close() nobody makes room any more; what still comes is only counted.
+  if (rows_.rows() < most_buffered_ || writer_.stopped()) return;
+  writer_.hurry();
+  room_.wait(lock, [this] { return rows_.rows() < most_buffered_; });
+}
+
+void RecordChannel::attempt(const AttemptRecord& record) {
+  std::unique_lock lock{mutex_};
+  wait_for_room(lock);
+  bool measured = measures(record.stage, record.due);
+  if (record.attempt > 0) {
+    if (const auto first = retrying_.find(record.request); first != retrying_.end()) measured = first->second;
+  } else if (record.reason != Reason::ok) {
+    retrying_[record.request] = measured;
+  }
+  const Nanos done = std::max(record.done, record.due);
+  if (measured) {
+    counts_[record.stage].add(record);
+    interval(record.stage, done).add(record);
+  }
+  seconds_.add(record);
+  latest_second_ = std::max(latest_second_, second_of(done));
+  latest_ = std::max(latest_, done);
+  ++attempts_;
+
+  RowBuffer::Attempt row{to_row(record), rows_.gaps.size(), 0};
+  append_gaps(rows_.gaps, record.gaps);
+  row.gaps_size = rows_.gaps.size() - row.gaps_at;
+  rows_.attempts.push_back(row);
+  if (rows_.rows() == worth_a_batch) writer_.hurry();
+}
+
+void RecordChannel::request(const RequestRecord& record) {
+  const bool good = is_good(record, slo_);
+  std::unique_lock lock{mutex_};
+  wait_for_room(lock);
+  retrying_.erase(record.request);
+  const Nanos done = std::max(record.done, record.due);
+  if (measures(record.stage, record.due)) {
+    counts_[record.stage].add(record, good);
+    interval(record.stage, done).add(record);
+  }
+  seconds_.add(record, good);
+  latest_second_ = std::max(latest_second_, second_of(done));
+  latest_ = std::max(latest_, done);
+  ++requests_;
+  rows_.requests.push_back({record, good});
+  if (rows_.rows() == worth_a_batch) writer_.hurry();
+}
+
+void RecordChannel::set_window(std::uint32_t stage, MeasuredWindow window) {
+  const std::lock_guard lock{mutex_};
+  if (stage >= windows_.size()) {
+    windows_.resize(stage + 1);
+    counts_.resize(stage + 1);
+  }
+  windows_[stage] = window;
+}
+
+void RecordChannel::take_rows(RowBuffer& rows) {
+  {
+    const std::lock_guard lock{mutex_};
+    std::swap(rows, rows_);
+  }
+  room_.notify_all();
+}
+
+std::int64_t RecordChannel::latest_second() {
+  const std::lock_guard lock{mutex_};
+  return latest_second_;
+}
+
+Nanos RecordChannel::latest() {
+  const std::lock_guard lock{mutex_};
+  return latest_;
+}
+
+Intervals RecordChannel::take_intervals(std::int64_t second) {
+  Intervals taken;
+  const std::lock_guard lock{mutex_};
+  while (!intervals_.empty() && intervals_.begin()->first.first < second) {
+    taken.insert(intervals_.extract(intervals_.begin()));
+  }
+  return taken;
+}
+
+void RecordChannel::add_stage(std::uint32_t stage, StageCounts& counts, MetricSet& metrics) {
+  const std::lock_guard lock{mutex_};
+  if (stage < counts_.size()) counts.add(counts_[stage]);
+  for (const auto& [key, set] : intervals_) {
+    if (key.second == stage) metrics.add(set);
+  }
+}
+
+void RecordChannel::add_seconds(SecondCells& cells) {
+  const std::lock_guard lock{mutex_};
+  cells.add(seconds_);
+}
+
+std::int64_t RecordChannel::attempts() {
+  const std::lock_guard lock{mutex_};
+  return attempts_;
+}
+
+std::int64_t RecordChannel::requests() {
+  const std::lock_guard lock{mutex_};
+  return requests_;
+}
+
+}  // namespace dsbench::results

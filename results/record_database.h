@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+#include "results/record.h"
+#include "results/recorder.h"
+
+// records.sqlite. Goals: written as it happens (WAL), readable at any time by sqlite3, pandas and DuckDB,
+// every stamp as it was taken. Stamps are ns since the start of the run, NULL for what did not happen; words
+// are those of results/record.h.
+//
+//   meta(key, value)      schema = "dsbench.records/1", the version that wrote it, the SLO in ns
+//   stages(stage, name, kind, planned_rps, start_ns, measure_from_ns, end_ns)
+//   attempts(request, attempt, stage, worker, due_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns,
+//   done_ns,
+//            prompt_tokens, output_tokens, output_tokens_asked, token_source, reason, http_status, gaps_us)
+//   requests(request, stage, attempts, due_ns, sent_ns, final_sent_ns, first_token_ns, last_token_ns,
+//   done_ns,
+//            prompt_tokens, output_tokens, reason, good)
+//
+// gaps_us is a BLOB of results/gap_codec.h, NULL for none. Rows stand in the order in which they ended; no
+// index, so that writing stays cheap: `create index` in a copy where you need one.
+namespace dsbench::results {
+
+// An attempt less its gaps, which lie beside it as bytes.
+struct AttemptRow {
+  std::uint64_t request = 0;
+  std::uint32_t attempt = 0, stage = 0, worker = 0;
+  Nanos due = never, sent = never, first_byte = never, first_token = never, last_token = never, done = never;
+  std::int32_t prompt_tokens = 0, output_tokens = 0, output_tokens_asked = 0, http_status = 0;
+  TokenSource token_source = TokenSource::chunks;
+  Reason reason = Reason::ok;
+};
+[[nodiscard]] AttemptRow to_row(const AttemptRecord& record);
+
+// One connection, for one thread at a time.
+class RecordDatabase {
+ public:
+  // Creates the file; an existing one is refused. `most_pages` of 4 KiB, 0 for no limit, makes a small disk
+  // for tests.
+  [[nodiscard]] static Result<RecordDatabase> create(const std::filesystem::path& path, const Slo& slo,
+                                                     std::int64_t most_pages = 0);
+  RecordDatabase(RecordDatabase&&) noexcept;
+  RecordDatabase& operator=(RecordDatabase&&) = delete;
+  ~RecordDatabase();
+
+  Result<void> begin();
+  Result<void> write_stage(std::uint32_t index, const StageInfo& stage);
+  Result<void> write(const AttemptRow& row, std::string_view gaps);
+  Result<void> write(const RequestRecord& record, bool good);
+  Result<void> commit();
+  void roll_back();
+  // Brings everything into the one file and leaves WAL mode, so that the file can be copied and read from a
+  // read-only folder.
+  Result<void> close();
+
+ private:
+  struct Handles;
+  explicit RecordDatabase(std::unique_ptr<Handles> handles);
+  std::unique_ptr<Handles> handles_;
+};
+
+}  // namespace dsbench::results

@@ -1,0 +1,183 @@
+#pragma once
+
+#include "results/run_summary.h"
+
+// Which key carries which field of run.json, said once for printing and for reading. The archive A is the
+// printer or the reader of results/run_file.cc; the second argument is const for the one and mutable for the
+// other. A has
+//   value(key, field)                bool, integers, double, string; optionals of double
+//   ns(key, field), rps(key, field)  Nanos, Rate and optionals of them
+//   word(key, field)                 an enum by its to_word()
+//   texts, pairs, by_reason, json    string lists, (key, value) lists, counts by reason, a JSON object kept
+//   as text object, objects(key, field, f)   nested: f(archive of the inner object, field)
+namespace dsbench::results {
+
+template <class A, class P>
+void describe_percentile(A& a, P& p) {
+  a.value("q", p.q);
+  a.value("needs", p.needs);
+  a.ns("value_ns", p.value);
+  a.value("infinite", p.infinite);
+}
+
+template <class A, class L>
+void describe_latency(A& a, L& l) {
+  a.value("count", l.count);
+  a.value("infinite", l.infinite);
+  a.ns("min_ns", l.min);
+  a.ns("mean_ns", l.mean);
+  a.ns("max_ns", l.max);
+  a.objects("percentiles", l.percentiles, [](A& inner, auto& p) { describe_percentile(inner, p); });
+}
+
+template <class A, class L>
+void describe_ledger(A& a, L& l) {
+  a.value("computed_tokens", l.computed_tokens);
+  a.value("recomputed_tokens", l.recomputed_tokens);
+  a.value("abandoned_tokens", l.abandoned_tokens);
+  a.value("generated_tokens", l.generated_tokens);
+  a.value("preemptions", l.preemptions);
+}
+
+template <class A, class S>
+void describe_stage(A& a, S& s) {
+  const auto latency = [](A& inner, auto& l) { describe_latency(inner, l); };
+  a.value("index", s.index);
+  a.value("name", s.name);
+  a.word("kind", s.kind);
+  a.rps("planned_rps", s.planned);
+  a.ns("start_ns", s.start);
+  a.ns("measure_from_ns", s.measure_from);
+  a.ns("end_ns", s.end);
+  a.value("requests", s.requests);
+  a.value("delivered", s.delivered);
+  a.value("completed", s.completed);
+  a.value("good", s.good);
+  a.value("attempts", s.attempts);
+  a.by_reason("attempts_by_reason", s.attempts_by_reason);
+  a.by_reason("requests_by_reason", s.requests_by_reason);
+  a.rps("offered_rps", s.offered);
+  a.rps("delivered_rate_rps", s.delivered_rate);
+  a.rps("completed_rate_rps", s.completed_rate);
+  a.rps("good_rate_rps", s.good_rate);
+  a.value("good_share", s.good_share);
+  a.value("good_share_lower", s.good_share_lower);
+  a.value("good_share_upper", s.good_share_upper);
+  a.word("verdict", s.verdict);
+  a.value("output_tokens", s.output_tokens);
+  a.object("ttft", s.ttft, latency);
+  a.object("ttft_service", s.ttft_service, latency);
+  a.object("tpot", s.tpot, latency);
+  a.object("itl", s.itl, latency);
+  a.object("e2e", s.e2e, latency);
+  a.object("e2e_service", s.e2e_service, latency);
+  a.object("ntpot", s.ntpot, latency);
+  a.object("send_lag", s.send_lag, latency);
+  a.optional_object("ledger", s.ledger, [](A& inner, auto& l) { describe_ledger(inner, l); });
+  a.texts("invalid_causes", s.invalid_causes);
+}
+
+template <class A, class P>
+void describe_point(A& a, P& p) {
+  a.value("second", p.second);
+  a.value("offered", p.offered);
+  a.value("sent", p.sent);
+  a.value("completed", p.completed);
+  a.value("good", p.good);
+  a.value("failed", p.failed);
+  a.value("good_of_due", p.good_of_due);
+  a.value("in_flight", p.in_flight);
+  a.ns("ttft_p50_ns", p.ttft_p50);
+  a.ns("ttft_max_ns", p.ttft_max);
+  a.ns("send_lag_max_ns", p.send_lag_max);
+  a.value("engine_running", p.engine_running);
+  a.value("engine_waiting", p.engine_waiting);
+  a.value("engine_kv_used_share", p.engine_kv_used_share);
+  a.value("stage", p.stage);
+}
+
+template <class A, class K>
+void describe_knee(A& a, K& k) {
+  a.rps("offered_rps", k.offered);
+  a.rps("lower_rps", k.lower);
+  a.rps("upper_rps", k.upper);
+  a.value("sentence", k.sentence);
+}
+
+template <class A, class C>
+void describe_collapse(A& a, C& c) {
+  a.word("verdict", c.verdict);
+  a.rps("at_rps", c.at);
+  a.rps("good_rate_rps", c.good_rate);
+  a.rps("peak_good_rate_rps", c.peak_good_rate);
+  a.value("ratio", c.ratio);
+  a.value("ratio_lower", c.ratio_lower);
+  a.value("ratio_upper", c.ratio_upper);
+  a.rps("collapse_load_rps", c.collapse_load);
+  a.value("sentence", c.sentence);
+}
+
+template <class A, class R>
+void describe_recovery(A& a, R& r) {
+  a.word("verdict", r.verdict);
+  a.rps("base_rps", r.base);
+  a.ns("time_ns", r.time);
+  a.value("ratio", r.ratio);
+  a.value("ratio_upper", r.ratio_upper);
+  a.rps("highest_recovered_rps", r.highest_recovered);
+  a.value("sentence", r.sentence);
+}
+
+template <class A, class S>
+void describe_slo(A& a, S& s) {
+  a.ns("ttft_ns", s.ttft);
+  a.ns("tpot_ns", s.tpot);
+  a.ns("e2e_ns", s.e2e);
+}
+
+template <class A, class C>
+void describe_criterion(A& a, C& c) {
+  a.value("name", c.name);
+  a.value("measured", c.measured);
+  a.word("verdict", c.verdict);
+}
+
+// Everything after "schema".
+template <class A, class Run>
+void describe_run(A& a, Run& r) {
+  a.required_word("verdict", r.verdict);
+  a.value("sentence", r.sentence);
+  a.required_object("validity", r, [](A& inner, auto& run) {
+    inner.value("valid", run.valid);
+    inner.texts("invalid_causes", run.invalid_causes);
+  });
+  a.value("kind", r.kind);
+  a.value("ended", r.ended);
+  a.texts("warnings", r.warnings);
+  a.objects("criteria", r.criteria, [](A& inner, auto& c) { describe_criterion(inner, c); });
+  a.object("knee", r.knee, [](A& inner, auto& k) { describe_knee(inner, k); });
+  a.object("collapse", r.collapse, [](A& inner, auto& c) { describe_collapse(inner, c); });
+  a.object("recovery", r.recovery, [](A& inner, auto& c) { describe_recovery(inner, c); });
+  a.value("requests", r.requests);
+  a.value("attempts", r.attempts);
+  a.value("retry_amplification", r.retry_amplification);
+  a.optional_object("ledger", r.ledger, [](A& inner, auto& l) { describe_ledger(inner, l); });
+  a.object("slo", r.slo, [](A& inner, auto& s) { describe_slo(inner, s); });
+  a.value("target", r.target);
+  a.value("target_description", r.target_description);
+  a.value("simulated", r.simulated);
+  a.texts("command", r.command);
+  a.value("seed", r.seed);
+  a.json("profile", r.profile_json);
+  a.ns("started_at_ns", r.started_at);
+  a.ns("ended_at_ns", r.ended_at);
+  a.ns("duration_ns", r.duration);
+  a.value("dsbench_version", r.dsbench_version);
+  a.value("dsbench_commit", r.dsbench_commit);
+  a.value("dsbench_build", r.dsbench_build);
+  a.pairs("host", r.host);
+  a.objects("stages", r.stages, [](A& inner, auto& s) { describe_stage(inner, s); });
+  a.objects("timeline", r.timeline, [](A& inner, auto& p) { describe_point(inner, p); });
+}
+
+}  // namespace dsbench::results
