@@ -40,8 +40,8 @@ struct FleetEvent {
 
 struct FleetOptions {
   // In place of the profile's, per replica.
-  std::optional<std::int32_t> max_queued;
-  std::optional<Nanos> queue_timeout;
+  std::optional<std::int32_t> max_queued = std::nullopt;
+  std::optional<Nanos> queue_timeout = std::nullopt;
   // Tokens that travel in one event. 1 shows every gap between tokens; more is faster. The first token always
   // travels alone, and the last is never held back.
   std::int32_t tokens_per_event = 1;
