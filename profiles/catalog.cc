@@ -10,7 +10,7 @@
 
 namespace dsbench::profiles {
 
-std::vector<std::string_view> kinds() { return {"traffic", "workload", "slo", "model", "hardware", "fleet"}; }
+std::vector<std::string_view> kinds() { return {"traffic", "workload", "slo", "client", "model", "hardware", "fleet"}; }
 
 std::vector<std::string_view> shipped_names(std::string_view kind) {
   std::vector<std::string_view> names;

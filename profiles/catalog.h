@@ -14,7 +14,7 @@ struct ProfileText {
   std::string source;  // for messages: the path, or "shipped profile 'traffic/ramp'"
 };
 
-// The folders of profiles/: "traffic", "workload", "slo", "model", "hardware", "fleet".
+// The folders of profiles/: "traffic", "workload", "slo", "client", "model", "hardware", "fleet".
 [[nodiscard]] std::vector<std::string_view> kinds();
 
 // Names of the profiles of a kind that are compiled into the binary, sorted.

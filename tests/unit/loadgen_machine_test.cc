@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "loadgen/load_machine.h"
+#include "tests/fakes/kept_records.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -19,13 +20,7 @@ using results::Reason;
 using results::RequestRecord;
 using results::TokenSource;
 
-class Kept final : public results::RecordSink {
- public:
-  void attempt(const AttemptRecord& r) override { attempts.push_back(r); }
-  void request(const RequestRecord& r) override { requests.push_back(r); }
-  std::vector<AttemptRecord> attempts;
-  std::vector<RequestRecord> requests;
-};
+using Kept = fakes::KeptRecords;
 
 Attempt simple_source(std::uint64_t request) {
   Attempt a;

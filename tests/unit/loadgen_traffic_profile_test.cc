@@ -1,0 +1,238 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "loadgen/from_profiles.h"
+#include "profiles/catalog.h"
+#include "profiles/client_profile.h"
+#include "profiles/slo_profile.h"
+#include "profiles/traffic_profile.h"
+#include "profiles/workload_profile.h"
+
+namespace dsbench::profiles {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+TEST(TrafficText, PrintsWhatItParses) {
+  const std::vector<std::string> texts{
+      "poisson hold(10/s,30s)",
+      "constant ramp(10/s..200/s,300s)",
+      "gamma(cv 2.5) steps(20/s..200/s by 20/s,hold 30s)",
+      "poisson spike(10/s,200/s,at 30s,for 10s,total 120s)",
+      "poisson hold(0.25/s,1500ms) ramp(0/s..5/s,10s) steps(5/s..1/s by 2/s,hold 1s)",
+  };
+  for (const std::string& text : texts) {
+    const auto profile = parse_traffic_text(text);
+    ASSERT_TRUE(profile) << profile.error().message;
+    EXPECT_EQ(print_traffic_text(*profile), text);
+  }
+}
+
+TEST(TrafficText, SpacesAndCommasJoinPieces) {
+  const auto a = parse_traffic_text("hold(10/s,30s) ramp(10/s..20/s,1m)");
+  const auto b = parse_traffic_text(" hold( 10/s , 30s ),ramp(10/s .. 20/s, 1m) , poisson");
+  ASSERT_TRUE(a);
+  ASSERT_TRUE(b) << b.error().message;
+  EXPECT_EQ(a->pieces, b->pieces);
+}
+
+TEST(TrafficText, ErrorsSayWhatIsAccepted) {
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"hodl(10/s,30s)",
+       "'hodl' is no piece of a traffic profile; accepted: hold(10/s,30s), ramp(10/s..200/s,5m), "
+       "steps(20/s..200/s by 20/s,hold 30s), spike(10/s,200/s,at 30s,for 10s,total 2m), constant, poisson, "
+       "gamma(cv 2); did "
+       "you mean 'hold'?"},
+      {"hold(10/s,30s", "'hold(10/s,30s' has no closing parenthesis"},
+      {"hold(10,30s)",
+       "hold(10,30s): '10' is not a rate; write a number with its unit, as in 12.5/s, 300/m or 40/h"},
+      {"hold(10/s)", "hold(10/s): 'hold(10/s)' cannot be read; write it as hold(10/s,30s)"},
+      {"hold", "hold: '' is not a rate; write a number with its unit, as in 12.5/s, 300/m or 40/h"},
+      {"hold(10/s,30)",
+       "hold(10/s,30): '30' is not a duration; write a number with its unit, as in 500ms, 30s, 4m or 1h30m"},
+      {"hold(10/s,0s)",
+       "hold(10/s,0s): hold lasts no time; give a duration above nought, as in hold(10/s,30s)"},
+      {"ramp(10/s-20/s,5m)",
+       "ramp(10/s-20/s,5m): '10/s-20/s' is not a rate; write a number with its unit, as in 12.5/s, 300/m or "
+       "40/h"},
+      {"steps(20/s..205/s by 20/s,hold 30s)",
+       "steps(20/s..205/s by 20/s,hold 30s): 205/s is no whole number of steps of 20/s away from 20/s; the "
+       "nearest ends are "
+       "200/s and 220/s"},
+      {"steps(20/s..200/s by 0/s,hold 30s)",
+       "steps(20/s..200/s by 0/s,hold 30s): steps by 0/s never arrive; give a distance above nought, as in "
+       "by 20/s"},
+      {"spike(10/s,200/s,at 30s,for 100s,total 2m)",
+       "spike(10/s,200/s,at 30s,for 100s,total 2m): a spike at 30s for 100s does not fit into a total of "
+       "120s"},
+      {"poisson constant hold(1/s,1s)", "'constant' is a second arrival process; give at most one"},
+      {"gamma(2) hold(1/s,1s)", "'gamma(2)' cannot be read; write it as gamma(cv 2)"},
+      {"gamma(cv 50) hold(1/s,1s)",
+       "gamma(cv 50): found a coefficient of variation of 50; accepted: 0.05 to 20 (1 is Poisson)"},
+      {"poisson", "traffic 'poisson': no pieces; give at least one, as in hold(10/s,30s)"},
+      {"hold(0/s,1m)", "traffic 'hold(0/s,1m)': the rate is 0/s throughout: nothing would be sent"},
+      {"hold(1000000/s,1h)",
+       "traffic 'hold(1000000/s,1h)': about 3.6e+09 requests would be sent; at most 5e+07 are accepted in "
+       "one run"},
+  };
+  for (const auto& [text, message] : rows) {
+    const auto profile = parse_traffic_text(text);
+    ASSERT_FALSE(profile) << text;
+    EXPECT_EQ(profile.error().message, message);
+    EXPECT_EQ(profile.error().kind, ErrorKind::usage);
+  }
+}
+
+TEST(TrafficPlan, StagesFollowThePieces) {
+  const auto profile = parse_traffic(R"({"schema": "dsbench.traffic/1", "pieces": [
+    {"shape": "hold", "rate": "10/s", "duration": "20s", "warm_up": "5s", "stage": "base"},
+    {"shape": "ramp", "from": "10/s", "to": "30/s", "duration": "10s"},
+    {"shape": "steps", "from": "30/s", "to": "10/s", "by": "10/s", "hold": "5s", "stage": "down"},
+    {"shape": "spike", "base": "10/s", "peak": "50/s", "at": "5s", "for": "2s", "total": "10s"}]})",
+                                     "test.json");
+  ASSERT_TRUE(profile) << profile.error().message;
+  const TrafficPlan plan = plan_of(*profile);
+  std::vector<std::string> names;
+  for (const auto& stage : plan.stages) names.push_back(stage.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"base", "ramp 10/s..30/s", "down: step 30.0/s",
+                                             "down: step 20.0/s", "down: step 10.0/s", "before the spike",
+                                             "spike 50/s", "after the spike"}));
+  EXPECT_EQ(plan.stages[0].measure_from, 5s);
+  EXPECT_EQ(plan.stages[1].start, 20s);
+  EXPECT_DOUBLE_EQ(plan.stages[1].planned.per_second(), 20);
+  EXPECT_EQ(plan.length, 55s);
+  EXPECT_DOUBLE_EQ(plan.requests, 200 + 200 + 300 + 50 + 100 + 30);
+}
+
+TEST(TrafficProfile, JsonRoundTrips) {
+  const auto profile = parse_traffic_text(
+      "gamma(cv 2) hold(10/s,30s) ramp(1/s..2/s,1m) steps(1/s..3/s by 1/s,hold 1s) "
+      "spike(1/s,9/s,at 1s,for 1s,total 3s)");
+  ASSERT_TRUE(profile);
+  const auto again = parse_traffic(to_json(*profile), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->pieces, profile->pieces);
+  EXPECT_EQ(again->arrivals, profile->arrivals);
+}
+
+TEST(TrafficProfile, EveryMistakeIsReported) {
+  const auto profile =
+      parse_traffic(R"({"schema": "dsbench.traffic/1", "arrivals": {"process": "gamma", "cv": 0},
+    "pieces": [{"shape": "hold", "rate": 10, "duraton": "20s"}]})",
+                    "bad.json");
+  ASSERT_FALSE(profile);
+  EXPECT_THAT(profile.error().message,
+              HasSubstr("bad.json: arrivals.cv: found a coefficient of variation of 0; accepted: "
+                        "0.05 to 20 (1 is Poisson)"));
+  EXPECT_THAT(profile.error().message, HasSubstr("'10' is not a rate"));
+  EXPECT_THAT(profile.error().message, HasSubstr("duration: required, but missing"));
+  EXPECT_THAT(profile.error().message, HasSubstr("did you mean 'duration'?"));
+}
+
+TEST(TrafficProfile, AStageThatIsAllWarmUpIsRefused) {
+  const auto profile = parse_traffic(R"({"schema": "dsbench.traffic/1", "pieces": [
+    {"shape": "hold", "rate": "10/s", "duration": "5s", "warm_up": "5s"}]})",
+                                     "bad.json");
+  ASSERT_FALSE(profile);
+  EXPECT_EQ(profile.error().message, "bad.json: pieces: stage 'hold 10/s' is all warm-up: 5s of 5s");
+}
+
+TEST(ShippedProfiles, AllLoadAndRoundTrip) {
+  for (const std::string_view name : shipped_names("traffic")) {
+    const auto p = load_traffic(name);
+    ASSERT_TRUE(p) << p.error().message;
+    EXPECT_FALSE(p->description.empty()) << name;
+    EXPECT_TRUE(parse_traffic(to_json(*p), "again")) << name;
+  }
+  for (const std::string_view name : shipped_names("workload")) {
+    const auto p = load_workload(name);
+    ASSERT_TRUE(p) << p.error().message;
+    const auto again = parse_workload(to_json(*p), "again");
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->prompt_tokens, p->prompt_tokens);
+    EXPECT_EQ(again->output_tokens, p->output_tokens);
+  }
+  for (const std::string_view name : shipped_names("slo")) {
+    const auto p = load_slo(name);
+    ASSERT_TRUE(p) << p.error().message;
+    EXPECT_EQ(to_json(*parse_slo(to_json(*p), "again")), to_json(*p));
+  }
+  for (const std::string_view name : shipped_names("client")) {
+    const auto p = load_client(name);
+    ASSERT_TRUE(p) << p.error().message;
+    EXPECT_EQ(to_json(*parse_client(to_json(*p), "again")), to_json(*p));
+  }
+  EXPECT_EQ(shipped_names("traffic"),
+            (std::vector<std::string_view>{"ramp", "spike", "staircase", "steady"}));
+  EXPECT_EQ(shipped_names("client"), (std::vector<std::string_view>{"interactive", "openai-sdk", "patient"}));
+}
+
+TEST(ClientProfile, BecomesAPolicy) {
+  const auto profile = load_client("interactive");
+  ASSERT_TRUE(profile);
+  const loadgen::ClientPolicy policy = loadgen::policy_of(*profile);
+  EXPECT_EQ(policy.first_token_timeout, 2s);
+  EXPECT_EQ(policy.total_timeout, 20s);
+  EXPECT_EQ(policy.stall_timeout, std::nullopt);
+  EXPECT_EQ(policy.retry.max_retries, 2);
+  const auto patient = load_client("patient");
+  ASSERT_TRUE(patient);
+  EXPECT_EQ(loadgen::policy_of(*patient).retry.max_retries, 0);
+  EXPECT_EQ(loadgen::policy_of(*patient).total_timeout, std::nullopt);
+}
+
+TEST(ClientProfile, RefusesWhatMakesNoSense) {
+  const auto profile = parse_client(
+      R"({"schema": "dsbench.client/1", "total_timeout": "0s", "retry": {"max_retries": -1, "jitter": 2}})",
+      "c.json");
+  ASSERT_FALSE(profile);
+  EXPECT_EQ(
+      profile.error().message,
+      "c.json: total_timeout: gives up at once; give a time above nought, or leave it out to wait for ever\n"
+      "c.json: retry.max_retries: found -1; accepted: 0 to 1000\n"
+      "c.json: retry.jitter: found 2; accepted: 0 to 1 (the share of the delay that is random)");
+}
+
+TEST(SloProfile, TextForm) {
+  const auto slo = load_slo("ttft=500ms,e2e=5s");
+  ASSERT_TRUE(slo) << slo.error().message;
+  EXPECT_EQ(loadgen::slo_of(*slo).ttft, 500ms);
+  EXPECT_EQ(loadgen::slo_of(*slo).tpot, std::nullopt);
+  EXPECT_EQ(loadgen::slo_of(*slo).e2e, 5s);
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"tfft=5s", "SLO 'tfft=5s': 'tfft=5s' is no bound; write bounds as in ttft=500ms,tpot=50ms,e2e=5s"},
+      {"ttft=5", "'5' is not a duration; write a number with its unit, as in 500ms, 30s, 4m or 1h30m"},
+      {"ttft=1s,ttft=2s", "SLO 'ttft=1s,ttft=2s': ttft is given twice"},
+      {"ttft=0s", "SLO 'ttft=0s': 'ttft=0s' can never be met; give a time above nought"},
+  };
+  for (const auto& [text, message] : rows) {
+    const auto bad = load_slo(text);
+    ASSERT_FALSE(bad) << text;
+    EXPECT_EQ(bad.error().message, message);
+  }
+  const auto none = parse_slo(R"({"schema": "dsbench.slo/1"})", "s.json");
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().message,
+            "s.json: ttft: no bound is given; accepted: any of ttft, tpot, e2e, each with its time");
+}
+
+TEST(WorkloadProfile, RefusesWhatMakesNoSense) {
+  const auto profile = parse_workload(R"({"schema": "dsbench.workload/1",
+    "prompt_tokens": {"law": "lognormal", "median": 500, "sigma": 9, "min": 8, "max": 128},
+    "output_tokens": {"law": "constant", "value": 0}})",
+                                      "w.json");
+  ASSERT_FALSE(profile);
+  EXPECT_EQ(
+      profile.error().message,
+      "w.json: prompt_tokens.median: found 500; accepted: from min 8 to max 128\n"
+      "w.json: prompt_tokens.sigma: found 9; accepted: 0 to 5 (the standard deviation of the logarithm)\n"
+      "w.json: output_tokens.value: found 0 tokens; accepted: 1 to 16777216");
+}
+
+}  // namespace
+}  // namespace dsbench::profiles
