@@ -1,0 +1,73 @@
+#include "engine/kernels/cpu/gate.h"
+
+#include <cassert>
+#include <limits>
+
+namespace dsbench::engine::kernels::cpu {
+namespace {
+
+constexpr float kMasked = -std::numeric_limits<float>::infinity();
+
+// Index of the largest; the lowest index wins a tie.
+std::size_t largest(std::span<const float> values) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    if (values[i] > values[best]) best = i;
+  }
+  return best;
+}
+
+}  // namespace
+
+void gate(const KernelTable& kernels, const GateConfig& config, std::span<float> logits,
+          std::span<const float> bias, std::span<float> scratch, std::span<std::int32_t> experts,
+          std::span<float> weights) {
+  const std::size_t count = logits.size();
+  const std::size_t groups = static_cast<std::size_t>(config.groups);
+  const std::size_t group_size = count / groups;
+  assert(scratch.size() >= count + groups);
+  if (config.scoring == Scoring::sigmoid) {
+    kernels.sigmoid(logits.data(), static_cast<std::int32_t>(count));
+  } else {
+    kernels.softmax(logits.data(), static_cast<std::int32_t>(count));
+  }
+  const std::span<const float> scores = logits;
+  const std::span<float> biased = scratch.first(count);
+  for (std::size_t e = 0; e < count; ++e) biased[e] = bias.empty() ? scores[e] : scores[e] + bias[e];
+
+  if (groups > 1) {
+    const std::span<float> group_scores = scratch.subspan(count, groups);
+    for (std::size_t g = 0; g < groups; ++g) {
+      float first = kMasked;
+      float second = kMasked;
+      for (const float b : biased.subspan(g * group_size, group_size)) {
+        if (b > first) {
+          second = first;
+          first = b;
+        } else if (b > second) {
+          second = b;
+        }
+      }
+      group_scores[g] = bias.empty() || group_size == 1 ? first : first + second;
+    }
+    // What is refused is what is left after the kept ones have been taken out.
+    for (std::int32_t kept = 0; kept < config.kept_groups; ++kept)
+      group_scores[largest(group_scores)] = kMasked;
+    for (std::size_t g = 0; g < groups; ++g) {
+      if (group_scores[g] == kMasked) continue;
+      for (float& b : biased.subspan(g * group_size, group_size)) b = kMasked;
+    }
+  }
+  float sum = 0;
+  for (std::size_t i = 0; i < experts.size(); ++i) {
+    const std::size_t best = largest(biased);
+    biased[best] = kMasked;
+    experts[i] = static_cast<std::int32_t>(best);
+    weights[i] = scores[best];
+    sum += scores[best];
+  }
+  const float scale = static_cast<float>(config.routed_scale);
+  for (float& weight : weights) weight = (config.renormalise ? weight / sum : weight) * scale;
+}
+
+}  // namespace dsbench::engine::kernels::cpu

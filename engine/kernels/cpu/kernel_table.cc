@@ -1,0 +1,42 @@
+#include "engine/kernels/cpu/kernel_table.h"
+
+namespace dsbench::engine::kernels::cpu {
+
+extern const KernelTable kBaselineKernels;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+#endif
+
+std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width,
+                               std::int32_t context) {
+  const auto padded = [](std::int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; };
+  const std::int64_t rows = padded(std::int64_t{queries} * heads);
+  // queries turned over [width, rows], scores [context, rows], sums [rows], output [rows, width], alignment
+  return padded(width) * rows + padded(context) * rows + rows + rows * padded(width) + kPanel;
+}
+
+const KernelTable* const* all_kernels() {
+  static const KernelTable* tables[4] = {};
+  static const bool filled = [] {
+    int n = 0;
+#if defined(__x86_64__)
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq")) {
+      tables[n++] = &kAvx512Kernels;
+    }
+    if (avx2) tables[n++] = &kAvx2Kernels;
+#endif
+    tables[n++] = &kBaselineKernels;
+    return true;
+  }();
+  (void)filled;
+  return tables;
+}
+
+const KernelTable& kernels() {
+  return *all_kernels()[0];
+}
+
+}  // namespace dsbench::engine::kernels::cpu

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+
+// The vectorised fp32 kernels, built several times for different instruction sets and chosen when the program
+// runs.
+//
+// Every output element is reduced in one fixed order that depends on its own operands only: not on how many
+// rows are computed beside it, not on which thread does it, not on how a prompt was cut into chunks. So
+// batched equals one by one, and preempted equals never preempted, bit for bit. Lanes hold different output
+// elements and the reduction runs in sequence, or over 16 partial sums that are folded as one fixed tree. The
+// AVX2 and AVX-512 builds agree bit for bit as well; the baseline build has no fused multiply-add and rounds
+// differently.
+namespace dsbench::engine::kernels::cpu {
+
+inline constexpr std::int32_t kPanel =
+    16;  // columns of a packed weight panel, and the unit that row counts are padded to
+
+// c[m,n] = Σ_k a[row(m),k]·w[n,k] for the panels [panel_begin, panel_end) of n.
+struct GemmArgs {
+  const float* a = nullptr;  // [·, k]
+  std::int64_t lda = 0;
+  const std::int32_t* rows = nullptr;  // [m], which row of a; null: row m
+  std::int32_t m = 0;
+  const float* w = nullptr;  // packed: [ceil(n/16), k, 16], zeros beyond n (see packed_matrix.h)
+  std::int32_t n = 0;
+  std::int32_t k = 0;
+  std::int32_t panel_begin = 0;
+  std::int32_t panel_end = 0;
+  float* c = nullptr;  // [m, n]
+  std::int64_t ldc = 0;
+};
+
+// Absorbed latent attention of consecutive queries of one sequence over its paged cache (one layer).
+struct AttentionArgs {
+  const float* q = nullptr;  // [queries, heads, width]: the absorbed query, then the turned rotary part
+  float* out = nullptr;      // [queries, heads, kv_lora]
+  std::int32_t queries = 0;
+  std::int32_t heads = 0;
+  std::int32_t kv_lora = 0;
+  std::int32_t width = 0;  // kv_lora + rope: floats per cache slot
+  std::int32_t first_position =
+      0;  // query i stands at first_position + i and sees the positions up to its own
+  float scale = 1;
+  const float* cache = nullptr;          // [block, slot, width]; 16 floats behind its end must be readable
+  const std::int32_t* blocks = nullptr;  // block table of the sequence
+  std::int32_t block_size = 0;
+  float* scratch = nullptr;  // attention_scratch() floats
+};
+
+struct KernelTable {
+  const char* name;  // "avx512", "avx2", "baseline"
+  void (*gemm)(const GemmArgs& args);
+  void (*attention)(const AttentionArgs& args);
+  // y = x / sqrt(mean(x²) + eps) · weight; x and y may be the same.
+  void (*rms_norm)(const float* x, const float* weight, float eps, std::int32_t n, float* y);
+  // gate = silu(gate) · up.
+  void (*swiglu)(float* gate, const float* up, std::int32_t n);
+  void (*sigmoid)(float* x, std::int32_t n);
+  void (*softmax)(float* x, std::int32_t n);
+};
+
+// Floats of scratch for attention over `context` positions.
+[[nodiscard]] std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width,
+                                             std::int32_t context);
+
+// The fastest that this processor runs.
+[[nodiscard]] const KernelTable& kernels();
+
+// All that this processor runs, fastest first: for tests. Ends with null.
+[[nodiscard]] const KernelTable* const* all_kernels();
+
+}  // namespace dsbench::engine::kernels::cpu

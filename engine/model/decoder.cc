@@ -1,0 +1,572 @@
+#include "engine/model/decoder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <span>
+
+#include "engine/kernels/cpu/gate.h"
+#include "engine/kernels/cpu/packed_matrix.h"
+#include "engine/model/shapes.h"
+#include "engine/model/weights.h"
+
+namespace dsbench::engine {
+
+using kernels::cpu::FloatBuffer;
+using kernels::cpu::GemmArgs;
+using kernels::cpu::KernelTable;
+using kernels::cpu::kPanel;
+using kernels::cpu::PackedMatrix;
+using kernels::cpu::ThreadPool;
+
+namespace {
+
+// A feed-forward block: gate and up [intermediate, hidden], down [hidden, intermediate].
+struct Ffn {
+  PackedMatrix gate;
+  PackedMatrix up;
+  PackedMatrix down;
+};
+
+struct Layer {
+  std::vector<float> attention_norm;
+  std::vector<float> ffn_norm;
+  PackedMatrix q_a;  // [q_lora, hidden]; empty without q_lora
+  std::vector<float> q_norm;
+  PackedMatrix q_b;   // [heads·(nope + rope), q_lora or hidden]
+  PackedMatrix kv_a;  // [kv_lora + rope, hidden]
+  std::vector<float> kv_norm;
+  std::vector<PackedMatrix> absorb;    // per head [kv_lora, nope]: the key half of kv_b, turned over
+  std::vector<PackedMatrix> value_up;  // per head [v, kv_lora]: the value half of kv_b
+  PackedMatrix o;                      // [hidden, heads·v]
+  Ffn ffn;                             // dense, or the shared experts as one
+  PackedMatrix router;                 // [experts, hidden]; MoE only
+  std::vector<float> router_bias;
+  std::vector<Ffn> experts;
+};
+
+// One token of the step.
+struct Row {
+  std::int32_t item = 0;
+  std::int32_t position = 0;
+  std::int64_t slot = 0;      // in the pool of a layer
+  std::int32_t rope_row = 0;  // whose cosines and sines are its own
+};
+
+// Part of a job of matrix products: some panels of c = a·wᵀ; with a second product of the same shape, c =
+// silu(c)·c2.
+struct Unit {
+  GemmArgs first;
+  GemmArgs second;  // w null: none
+};
+
+constexpr std::int32_t kAttentionRows = 8;  // rows that share one reading of the absorption matrices
+constexpr std::int64_t kSmallestUnit = 1
+                                       << 16;  // multiply-adds below which splitting costs more than it saves
+
+std::int64_t rounded_up(std::int64_t n) {
+  return (n + kPanel - 1) / kPanel * kPanel;
+}
+
+}  // namespace
+
+struct Decoder::State {
+  State(const profiles::ModelProfile& profile_in, std::uint64_t seed, const KernelTable& kernels_in);
+
+  PackedMatrix projection(const std::string& name, std::int64_t n, std::int64_t k, double gain = 1) const;
+  Ffn ffn(const std::string& name, std::int64_t intermediate) const;
+  void load_attention(Layer& layer, const std::string& prefix) const;
+
+  void lay_out(const StepBatch& batch, const LatentCache& cache);
+  void add_product(const GemmArgs& first, const GemmArgs& second, ThreadPool& pool);
+  void run_products(ThreadPool& pool);
+  template <class F>
+  void for_rows(ThreadPool& pool, std::int32_t at_least, const F& f);
+  void keep_sampling_rows(const StepBatch& batch);
+
+  void attend(const Layer& layer, float* cache_layer, const StepBatch& batch, ThreadPool& pool, bool last);
+  void attend_unit(const Layer& layer, const float* cache_layer, const StepBatch& batch, std::int32_t begin,
+                   std::int32_t end, int thread);
+  void feed_forward(const Layer& layer, ThreadPool& pool);
+  void forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool, std::vector<float>& logits);
+
+  std::int32_t rows() const { return static_cast<std::int32_t>(rows_.size()); }
+
+  profiles::ModelProfile p;
+  const KernelTable& kernels;
+  WeightSource source;
+  kernels::GateConfig gate_config_;
+  std::vector<double> frequencies;
+  float rope_scale = 1;
+  float scale = 1;
+
+  std::vector<float> embedding;  // [vocab, hidden]
+  std::vector<Layer> layers;
+  std::vector<float> final_norm;
+  PackedMatrix head;  // [vocab, hidden]
+
+  // Of the current step. Rows are the tokens of the step; in the last layer, those that sample.
+  std::vector<Row> rows_;
+  std::int32_t context = 0;  // longest in the step
+  std::int32_t block_size_ = 1;
+  std::vector<Unit> units_;
+  FloatBuffer x_;         // residual stream [rows, hidden]
+  FloatBuffer h_;         // normalised input of a block [rows, hidden]
+  FloatBuffer rope_;      // [all tokens, rope]: cosine, sine of each pair
+  FloatBuffer q_latent_;  // [rows, q_lora]
+  FloatBuffer kv_;        // [all tokens, kv_lora + rope]
+  FloatBuffer q_;         // [rows, heads·(nope + rope)]
+  FloatBuffer heads_;     // [rows, heads·v]
+  FloatBuffer block_;     // what a block adds [rows, hidden]
+  FloatBuffer gate_;      // [rows, intermediate]
+  FloatBuffer up_;
+  FloatBuffer router_;                   // [rows, experts]
+  std::vector<std::int32_t> chosen_;     // [rows, top_k]
+  std::vector<float> chosen_weight_;     // [rows, top_k]
+  std::vector<std::int32_t> pair_of_;    // [rows, top_k]: place in the arrays below
+  std::vector<std::int32_t> pair_row_;   // [rows·top_k], by expert
+  std::vector<std::int32_t> expert_at_;  // [experts + 1]: first pair of each
+  FloatBuffer pair_gate_;                // [rows·top_k, expert intermediate]
+  FloatBuffer pair_up_;
+  FloatBuffer pair_out_;              // [rows·top_k, hidden]
+  std::vector<FloatBuffer> scratch_;  // per thread
+};
+
+// ---- loading
+// --------------------------------------------------------------------------------------------------------
+
+PackedMatrix Decoder::State::projection(const std::string& name, std::int64_t n, std::int64_t k,
+                                        double gain) const {
+  return PackedMatrix(source.matrix(name, n, k, gain), static_cast<std::int32_t>(n),
+                      static_cast<std::int32_t>(k));
+}
+
+Ffn Decoder::State::ffn(const std::string& name, std::int64_t intermediate) const {
+  return {projection(name + "gate", intermediate, p.hidden), projection(name + "up", intermediate, p.hidden),
+          projection(name + "down", p.hidden, intermediate)};
+}
+
+void Decoder::State::load_attention(Layer& layer, const std::string& prefix) const {
+  layer.attention_norm = source.norm(prefix + "attention_norm", p.hidden);
+  layer.ffn_norm = source.norm(prefix + "ffn_norm", p.hidden);
+  const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
+  if (p.q_lora > 0) {
+    layer.q_a = projection(prefix + "q_a", p.q_lora, p.hidden);
+    layer.q_norm = source.norm(prefix + "q_norm", p.q_lora);
+    layer.q_b = projection(prefix + "q_b", q_out, p.q_lora, kQueryGain);
+  } else {
+    layer.q_b = projection(prefix + "q", q_out, p.hidden, kQueryGain);
+  }
+  layer.kv_a = projection(prefix + "kv_a", p.latent_width(), p.hidden);
+  layer.kv_norm = source.norm(prefix + "kv_norm", p.kv_lora);
+  layer.o = projection(prefix + "o", p.hidden, std::int64_t{p.heads} * p.v_dim);
+  const std::int32_t per_head = p.nope_dim + p.v_dim;
+  const std::vector<float> kv_b = source.matrix(prefix + "kv_b", std::int64_t{p.heads} * per_head, p.kv_lora);
+  std::vector<float> turned(static_cast<std::size_t>(p.kv_lora) * static_cast<std::size_t>(p.nope_dim));
+  for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
+    const float* rows_of_head = kv_b.data() + std::int64_t{head_index} * per_head * p.kv_lora;
+    for (std::int64_t d = 0; d < p.nope_dim; ++d) {
+      for (std::int64_t c = 0; c < p.kv_lora; ++c) {
+        turned[static_cast<std::size_t>(c * p.nope_dim + d)] = rows_of_head[d * p.kv_lora + c];
+      }
+    }
+    layer.absorb.emplace_back(turned, p.kv_lora, p.nope_dim);
+    layer.value_up.emplace_back(
+        std::span(rows_of_head + std::int64_t{p.nope_dim} * p.kv_lora,
+                  static_cast<std::size_t>(p.v_dim) * static_cast<std::size_t>(p.kv_lora)),
+        p.v_dim, p.kv_lora);
+  }
+}
+
+Decoder::State::State(const profiles::ModelProfile& profile_in, std::uint64_t seed,
+                      const KernelTable& kernels_in)
+    : p{profile_in}, kernels{kernels_in}, source{seed}, gate_config_{gate_config(profile_in)} {
+  const kernels::RopeConfig rope = rope_config(p);
+  frequencies = kernels::rope_frequencies(rope);
+  rope_scale = static_cast<float>(kernels::rope_amplitude(rope));
+  scale = static_cast<float>(kernels::attention_scale(rope, p.qk_dim()));
+  embedding = source.matrix("embedding", p.vocab, p.hidden, std::sqrt(static_cast<double>(p.hidden)));
+  for (std::int32_t i = 0; i < p.layers; ++i) {
+    const std::string prefix = fmt::format("layers.{}.", i);
+    Layer layer;
+    load_attention(layer, prefix);
+    if (i < p.dense_layers) {
+      layer.ffn = ffn(prefix, p.dense_intermediate);
+    } else {
+      layer.router = projection(prefix + "router", p.moe.experts, p.hidden);
+      if (p.moe.correction_bias)
+        layer.router_bias = source.correction_bias(prefix + "router_bias", p.moe.experts);
+      for (std::int32_t e = 0; e < p.moe.experts; ++e) {
+        layer.experts.push_back(ffn(fmt::format("{}experts.{}.", prefix, e), p.moe.intermediate));
+      }
+      if (p.moe.shared_experts > 0) {
+        layer.ffn = ffn(prefix + "shared.", std::int64_t{p.moe.shared_experts} * p.moe.intermediate);
+      }
+    }
+    layers.push_back(std::move(layer));
+  }
+  final_norm = source.norm("final_norm", p.hidden);
+  head = projection("head", p.vocab, p.hidden, kHeadGain);
+}
+
+// ---- the work of one step
+// -------------------------------------------------------------------------------------------
+
+void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
+  rows_.clear();
+  context = 0;
+  for (std::size_t i = 0; i < batch.items.size(); ++i) {
+    const StepItem& item = batch.items[i];
+    for (std::size_t j = 0; j < item.tokens.size(); ++j) {
+      const std::int32_t position = item.start + static_cast<std::int32_t>(j);
+      const std::int64_t block = item.blocks[static_cast<std::size_t>(position / cache.block_size())];
+      rows_.push_back({.item = static_cast<std::int32_t>(i),
+                       .position = position,
+                       .slot = block * cache.block_size() + position % cache.block_size(),
+                       .rope_row = rows()});
+      context = std::max(context, position + 1);
+    }
+  }
+  x_.grow(std::int64_t{rows()} * p.hidden);
+  h_.grow(std::int64_t{rows()} * p.hidden);
+  rope_.grow(std::int64_t{rows()} * p.rope_dim);
+  std::int32_t r = 0;
+  for (const StepItem& item : batch.items) {
+    for (const TokenId token : item.tokens) {
+      std::copy_n(embedding.data() + std::int64_t{token} * p.hidden, p.hidden,
+                  x_.data() + std::int64_t{r} * p.hidden);
+      float* turn = rope_.data() + std::int64_t{r} * p.rope_dim;
+      for (std::size_t i = 0; i < frequencies.size(); ++i) {
+        const double angle =
+            rows_[static_cast<std::size_t>(r)].position * frequencies[i];  // in double: see ref/pointwise.h
+        turn[2 * i] = static_cast<float>(std::cos(angle)) * rope_scale;
+        turn[2 * i + 1] = static_cast<float>(std::sin(angle)) * rope_scale;
+      }
+      ++r;
+    }
+  }
+}
+
+// Cuts a product into units by its output columns, so that each weight is read once.
+void Decoder::State::add_product(const GemmArgs& first, const GemmArgs& second, ThreadPool& pool) {
+  if (first.m == 0) return;
+  std::int32_t at_once = first.panel_end;
+  if (pool.threads() > 1) {
+    const std::int64_t per_panel = std::int64_t{first.m} * first.k * kPanel;
+    const std::int64_t share = first.panel_end / (pool.threads() * 4) + 1;
+    at_once = static_cast<std::int32_t>(std::max(share, kSmallestUnit / per_panel + 1));
+    at_once += at_once % 2;  // the kernels take panels in twos and more
+  }
+  for (std::int32_t begin = 0; begin < first.panel_end; begin += at_once) {
+    Unit unit{first, second};
+    unit.first.panel_begin = unit.second.panel_begin = begin;
+    unit.first.panel_end = unit.second.panel_end = std::min(begin + at_once, first.panel_end);
+    units_.push_back(unit);
+  }
+}
+
+void Decoder::State::run_products(ThreadPool& pool) {
+  pool.run(static_cast<int>(units_.size()), [this](int index, int) {
+    const Unit& unit = units_[static_cast<std::size_t>(index)];
+    kernels.gemm(unit.first);
+    if (unit.second.w == nullptr) return;
+    kernels.gemm(unit.second);
+    const std::int32_t begin = unit.first.panel_begin * kPanel;
+    const std::int32_t count = std::min(unit.first.panel_end * kPanel, unit.first.n) - begin;
+    for (std::int64_t m = 0; m < unit.first.m; ++m) {
+      kernels.swiglu(unit.first.c + m * unit.first.ldc + begin, unit.second.c + m * unit.second.ldc + begin,
+                     count);
+    }
+  });
+  units_.clear();
+}
+
+// f(row, thread) for every row, at least `at_least` rows to a unit.
+template <class F>
+void Decoder::State::for_rows(ThreadPool& pool, std::int32_t at_least, const F& f) {
+  const std::int32_t share = std::max(at_least, rows() / (pool.threads() * 4) + 1);
+  pool.run((rows() + share - 1) / share, [&](int unit, int thread) {
+    const std::int32_t end = std::min((unit + 1) * share, rows());
+    for (std::int32_t r = unit * share; r < end; ++r) f(r, thread);
+  });
+}
+
+// Behind the last latents only the rows that sample matter. Rows stay in order, so they can move in place.
+void Decoder::State::keep_sampling_rows(const StepBatch& batch) {
+  std::int32_t kept = 0;
+  for (std::int32_t r = 0; r < rows(); ++r) {
+    const Row row = rows_[static_cast<std::size_t>(r)];
+    const StepItem& item = batch.items[static_cast<std::size_t>(row.item)];
+    if (!item.sample || row.position + 1 != item.start + static_cast<std::int32_t>(item.tokens.size()))
+      continue;
+    if (kept != r) {
+      for (FloatBuffer* buffer : {&x_, &h_}) {
+        std::copy_n(buffer->data() + std::int64_t{r} * p.hidden, p.hidden,
+                    buffer->data() + std::int64_t{kept} * p.hidden);
+      }
+    }
+    rows_[static_cast<std::size_t>(kept++)] = row;
+  }
+  rows_.resize(static_cast<std::size_t>(kept));
+}
+
+void Decoder::State::attend(const Layer& layer, float* cache_layer, const StepBatch& batch, ThreadPool& pool,
+                            bool last) {
+  const std::int32_t width = p.latent_width();
+  const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
+  const auto float_eps = static_cast<float>(p.rms_eps);
+  kv_.grow(std::int64_t{rows()} * width);
+  q_latent_.grow(std::int64_t{rows()} * std::max(p.q_lora, 1));
+  q_.grow(std::int64_t{rows()} * q_out);
+  heads_.grow(std::int64_t{rows()} * p.heads * p.v_dim);
+  block_.grow(std::int64_t{rows()} * p.hidden);
+
+  // Latents of all rows; queries of those that go on.
+  const auto query_latent = [&] {
+    if (p.q_lora > 0)
+      add_product(layer.q_a.times(h_.data(), p.hidden, rows(), q_latent_.data(), p.q_lora), {}, pool);
+  };
+  add_product(layer.kv_a.times(h_.data(), p.hidden, rows(), kv_.data(), width), {}, pool);
+  if (!last) query_latent();
+  run_products(pool);
+  for_rows(pool, 8, [&](std::int32_t r, int) {
+    float* kv = kv_.data() + std::int64_t{r} * width;
+    float* to = cache_layer + rows_[static_cast<std::size_t>(r)].slot * width;
+    kernels.rms_norm(kv, layer.kv_norm.data(), float_eps, p.kv_lora, to);
+    const float* turn = rope_.data() + std::int64_t{r} * p.rope_dim;
+    for (std::int32_t i = 0; i < p.rope_dim; i += 2) {
+      const float a = kv[p.kv_lora + i];
+      const float b = kv[p.kv_lora + i + 1];
+      to[p.kv_lora + i] = a * turn[i] - b * turn[i + 1];
+      to[p.kv_lora + i + 1] = a * turn[i + 1] + b * turn[i];
+    }
+    if (!last && p.q_lora > 0) {
+      float* q = q_latent_.data() + std::int64_t{r} * p.q_lora;
+      kernels.rms_norm(q, layer.q_norm.data(), float_eps, p.q_lora, q);
+    }
+  });
+  if (last) {
+    keep_sampling_rows(batch);
+    if (rows() == 0) return;
+    query_latent();
+    run_products(pool);
+    if (p.q_lora > 0) {
+      for (std::int32_t r = 0; r < rows(); ++r) {
+        float* q = q_latent_.data() + std::int64_t{r} * p.q_lora;
+        kernels.rms_norm(q, layer.q_norm.data(), float_eps, p.q_lora, q);
+      }
+    }
+  }
+  add_product(p.q_lora > 0 ? layer.q_b.times(q_latent_.data(), p.q_lora, rows(), q_.data(), q_out)
+                           : layer.q_b.times(h_.data(), p.hidden, rows(), q_.data(), q_out),
+              {}, pool);
+  run_products(pool);
+
+  const std::int32_t at_once = std::clamp(rows() / (pool.threads() * 2), 1, kAttentionRows);
+  pool.run((rows() + at_once - 1) / at_once, [&](int unit, int thread) {
+    attend_unit(layer, cache_layer, batch, unit * at_once, std::min((unit + 1) * at_once, rows()), thread);
+  });
+  add_product(layer.o.times(heads_.data(), std::int64_t{p.heads} * p.v_dim, rows(), block_.data(), p.hidden),
+              {}, pool);
+  run_products(pool);
+}
+
+// Attention of the rows [begin, end): absorbs the keys into the queries, attends run by run (rows of one
+// sequence that follow each other share their keys), and takes the values up.
+void Decoder::State::attend_unit(const Layer& layer, const float* cache_layer, const StepBatch& batch,
+                                 std::int32_t begin, std::int32_t end, int thread) {
+  const std::int32_t width = p.latent_width();
+  const std::int32_t count = end - begin;
+  const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
+  const std::int64_t query_floats = rounded_up(std::int64_t{kAttentionRows} * p.heads * width);
+  const std::int64_t mixed_floats = rounded_up(std::int64_t{kAttentionRows} * p.heads * p.kv_lora);
+  FloatBuffer& buffer = scratch_[static_cast<std::size_t>(thread)];
+  buffer.grow(query_floats + mixed_floats +
+              kernels::cpu::attention_scratch(kAttentionRows, p.heads, width, context));
+  float* query = buffer.data();         // [count, heads, width]
+  float* mixed = query + query_floats;  // [count, heads, kv_lora]
+  float* scratch = mixed + mixed_floats;
+  const float* q = q_.data() + begin * q_out;
+
+  for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
+    kernels.gemm(layer.absorb[static_cast<std::size_t>(head_index)].times(
+        q + std::int64_t{head_index} * p.qk_dim(), q_out, count, query + std::int64_t{head_index} * width,
+        std::int64_t{p.heads} * width));
+  }
+  for (std::int32_t r = 0; r < count; ++r) {
+    const float* turn =
+        rope_.data() + std::int64_t{rows_[static_cast<std::size_t>(begin + r)].rope_row} * p.rope_dim;
+    for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
+      const float* from = q + r * q_out + std::int64_t{head_index} * p.qk_dim() + p.nope_dim;
+      float* to = query + (std::int64_t{r} * p.heads + head_index) * width + p.kv_lora;
+      for (std::int32_t i = 0; i < p.rope_dim; i += 2) {
+        to[i] = from[i] * turn[i] - from[i + 1] * turn[i + 1];
+        to[i + 1] = from[i] * turn[i + 1] + from[i + 1] * turn[i];
+      }
+    }
+  }
+  for (std::int32_t r = 0; r < count;) {
+    const Row& first = rows_[static_cast<std::size_t>(begin + r)];
+    std::int32_t run = 1;
+    while (r + run < count && rows_[static_cast<std::size_t>(begin + r + run)].item == first.item) ++run;
+    const StepItem& item = batch.items[static_cast<std::size_t>(first.item)];
+    kernels.attention({.q = query + std::int64_t{r} * p.heads * width,
+                       .out = mixed + std::int64_t{r} * p.heads * p.kv_lora,
+                       .queries = run,
+                       .heads = p.heads,
+                       .kv_lora = p.kv_lora,
+                       .width = width,
+                       .first_position = first.position,
+                       .scale = scale,
+                       .cache = cache_layer,
+                       .blocks = item.blocks.data(),
+                       .block_size = block_size_,
+                       .scratch = scratch});
+    r += run;
+  }
+  for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
+    kernels.gemm(layer.value_up[static_cast<std::size_t>(head_index)].times(
+        mixed + std::int64_t{head_index} * p.kv_lora, std::int64_t{p.heads} * p.kv_lora, count,
+        heads_.data() + (std::int64_t{begin} * p.heads + head_index) * p.v_dim,
+        std::int64_t{p.heads} * p.v_dim));
+  }
+}
+
+// x += block(h), where h and, for MoE, the chosen experts are already there.
+void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
+  const std::int32_t wide = layer.ffn.gate.n();  // 0: MoE without shared experts
+  gate_.grow(std::int64_t{rows()} * std::max(wide, 1));
+  up_.grow(std::int64_t{rows()} * std::max(wide, 1));
+  const bool moe = !layer.experts.empty();
+  const std::int32_t top_k = p.moe.top_k;
+  const std::int32_t narrow = p.moe.intermediate;
+  const auto first_pair = [this](std::size_t expert) { return expert_at_[expert]; };
+  const auto pairs_of = [this](std::size_t expert) { return expert_at_[expert + 1] - expert_at_[expert]; };
+  if (moe) {
+    // Sort the (row, expert) pairs by expert, so that an expert's weights are read once for all its rows.
+    const std::size_t pairs = static_cast<std::size_t>(rows()) * static_cast<std::size_t>(top_k);
+    expert_at_.assign(static_cast<std::size_t>(p.moe.experts) + 1, 0);
+    for (std::size_t i = 0; i < pairs; ++i) ++expert_at_[static_cast<std::size_t>(chosen_[i]) + 1];
+    for (std::size_t e = 0; e < static_cast<std::size_t>(p.moe.experts); ++e)
+      expert_at_[e + 1] += expert_at_[e];
+    std::vector<std::int32_t> next(expert_at_.begin(), expert_at_.end() - 1);
+    pair_of_.resize(pairs);
+    pair_row_.resize(pairs);
+    for (std::size_t i = 0; i < pairs; ++i) {
+      const std::int32_t place = next[static_cast<std::size_t>(chosen_[i])]++;
+      pair_of_[i] = place;
+      pair_row_[static_cast<std::size_t>(place)] = static_cast<std::int32_t>(i) / top_k;
+    }
+    pair_gate_.grow(static_cast<std::int64_t>(pairs) * narrow);
+    pair_up_.grow(static_cast<std::int64_t>(pairs) * narrow);
+    pair_out_.grow(static_cast<std::int64_t>(pairs) * p.hidden);
+  }
+  if (wide > 0) {
+    add_product(layer.ffn.gate.times(h_.data(), p.hidden, rows(), gate_.data(), wide),
+                layer.ffn.up.times(h_.data(), p.hidden, rows(), up_.data(), wide), pool);
+  }
+  for (std::size_t e = 0; e < layer.experts.size(); ++e) {
+    const std::int64_t to = std::int64_t{first_pair(e)} * narrow;
+    GemmArgs gate =
+        layer.experts[e].gate.times(h_.data(), p.hidden, pairs_of(e), pair_gate_.data() + to, narrow);
+    GemmArgs up = layer.experts[e].up.times(h_.data(), p.hidden, pairs_of(e), pair_up_.data() + to, narrow);
+    gate.rows = up.rows = pair_row_.data() + first_pair(e);
+    add_product(gate, up, pool);
+  }
+  run_products(pool);
+  if (wide > 0)
+    add_product(layer.ffn.down.times(gate_.data(), wide, rows(), block_.data(), p.hidden), {}, pool);
+  for (std::size_t e = 0; e < layer.experts.size(); ++e) {
+    add_product(layer.experts[e].down.times(
+                    pair_gate_.data() + std::int64_t{first_pair(e)} * narrow, narrow, pairs_of(e),
+                    pair_out_.data() + std::int64_t{first_pair(e)} * p.hidden, p.hidden),
+                {}, pool);
+  }
+  run_products(pool);
+}
+
+void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool,
+                             std::vector<float>& logits) {
+  logits.clear();
+  if (scratch_.size() < static_cast<std::size_t>(pool.threads()))
+    scratch_.resize(static_cast<std::size_t>(pool.threads()));
+  block_size_ = cache.block_size();
+  lay_out(batch, cache);
+  if (rows() == 0) return;
+  const auto eps = static_cast<float>(p.rms_eps);
+  const std::int64_t hidden = p.hidden;
+  const std::int32_t top_k = p.moe.top_k;
+  for_rows(pool, 16, [&](std::int32_t r, int) {
+    kernels.rms_norm(x_.data() + r * hidden, layers.front().attention_norm.data(), eps, p.hidden,
+                     h_.data() + r * hidden);
+  });
+  for (std::int32_t i = 0; i < p.layers; ++i) {
+    const Layer& layer = layers[static_cast<std::size_t>(i)];
+    const bool last = i + 1 == p.layers;
+    attend(layer, cache.layer(i), batch, pool, last);
+    if (rows() == 0) return;
+    const bool moe = !layer.experts.empty();
+    if (moe) {
+      const std::size_t pairs = static_cast<std::size_t>(rows()) * static_cast<std::size_t>(top_k);
+      chosen_.resize(pairs);
+      chosen_weight_.resize(pairs);
+      router_.grow(std::int64_t{rows()} * (2 * p.moe.experts + p.moe.groups));
+    }
+    for_rows(pool, 4, [&](std::int32_t r, int) {
+      float* x = x_.data() + r * hidden;
+      const float* attended = block_.data() + r * hidden;
+      for (std::int64_t j = 0; j < hidden; ++j) x[j] += attended[j];
+      float* h = h_.data() + r * hidden;
+      kernels.rms_norm(x, layer.ffn_norm.data(), eps, p.hidden, h);
+      if (!moe) return;
+      const auto experts = static_cast<std::size_t>(p.moe.experts);
+      float* scores = router_.data() + std::int64_t{r} * (2 * p.moe.experts + p.moe.groups);
+      kernels.gemm(layer.router.times(h, p.hidden, 1, scores, p.moe.experts));
+      const std::size_t at = static_cast<std::size_t>(r) * static_cast<std::size_t>(top_k);
+      kernels::cpu::gate(kernels, gate_config_, {scores, experts}, layer.router_bias,
+                         {scores + experts, experts + static_cast<std::size_t>(p.moe.groups)},
+                         {chosen_.data() + at, static_cast<std::size_t>(top_k)},
+                         {chosen_weight_.data() + at, static_cast<std::size_t>(top_k)});
+    });
+    feed_forward(layer, pool);
+    const bool whole = layer.ffn.gate.n() > 0;
+    const std::vector<float>& next_norm =
+        last ? final_norm : layers[static_cast<std::size_t>(i) + 1].attention_norm;
+    for_rows(pool, 4, [&](std::int32_t r, int) {
+      float* x = x_.data() + r * hidden;
+      if (whole) {
+        const float* add = block_.data() + r * hidden;
+        for (std::int64_t j = 0; j < hidden; ++j) x[j] += add[j];
+      }
+      for (std::int32_t e = 0; moe && e < top_k; ++e) {  // best first: an order of the row's own
+        const std::size_t at =
+            static_cast<std::size_t>(r) * static_cast<std::size_t>(top_k) + static_cast<std::size_t>(e);
+        const float weight = chosen_weight_[at];
+        const float* add = pair_out_.data() + std::int64_t{pair_of_[at]} * hidden;
+        for (std::int64_t j = 0; j < hidden; ++j) x[j] += weight * add[j];
+      }
+      kernels.rms_norm(x, next_norm.data(), eps, p.hidden, h_.data() + r * hidden);
+    });
+  }
+  logits.resize(static_cast<std::size_t>(rows()) * static_cast<std::size_t>(p.vocab));
+  add_product(head.times(h_.data(), hidden, rows(), logits.data(), p.vocab), {}, pool);
+  run_products(pool);
+}
+
+Decoder::Decoder(const profiles::ModelProfile& profile, std::uint64_t seed, const KernelTable& kernels)
+    : state_{std::make_unique<State>(profile, seed, kernels)} {}
+Decoder::~Decoder() = default;
+
+const profiles::ModelProfile& Decoder::profile() const {
+  return state_->p;
+}
+
+void Decoder::forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool,
+                      std::vector<float>& logits) {
+  assert(cache.width() == state_->p.latent_width());
+  state_->forward(batch, cache, pool, logits);
+}
+
+}  // namespace dsbench::engine

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/executors/executor.h"
+#include "engine/kernels/cpu/kernel_table.h"
+#include "engine/kernels/cpu/thread_pool.h"
+#include "engine/model/latent_cache.h"
+#include "profiles/model_profile.h"
+
+namespace dsbench::engine {
+
+// A decoder of the DeepSeek-V2/V3 family in fp32 on the CPU: weights drawn from a seed, attention absorbed,
+// straight on the paged latent cache.
+//
+// A token's results depend on the tokens before it in its own sequence and on nothing else: the same bits
+// whatever else is in the step, however the prompt was cut into chunks, in whatever blocks, on any number of
+// threads (see kernel_table.h).
+class Decoder {
+ public:
+  // The profile must have passed check_model_profile(). Takes a moment and all the memory of the bill.
+  Decoder(const profiles::ModelProfile& profile, std::uint64_t seed,
+          const kernels::cpu::KernelTable& kernels = kernels::cpu::kernels());
+  ~Decoder();
+
+  [[nodiscard]] const profiles::ModelProfile& profile() const;
+
+  // Computes the items and leaves their latents in the cache. `logits` becomes [items that sample, vocab], in
+  // the order of the items. In the last layer only what leads to logits is computed beyond the latents. One
+  // call at a time.
+  void forward(const StepBatch& batch, LatentCache& cache, kernels::cpu::ThreadPool& pool,
+               std::vector<float>& logits);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace dsbench::engine

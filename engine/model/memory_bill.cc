@@ -1,0 +1,70 @@
+#include "engine/model/memory_bill.h"
+
+#include <cmath>
+
+#include "core/text.h"
+
+namespace dsbench::engine {
+
+ParameterCount count_parameters(const profiles::ModelProfile& p) {
+  const std::int64_t d = p.hidden;
+  const std::int64_t layers = p.layers;
+  const std::int64_t moe_layers = p.moe_layers();
+  const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
+  const std::int64_t expert = 3 * d * p.moe.intermediate;  // gate, up, down
+  ParameterCount n;
+  n.embedding = d * p.vocab;
+  n.head = d * p.vocab;
+  const std::int64_t q = p.q_lora > 0 ? d * p.q_lora + p.q_lora * q_out : d * q_out;
+  const std::int64_t kv = d * p.latent_width() + std::int64_t{p.kv_lora} * p.heads * (p.nope_dim + p.v_dim);
+  n.attention = layers * (q + kv + std::int64_t{p.heads} * p.v_dim * d);
+  n.dense_ffn = std::int64_t{p.dense_layers} * 3 * d * p.dense_intermediate;
+  if (moe_layers > 0) {
+    n.routed_experts = moe_layers * p.moe.experts * expert;
+    n.shared_experts = moe_layers * p.moe.shared_experts * expert;
+    n.gates = moe_layers * p.moe.experts * (d + (p.moe.correction_bias ? 1 : 0));
+  }
+  n.norms = layers * (2 * d + p.q_lora + p.kv_lora) + d;
+  return n;
+}
+
+MemoryBill memory_bill(const profiles::ModelProfile& profile, double bytes_per_parameter,
+                       std::int64_t kv_blocks, std::int64_t block_tokens) {
+  const auto bytes = [&](std::int64_t numbers) {
+    return Bytes{std::llround(static_cast<double>(numbers) * bytes_per_parameter)};
+  };
+  MemoryBill bill;
+  bill.model = profile.name;
+  bill.parameters = count_parameters(profile).total();
+  bill.bytes_per_parameter = bytes_per_parameter;
+  bill.weights = bytes(bill.parameters);
+  bill.kv_per_token = bytes(std::int64_t{profile.layers} * profile.latent_width());
+  bill.kv_blocks = kv_blocks;
+  bill.block_tokens = block_tokens;
+  bill.kv = bill.kv_per_token * (kv_blocks * block_tokens);
+  bill.total = bill.weights + bill.kv;
+  return bill;
+}
+
+Result<void> check_fits(const MemoryBill& bill, Bytes available) {
+  if (bill.total <= available) return {};
+  const std::string asked = fmt::format(
+      "model '{}' needs {}: {} for {:.2f} billion parameters at {} bytes each, and {} for {} KV blocks of {} "
+      "tokens; "
+      "{} of memory is available",
+      bill.model, format_bytes(bill.total), format_bytes(bill.weights),
+      static_cast<double>(bill.parameters) * 1e-9, bill.bytes_per_parameter, format_bytes(bill.kv),
+      bill.kv_blocks, bill.block_tokens, format_bytes(available));
+  const std::int64_t per_block = bill.kv_per_token.count() * bill.block_tokens;
+  const std::int64_t blocks = per_block > 0 ? (available.count() - bill.weights.count()) / per_block : 0;
+  if (bill.weights < available && blocks > 0) {
+    return fail(ErrorKind::memory, "{}. The weights fit with up to {} blocks", asked, blocks);
+  }
+  return fail(ErrorKind::memory,
+              "{}. A model of up to {:.2f} billion parameters at {} bytes each would fit: choose a smaller "
+              "one, such as 'tiny'",
+              asked, static_cast<double>(available.count()) / bill.bytes_per_parameter * 1e-9,
+              bill.bytes_per_parameter);
+}
+
+}  // namespace dsbench::engine

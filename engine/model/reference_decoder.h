@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/executors/executor.h"
+#include "profiles/model_profile.h"
+
+namespace dsbench::engine {
+
+template <class T>
+struct ReferenceOutput {
+  std::vector<T> logits;   // [tokens, vocab]: at every position
+  std::vector<T> margins;  // [tokens]: the narrowest expert choice that this position's result rests on, its
+                           // own or earlier
+};
+
+// The oracle of the engine: a whole sequence at once, in plain form, from engine/kernels/ref only, with
+// weights that the same names draw. T is double for the truth, float for what rounding alone costs.
+template <class T>
+[[nodiscard]] ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile, std::uint64_t seed,
+                                                   std::span<const TokenId> tokens);
+
+extern template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&,
+                                                                  std::uint64_t, std::span<const TokenId>);
+extern template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&, std::uint64_t,
+                                                                std::span<const TokenId>);
+
+}  // namespace dsbench::engine
