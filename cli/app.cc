@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cli/exit_codes.h"
+#include "cli/experiment.h"
 #include "cli/load.h"
 #include "cli/profile.h"
 #include "cli/rehearse.h"
@@ -64,8 +65,9 @@ int run(int argc, char** argv) {
              "  dsbench report RUN1 RUN2 --out both.html          two runs in one picture\n\n" +
              exit_code_footer());
   std::function<int()> chosen;
-  add_rehearse(app, chosen);
-  add_load(app, chosen);
+  const std::vector<std::string> command = recorded_command(argc, argv);
+  add_rehearse(app, chosen, command);
+  add_load(app, chosen, command);
   add_serve(app, chosen);
   add_report(app, chosen);
   add_profile(app, chosen);

@@ -32,6 +32,7 @@ struct EngineParts {
   engine::SchedulerConfig config;
   std::unique_ptr<engine::Executor> executor;
   std::string model_name;
+  std::int32_t vocabulary = 256;
   std::string bill;  // the memory bill, in words
 };
 

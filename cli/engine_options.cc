@@ -1,0 +1,138 @@
+#include "cli/engine_options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "cli/flags.h"
+#include "core/text.h"
+#include "engine/executors/cost_executor.h"
+#include "engine/executors/cpu_executor.h"
+#include "engine/model/memory_bill.h"
+#include "profiles/hardware_profile.h"
+#include "profiles/model_profile.h"
+
+namespace dsbench::cli {
+namespace {
+
+constexpr std::string_view cost_prefix = "cost:";
+constexpr double bytes_per_parameter = 4;  // fp32
+
+std::int32_t default_threads() {
+  return std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()) - 1);
+}
+
+void apply(const EngineOptions& options, engine::SchedulerConfig& config) {
+  if (options.block_size) config.block_size = *options.block_size;
+  if (options.blocks) config.blocks = *options.blocks;
+  if (options.max_running) config.max_running = *options.max_running;
+  if (options.max_batched_tokens) config.max_batched_tokens = *options.max_batched_tokens;
+  if (options.max_model_len) config.max_model_len = *options.max_model_len;
+  config.max_queued = options.max_queued;
+  config.queue_timeout = options.queue_timeout;
+}
+
+std::string words(const engine::MemoryBill& bill) {
+  return fmt::format("model      {} ({:.3g} parameters, {:g} bytes each)\n"
+                     "weights    {}\n"
+                     "KV cache   {} ({} blocks of {} tokens, {} per token)\n"
+                     "total      {}\n",
+                     bill.model, static_cast<double>(bill.parameters), bill.bytes_per_parameter, format_bytes(bill.weights),
+                     format_bytes(bill.kv), bill.kv_blocks, bill.block_tokens, format_bytes(bill.kv_per_token),
+                     format_bytes(bill.total));
+}
+
+Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
+  const std::string name = options.executor.substr(cost_prefix.size());
+  DSBENCH_TRY(const profiles::HardwareProfile hardware, profiles::load_hardware(name));
+  EngineParts parts;
+  parts.config = engine::scheduler_config(hardware);
+  apply(options, parts.config);
+  parts.model_name = options.model;
+  parts.bill = fmt::format("executor   cost model of '{}': no weights, no KV cache in memory\nKV blocks  {} of {} tokens\n",
+                           hardware.name, parts.config.blocks, parts.config.block_size);
+  if (!dry_run) parts.executor = std::make_unique<engine::CostExecutor>(hardware, clock);
+  return parts;
+}
+
+Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
+  DSBENCH_TRY(const profiles::ModelProfile model, profiles::load_model_profile(options.model));
+  EngineParts parts;
+  parts.config.max_model_len = model.max_context;
+  parts.config.eos_token = model.eos_token;
+  apply(options, parts.config);
+  if (parts.config.max_model_len > model.max_context) {
+    return fail(ErrorKind::usage, "--max-model-len {} is beyond the context of '{}'; at most {} is accepted",
+                parts.config.max_model_len, options.model, model.max_context);
+  }
+  parts.model_name = model.name;
+  parts.vocabulary = model.vocab;
+  const engine::MemoryBill bill =
+      engine::memory_bill(model, bytes_per_parameter, parts.config.blocks, parts.config.block_size);
+  parts.bill = words(bill);
+  if (dry_run) return parts;
+  const std::int32_t threads = options.threads > 0 ? options.threads : default_threads();
+  DSBENCH_TRY(parts.executor,
+              engine::make_cpu_executor(model, options.seed, threads, parts.config.blocks, parts.config.block_size));
+  return parts;
+}
+
+}  // namespace
+
+void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix) {
+  const auto flag = [&](const char* name) { return "--" + prefix + name; };
+  const std::string group = prefix.empty() ? "Engine" : "Engine (the one that dsbench starts; sim: takes the bounds)";
+  const engine::SchedulerConfig d;
+  const auto own = [](std::int32_t n) { return fmt::format("{}, or the hardware profile's", n); };
+  add_text(app, flag("model"), o.model, "NAME|FILE", "model profile: tiny, v2-lite, v3, or a .json file")->group(group);
+  add_text(app, flag("executor"), o.executor, "cpu|cost:NAME|cost:FILE",
+           "cpu computes; cost:… takes as long as a hardware profile's step-time law says")
+      ->group(group);
+  add_count(app, flag("threads"), o.threads, 0, 1024, "threads of a model step; 0: one less than the cores, at least one")
+      ->group(group);
+  app.add_option(flag("weights-seed"), o.seed, "seed of the weights")->type_name("N")->capture_default_str()->group(group);
+  add_count(app, flag("blocks"), o.blocks, 1, 1 << 24, "KV blocks in the pool", own(d.blocks))->group(group);
+  add_count(app, flag("block-size"), o.block_size, 1, 4096, "tokens per KV block", own(d.block_size))->group(group);
+  add_count(app, flag("max-running"), o.max_running, 1, 1 << 20, "sequences in one step", own(d.max_running))->group(group);
+  add_count(app, flag("max-batched-tokens"), o.max_batched_tokens, 1, 1 << 24, "token budget of one step; longer prefills are chunked",
+            own(d.max_batched_tokens))
+      ->group(group);
+  add_count(app, flag("max-model-len"), o.max_model_len, 2, 1 << 24, "prompt and output of one request, in tokens",
+            "the model's context")
+      ->group(group);
+  add_count(app, flag("max-queued"), o.max_queued, 0, 1 << 24, "requests that may wait; more are refused with 503", "unbounded")
+      ->group(group);
+  add_duration(app, flag("queue-timeout"), o.queue_timeout, "a request that waits longer is refused with 503", "none")->group(group);
+}
+
+std::vector<std::string> to_serve_arguments(const EngineOptions& o) {
+  std::vector<std::string> arguments{"--model", o.model, "--executor", o.executor, "--threads", std::to_string(o.threads),
+                                     "--weights-seed", std::to_string(o.seed)};
+  const auto add = [&](const char* flag, const std::optional<std::int32_t>& value) {
+    if (!value) return;
+    arguments.emplace_back(flag);
+    arguments.push_back(std::to_string(*value));
+  };
+  add("--blocks", o.blocks);
+  add("--block-size", o.block_size);
+  add("--max-running", o.max_running);
+  add("--max-batched-tokens", o.max_batched_tokens);
+  add("--max-model-len", o.max_model_len);
+  add("--max-queued", o.max_queued);
+  if (o.queue_timeout) {
+    arguments.emplace_back("--queue-timeout");
+    arguments.push_back(print_duration(*o.queue_timeout));
+  }
+  return arguments;
+}
+
+Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
+  if (options.executor == "cpu") return make_cpu_parts(options, dry_run);
+  if (options.executor.starts_with(cost_prefix)) return make_cost_parts(options, clock, dry_run);
+  return fail(ErrorKind::usage, "no executor '{}'; accepted: cpu, cost:NAME or cost:FILE (a hardware profile)", options.executor);
+}
+
+}  // namespace dsbench::cli

@@ -1,0 +1,258 @@
+#include "cli/experiment.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "cli/exit_codes.h"
+#include "cli/flags.h"
+#include "core/clock.h"
+#include "core/files.h"
+#include "core/text.h"
+#include "core/version.h"
+#include "loadgen/from_profiles.h"
+#include "loadgen/virtual_runner.h"
+#include "loadgen/wire/preflight.h"
+#include "loadgen/wire/prometheus_text.h"
+#include "loadgen/wire/wire_runner.h"
+#include "loadgen/workload.h"
+#include "profiles/catalog.h"
+#include "profiles/client_profile.h"
+#include "profiles/fleet_profile.h"
+#include "profiles/slo_profile.h"
+#include "profiles/workload_profile.h"
+#include "results/host_facts.h"
+#include "results/report/report.h"
+#include "results/run_file.h"
+
+namespace dsbench::cli {
+namespace {
+
+constexpr std::string_view sim_prefix = "sim:";
+constexpr Nanos scrape_timeout{900'000'000};
+// Less than this free, and a run would end in a full disk.
+constexpr Bytes room_needed{64 << 20};
+
+// Reads a target's /metrics; a target that has none is asked only once more, later.
+class Scraper final : public loadgen::Observer {
+ public:
+  explicit Scraper(std::string url) : url_{std::move(url)} {}
+  std::optional<loadgen::Observation> observe() override {
+    if (failures_ >= 3) return std::nullopt;  // it has no such page: do not load it with our questions
+    const auto page = loadgen::http_get(url_, scrape_timeout);
+    if (!page) {
+      ++failures_;
+      return std::nullopt;
+    }
+    failures_ = 0;
+    const loadgen::EngineMetrics metrics = loadgen::parse_prometheus_text(*page);
+    loadgen::Observation seen;
+    seen.ledger = metrics.ledger();
+    seen.running = metrics.running;
+    seen.waiting = metrics.waiting;
+    seen.kv_used_share = metrics.kv_used_share;
+    return seen;
+  }
+
+ private:
+  std::string url_;
+  int failures_ = 0;
+};
+
+bool is_url(std::string_view target) { return target.starts_with("http://") || target.starts_with("https://"); }
+
+struct Defaults {
+  std::string_view workload, slo;
+};
+Defaults defaults_of(const ExperimentOptions& o) {
+  // The reference engine's tiny model and the simulated laptop are small; what people really serve is not.
+  return is_url(o.target) ? Defaults{"chat", "interactive"} : Defaults{"chat-tiny", "tiny"};
+}
+
+std::string_view or_default(const std::string& given, std::string_view fallback) { return given.empty() ? fallback : given; }
+
+std::string parameters_of(const profiles::FleetProfile& fleet) {
+  std::string text;
+  fleet.each_parameter([&](std::string_view name, const profiles::Parameter& p) {
+    text += fmt::format("{}{} = {:g} ({})", text.empty() ? "" : "; ", name, p.value, to_string(p.provenance));
+  });
+  return text;
+}
+
+}  // namespace
+
+void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string& default_client) {
+  add_text(app, "--target", o.target, "embedded|URL|sim:FLEET",
+           "what to load: embedded starts the reference engine; http(s)://host:port; or a fleet profile in virtual time");
+  const auto profile = [&](const char* flag, std::string& value, const char* kind, const std::string& fallback) {
+    app.add_option(flag, value, fmt::format("{} profile; shipped: {}", kind, join(profiles::shipped_names(kind))))
+        ->type_name("NAME|FILE")
+        ->default_str(fallback);
+  };
+  profile("--workload", o.workload, "workload", "chat-tiny; with a URL: chat");
+  profile("--slo", o.slo, "slo", "tiny; with a URL: interactive");
+  profile("--client", o.client, "client", default_client);
+  app.add_option("--seed", o.seed, "seed of schedule, contents and jitter")->type_name("N")->capture_default_str();
+  app.add_option("--out", o.out, "run directory; must not exist, or be empty")->type_name("DIR")->default_str("dsbench-run-<date>-<time>");
+  app.add_flag("--json", o.json, "print run.json on stdout instead of the summary");
+  app.add_flag("--quiet", o.quiet, "no progress on stderr");
+  const std::string wire = "Wire (targets with a URL)";
+  app.add_option("--model", o.model, "model to ask for")->type_name("NAME")->default_str("the first of /v1/models")->group(wire);
+  app.add_option("--api", o.api, "which API to speak")->check(CLI::IsMember({"chat", "completions"}))->capture_default_str()->group(wire);
+  app.add_option("--api-key", o.api_key, "where the key is: file:PATH (mode 0600), fd:N, command:SHELL, env:NAME; never the key itself")
+      ->type_name("SOURCE")
+      ->default_str("none")
+      ->group(wire);
+  app.add_option("--ca-file", o.ca_file, "certificates to trust instead of the system's")->type_name("FILE")->default_str("the system's")->group(wire);
+  app.add_flag("--insecure", o.insecure, "do not verify the server's certificate")->group(wire);
+  add_count(app, "--threads", o.threads, 1, 256, "issuer threads")->group(wire);
+  add_engine_flags(app, o.engine, "engine-");
+}
+
+std::vector<std::string> recorded_command(int argc, const char* const* argv) {
+  std::vector<std::string> command{"dsbench"};
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view a = argv[i];
+    if (a == "--out") {
+      ++i;
+    } else if (!a.starts_with("--out=")) {
+      command.emplace_back(a);
+    }
+  }
+  return command;
+}
+
+Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& options, std::string_view default_client,
+                                                     std::atomic<bool>& stop, Progress& progress) {
+  auto e = std::unique_ptr<Experiment>(new Experiment);
+  e->options_ = options;
+
+  // Everything that can be refused is refused before anything is made.
+  const Defaults defaults = defaults_of(options);
+  DSBENCH_TRY(const auto workload, profiles::load_workload(or_default(options.workload, defaults.workload)));
+  DSBENCH_TRY(const auto slo, profiles::load_slo(or_default(options.slo, defaults.slo)));
+  DSBENCH_TRY(const auto client, profiles::load_client(or_default(options.client, default_client)));
+  e->slo_ = loadgen::slo_of(slo);
+  e->policy_ = loadgen::policy_of(client);
+  e->contents_ = std::make_unique<loadgen::ContentMap>(loadgen::make_source(workload, options.seed));
+  e->profiles_json_ = fmt::format(R"("workload":{},"slo":{},"client":{})", to_json(workload), to_json(slo), to_json(client));
+  e->started_at_ = wall_clock_now();
+
+  if (options.target.starts_with(sim_prefix)) {
+    DSBENCH_CHECK(e->open_simulation(options.target.substr(sim_prefix.size()), stop));
+  } else if (is_url(options.target)) {
+    DSBENCH_CHECK(e->open_wire(options.target, stop));
+  } else if (options.target == "embedded") {
+    DSBENCH_CHECK(e->make_directory());
+    progress.status("starting the reference engine");
+    DSBENCH_TRY(e->engine_, EmbeddedEngine::start(options.engine, (e->directory_.path / "engine.log").string()));
+    DSBENCH_CHECK(e->open_wire(e->engine_->url(), stop));
+  } else {
+    return fail(ErrorKind::usage, "no target '{}'; accepted: embedded, http://host:port, https://host, or sim:FLEET (shipped: {})",
+                options.target, join(profiles::shipped_names("fleet")));
+  }
+  return e;
+}
+
+Result<void> Experiment::make_directory() {
+  const auto wanted = options_.out.empty() ? std::optional<std::filesystem::path>{} : std::filesystem::path{options_.out};
+  DSBENCH_TRY(directory_, results::create_run_directory(wanted, started_at_, room_needed));
+  return {};
+}
+
+Result<void> Experiment::open_simulation(const std::string& name, std::atomic<bool>& stop) {
+  DSBENCH_TRY(const auto profile, profiles::load_fleet(name));
+  engine::FleetOptions fleet_options;
+  fleet_options.max_queued = options_.engine.max_queued;
+  fleet_options.queue_timeout = options_.engine.queue_timeout;
+  DSBENCH_TRY(engine::Fleet fleet, engine::Fleet::build(profile, fleet_options));
+  fleet_ = std::make_unique<FleetTarget>(std::move(fleet));
+  observer_ = fleet_.get();
+  target_description_ = fmt::format("simulated fleet '{}': {}; {}", profile.name, profile.description, parameters_of(profile));
+  DSBENCH_CHECK(make_directory());
+  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
+  runner_ = loadgen::make_virtual_runner(*fleet_, policy_, [this](std::uint64_t request) { return (*contents_)(request); },
+                                         options_.seed, recorder_->channel(0), stop);
+  return {};
+}
+
+Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& stop) {
+  loadgen::WireConfig config;
+  config.base_url = url;
+  config.api = options_.api == "chat" ? loadgen::Api::chat : loadgen::Api::completions;
+  config.model = options_.model;
+  if (!options_.api_key.empty()) {
+    DSBENCH_TRY(auto secret, loadgen::read_secret(options_.api_key));
+    config.api_key = std::move(secret);
+  }
+  config.ca_file = options_.ca_file;
+  config.insecure = options_.insecure;
+  config.threads = options_.threads;
+  DSBENCH_TRY(const auto base, loadgen::parse_base_url(url));
+  DSBENCH_TRY(const auto info, loadgen::probe_target(config));
+  config.model = info.model;
+  target_description_ = fmt::format("model {}{}{}", info.model, info.server.empty() ? "" : ", server ", info.server);
+  if (info.max_model_len) target_description_ += fmt::format(", context {} tokens", *info.max_model_len);
+  if (engine_) {
+    std::string flags;
+    for (const std::string& a : to_serve_arguments(options_.engine)) flags += " " + a;
+    target_description_ += ", dsbench serve" + flags;
+  }
+  scraper_ = std::make_unique<Scraper>(base.origin + "/metrics");
+  observer_ = scraper_.get();
+  if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
+  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
+  DSBENCH_TRY(runner_, loadgen::make_wire_runner(
+                           config, policy_, [this](std::uint64_t request) { return (*contents_)(request); }, options_.seed,
+                           [this](std::uint32_t worker) -> results::RecordSink& { return recorder_->channel(worker); }, stop));
+  return {};
+}
+
+void Experiment::describe(results::RunSummary& summary, const std::string& verb_json) const {
+  summary.target = options_.target;
+  summary.target_description = target_description_;
+  summary.simulated = simulated();
+  summary.command = options_.command;
+  summary.profile_json = fmt::format("{{{},{}}}", verb_json, profiles_json_);
+  summary.seed = options_.seed;
+  summary.slo = slo_;
+  summary.started_at = started_at_;
+  summary.ended_at = wall_clock_now();
+  summary.host = results::describe_host();
+  summary.dsbench_version = version();
+  summary.dsbench_commit = commit();
+  summary.dsbench_build = build();
+}
+
+Result<void> Experiment::write(const results::RunSummary& summary) {
+  runner_.reset();  // the issuers stop before what they write to is closed
+  DSBENCH_CHECK(recorder_->close());
+  DSBENCH_CHECK(results::write_run(directory_.run_json(), summary));
+  return write_file_atomically(directory_.report(), results::report::render_html(summary));
+}
+
+int conclude(const results::RunSummary& summary, const ExperimentOptions& options, const results::RunDirectory& directory) {
+  if (options.json) {
+    fmt::print("{}", results::print_run(summary));
+  } else {
+    fmt::print("{}", results::report::render_text(summary, {wants_colour(STDOUT_FILENO)}));
+  }
+  if (!options.quiet) fmt::print(stderr, "\nreport: {}\n", directory.report().string());
+  switch (summary.verdict) {
+    case results::Verdict::invalid:
+      return exit_invalid;
+    case results::Verdict::not_ready:
+      return exit_slo_missed;
+    case results::Verdict::inconclusive:
+      return exit_inconclusive;
+    case results::Verdict::ready:
+    case results::Verdict::measured:
+      break;
+  }
+  return exit_ok;
+}
+
+}  // namespace dsbench::cli

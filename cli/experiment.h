@@ -1,0 +1,97 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/embedded_engine.h"
+#include "cli/engine_options.h"
+#include "cli/fleet_target.h"
+#include "cli/progress.h"
+#include "core/result.h"
+#include "loadgen/client_policy.h"
+#include "loadgen/content_map.h"
+#include "loadgen/observer.h"
+#include "loadgen/runner.h"
+#include "results/recorder.h"
+#include "results/run_directory.h"
+#include "results/run_summary.h"
+
+namespace dsbench::cli {
+
+// What every verb that offers load asks: at what, with what, and where to write.
+struct ExperimentOptions {
+  std::string target = "embedded";
+  EngineOptions engine;
+  std::string model;  // to ask for; empty: the first that /v1/models names
+  std::string api = "chat";
+  std::string api_key;  // a source, never a value
+  std::string ca_file;
+  bool insecure = false;
+  std::int32_t threads = 1;
+  std::string workload, slo, client;  // empty: the target's default
+  std::uint64_t seed = 1;
+  std::string out;
+  bool json = false;
+  bool quiet = false;
+  std::vector<std::string> command;  // argv, less --out
+};
+
+void add_experiment_flags(CLI::App& app, ExperimentOptions& options, const std::string& default_client);
+
+// argv as the run file keeps it: --out names the folder the file is in, and would make equal runs differ.
+[[nodiscard]] std::vector<std::string> recorded_command(int argc, const char* const* argv);
+
+// A target that is ready to be loaded, a run directory to write to, and everything between them. Members are in the order in
+// which they must go: the runner first, the engine last.
+class Experiment {
+ public:
+  // `default_client` is the client profile when none was named.
+  [[nodiscard]] static Result<std::unique_ptr<Experiment>> open(const ExperimentOptions& options, std::string_view default_client,
+                                                                std::atomic<bool>& stop, Progress& progress);
+
+  [[nodiscard]] loadgen::Runner& runner() { return *runner_; }
+  [[nodiscard]] results::Recorder& recorder() { return *recorder_; }
+  [[nodiscard]] loadgen::ContentMap& contents() { return *contents_; }
+  [[nodiscard]] loadgen::Observer* observer() { return observer_; }
+  [[nodiscard]] const results::Slo& slo() const { return slo_; }
+  [[nodiscard]] bool simulated() const { return fleet_ != nullptr; }
+  [[nodiscard]] const results::RunDirectory& directory() const { return directory_; }
+
+  // What surrounds the measurement: target, command, host, versions, stamps. `profile_json` is what the verb adds to the profiles.
+  void describe(results::RunSummary& summary, const std::string& verb_json) const;
+
+  // Closes the records, writes run.json and report.html.
+  [[nodiscard]] Result<void> write(const results::RunSummary& summary);
+
+ private:
+  Experiment() = default;
+  Result<void> make_directory();
+  Result<void> open_simulation(const std::string& name, std::atomic<bool>& stop);
+  Result<void> open_wire(const std::string& url, std::atomic<bool>& stop);
+
+  ExperimentOptions options_;
+  results::RunDirectory directory_;
+  std::string target_description_;
+  std::string profiles_json_;
+  results::Slo slo_;
+  loadgen::ClientPolicy policy_;
+  Nanos started_at_{0};
+
+  std::unique_ptr<EmbeddedEngine> engine_;
+  std::unique_ptr<FleetTarget> fleet_;
+  std::unique_ptr<loadgen::Observer> scraper_;
+  loadgen::Observer* observer_ = nullptr;
+  std::unique_ptr<loadgen::ContentMap> contents_;
+  std::unique_ptr<results::Recorder> recorder_;
+  std::unique_ptr<loadgen::Runner> runner_;
+};
+
+// Prints the summary on stdout (JSON when asked) and returns the verdict's exit code.
+[[nodiscard]] int conclude(const results::RunSummary& summary, const ExperimentOptions& options,
+                           const results::RunDirectory& directory);
+
+}  // namespace dsbench::cli

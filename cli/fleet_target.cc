@@ -1,0 +1,84 @@
+#include "cli/fleet_target.h"
+
+#include <cassert>
+
+namespace dsbench::cli {
+namespace {
+
+using engine::FleetEvent;
+using loadgen::EventKind;
+using loadgen::TargetEvent;
+
+// An attempt as one number: 2^56 requests of 256 attempts each.
+constexpr int attempt_bits = 8;
+
+std::uint64_t key_of(std::uint64_t request, std::uint32_t attempt) {
+  assert(attempt < (1U << attempt_bits));
+  return (request << attempt_bits) | attempt;
+}
+
+}  // namespace
+
+void FleetTarget::submit(const loadgen::Attempt& attempt, Nanos now) {
+  fleet_.submit(key_of(attempt.request, attempt.attempt), {attempt.prompt_tokens, attempt.output_tokens}, now);
+}
+
+void FleetTarget::cancel(std::uint64_t request, std::uint32_t attempt, Nanos now) {
+  fleet_.cancel(key_of(request, attempt), now);
+}
+
+void FleetTarget::advance(Nanos now, std::vector<TargetEvent>& events) {
+  seen_.clear();
+  fleet_.advance(now, seen_);
+  for (const FleetEvent& e : seen_) {
+    TargetEvent event;
+    event.request = e.key >> attempt_bits;
+    event.attempt = static_cast<std::uint32_t>(e.key & ((1U << attempt_bits) - 1));
+    event.at = e.at;
+    event.http_status = e.http_status;
+    switch (e.kind) {
+      case FleetEvent::Kind::first_byte:
+        event.kind = EventKind::first_byte;
+        break;
+      case FleetEvent::Kind::tokens:
+        event.kind = EventKind::tokens;
+        event.tokens = e.tokens;
+        break;
+      case FleetEvent::Kind::done:
+        event.kind = EventKind::done;
+        event.usage_prompt_tokens = e.prompt_tokens;
+        event.usage_output_tokens = e.output_tokens;
+        break;
+      case FleetEvent::Kind::rejected:
+      case FleetEvent::Kind::queue_timeout:
+        event.kind = EventKind::failed;
+        event.reason = e.http_status == 503 ? results::Reason::http_503 : results::Reason::http_4xx;
+        break;
+    }
+    events.push_back(event);
+  }
+}
+
+std::optional<loadgen::Observation> FleetTarget::observe() {
+  const engine::EngineStats stats = fleet_.stats();
+  loadgen::Observation seen;
+  seen.ledger = ledger_of(stats);
+  seen.running = static_cast<double>(stats.running);
+  seen.waiting = static_cast<double>(stats.waiting);
+  if (stats.blocks_total > 0) {
+    seen.kv_used_share = static_cast<double>(stats.blocks_used) / static_cast<double>(stats.blocks_total);
+  }
+  return seen;
+}
+
+results::Ledger ledger_of(const engine::EngineStats& stats) {
+  results::Ledger ledger;
+  ledger.computed_tokens = stats.computed_tokens;
+  ledger.recomputed_tokens = stats.recomputed_tokens;
+  ledger.abandoned_tokens = stats.abandoned_tokens;
+  ledger.generated_tokens = stats.generated_tokens;
+  ledger.preemptions = stats.preemptions;
+  return ledger;
+}
+
+}  // namespace dsbench::cli

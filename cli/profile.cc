@@ -1,0 +1,97 @@
+#include "cli/profile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+
+#include "cli/exit_codes.h"
+#include "core/text.h"
+#include "profiles/catalog.h"
+#include "profiles/client_profile.h"
+#include "profiles/fleet_profile.h"
+#include "profiles/hardware_profile.h"
+#include "profiles/json_object.h"
+#include "profiles/model_profile.h"
+#include "profiles/slo_profile.h"
+#include "profiles/traffic_profile.h"
+#include "profiles/workload_profile.h"
+
+namespace dsbench::cli {
+namespace {
+
+int refuse(const Error& error) {
+  fmt::print(stderr, "dsbench profile: {}\n", error.message);
+  return exit_code_of(error.kind);
+}
+
+template <class T>
+Result<void> outcome(const Result<T>& loaded) {
+  if (!loaded) return tl::unexpected(loaded.error());
+  return {};
+}
+
+Result<void> load_any(std::string_view kind, const std::string& name) {
+  if (kind == "traffic") return outcome(profiles::load_traffic(name));
+  if (kind == "workload") return outcome(profiles::load_workload(name));
+  if (kind == "slo") return outcome(profiles::load_slo(name));
+  if (kind == "client") return outcome(profiles::load_client(name));
+  if (kind == "model") return outcome(profiles::load_model_profile(name));
+  if (kind == "hardware") return outcome(profiles::load_hardware(name));
+  return outcome(profiles::load_fleet(name));
+}
+
+Result<void> known_kind(const std::string& kind) {
+  const auto kinds = profiles::kinds();
+  if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) return {};
+  const std::string_view near = nearest_word(kind, kinds);
+  return fail(ErrorKind::usage, "no kind of profile '{}'; accepted: {}{}", kind, join(kinds),
+              near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+}
+
+int list() {
+  for (const std::string_view kind : profiles::kinds()) {
+    for (const std::string_view name : profiles::shipped_names(kind)) fmt::print("{}/{}\n", kind, name);
+  }
+  return exit_ok;
+}
+
+int show(const std::string& kind, const std::string& name) {
+  if (const auto known = known_kind(kind); !known) return refuse(known.error());
+  const auto found = profiles::find_profile(kind, name);
+  if (!found) return refuse(found.error());
+  fmt::print("{}{}", found->text, found->text.ends_with('\n') ? "" : "\n");
+  return exit_ok;
+}
+
+int check(const std::string& kind, const std::string& name) {
+  if (const auto known = known_kind(kind); !known) return refuse(known.error());
+  if (const auto loaded = load_any(kind, name); !loaded) return refuse(loaded.error());
+  fmt::print("{}/{}: accepted\n", kind, name);
+  return exit_ok;
+}
+
+}  // namespace
+
+void add_profile(CLI::App& app, std::function<int()>& chosen) {
+  struct Options {
+    std::string kind, name;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("profile", "list, show or check profiles");
+  verb->require_subcommand(1);
+  verb->add_subcommand("list", "every shipped profile")->callback([&chosen] { chosen = list; });
+  const auto kinds = profiles::kinds();
+  const auto with_name = [&](const char* word, const char* help, int (*act)(const std::string&, const std::string&)) {
+    CLI::App* sub = verb->add_subcommand(word, help);
+    sub->add_option("kind", options->kind, "one of: " + join(kinds))->required()->type_name("KIND");
+    sub->add_option("name", options->name, "a shipped name, or a path to a .json file")->required()->type_name("NAME|FILE");
+    sub->callback([options, act, &chosen] { chosen = [options, act] { return act(options->kind, options->name); }; });
+  };
+  with_name("show", "print a profile", show);
+  with_name("check", "read a profile strictly and say everything that is wrong with it", check);
+}
+
+}  // namespace dsbench::cli
