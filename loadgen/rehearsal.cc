@@ -1,0 +1,424 @@
+#include "loadgen/rehearsal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "core/rng.h"
+#include "core/text.h"
+#include "loadgen/rehearsal_planner.h"
+#include "loadgen/schedule.h"
+#include "results/verdicts/collapse_verdict.h"
+#include "results/verdicts/overall_verdict.h"
+#include "results/verdicts/recovery_verdict.h"
+#include "results/verdicts/step_verdict.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using results::CollapseVerdict;
+using results::Criterion;
+using results::RecoveryVerdict;
+using results::RunSummary;
+using results::SecondCounts;
+using results::StageKind;
+using results::StageSummary;
+using results::StepVerdict;
+
+constexpr Nanos one_second{1'000'000'000};
+constexpr Nanos probe_patience{180'000'000'000};
+constexpr int probe_requests = 4;
+// A step during which the generator was not fit to measure is no evidence; this many in a row and the run is invalid.
+constexpr int invalid_repeats = 2;
+
+std::int64_t ceil_second(Nanos t) { return (t.count() + one_second.count() - 1) / one_second.count(); }
+std::int64_t floor_second(Nanos t) { return t.count() / one_second.count(); }
+
+class Rehearsal {
+ public:
+  Rehearsal(Runner& runner, results::Recorder& recorder, ContentMap& contents, Observer* observer,
+            const RehearsalConfig& config, const RehearsalListener& listener)
+      : runner_{runner},
+        recorder_{recorder},
+        config_{config},
+        listener_{listener},
+        driver_{runner, recorder, contents, observer, [this](const StageStatus& s) { on_second(s); }} {}
+
+  Result<RunSummary> run() {
+    const auto walked = walk();
+    if (!walked && walked.error().kind != ErrorKind::interrupted) return tl::unexpected(walked.error());
+    RunSummary summary;
+    summary.kind = "rehearse";
+    if (!walked) {
+      (void)driver_.drain(config_.drain_max);
+      summary.ended = "interrupted";
+    }
+    judge(summary);
+    return summary;
+  }
+
+ private:
+  // ---- the walk
+
+  Result<void> walk() {
+    DSBENCH_CHECK(probe());
+    DSBENCH_CHECK(search());
+    if (!knee_.offered) return {};
+    DSBENCH_CHECK(hold());
+    DSBENCH_CHECK(descend());
+    DSBENCH_CHECK(recover());
+    return driver_.drain(drain_time());
+  }
+
+  // A first request alone warms the target up; then a few, one at a time, give the unloaded latency.
+  Result<void> probe() {
+    DSBENCH_TRY(const Nanos cold, one_at_a_time("warm-up", StageKind::warm_up, 1, Nanos{1'000'000}));
+    const Nanos apart = std::max(cold + cold / 4, Nanos{20'000'000});
+    DSBENCH_TRY(unloaded_, one_at_a_time("probe", StageKind::probe, probe_requests, apart));
+    say("unloaded: a request takes {}", format_duration(unloaded_));
+    return {};
+  }
+
+  // Offers n requests so far apart; returns their median latency.
+  Result<Nanos> one_at_a_time(const std::string& name, StageKind kind, int n, Nanos apart) {
+    StagePlan plan;
+    plan.name = name;
+    plan.kind = kind;
+    plan.planned = Rate::per_second(1 / to_seconds(std::max(apart, Nanos{1'000'000})));
+    plan.length = apart * n;
+    plan.first_content = content_of(0);
+    for (int i = 0; i < n; ++i) plan.due.push_back(apart * i);
+    DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan));
+    stages_.push_back(stage);
+    DSBENCH_CHECK(driver_.drain(probe_patience));
+    const StageSummary s = driver_.summarize(stage, config_.slo);
+    if (s.completed == 0) {
+      std::string reasons;
+      for (int r = 1; r < results::reason_count; ++r) {
+        const auto count = s.requests_by_reason[static_cast<std::size_t>(r)];
+        if (count == 0) continue;
+        reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", count, to_word(static_cast<results::Reason>(r)));
+      }
+      return fail(ErrorKind::unreachable, "the target answered none of the first {} requests ({}); an answer within {} was expected",
+                  n, reasons.empty() ? "no reason recorded" : reasons, format_duration(probe_patience));
+    }
+    return s.e2e.mean;
+  }
+
+  Result<void> search() {
+    PlannerConfig planner_config;
+    planner_config.start_rate = config_.start_rate.value_or(Rate::per_second(1 / to_seconds(unloaded_)));
+    planner_config.resolution = config_.resolution;
+    planner_config.warm_up = std::max(config_.warm_up, unloaded_ + unloaded_ / 2);
+    planner_config.step_min = std::max(config_.step_min, 3 * unloaded_);
+    planner_config.step_max = std::max(config_.step_max, planner_config.step_min);
+    const Nanos after_search = config_.hold_max + config_.descent_steps * config_.descent_step + config_.recovery_min +
+                               config_.drain_max;
+    planner_config.budget = std::max(config_.budget - after_search - runner_.now(), config_.budget / 4);
+    planner_config.drain_allowance = unloaded_ * 2;
+    planner_config.waiting_bound = config_.slo.ttft.value_or(config_.slo.e2e.value_or(Nanos{0}));
+    RehearsalPlanner planner{planner_config};
+    const Nanos began = runner_.now();
+    int invalid_in_a_row = 0;
+    while (true) {
+      const PlannerAnswer answer = planner.next(runner_.now() - began);
+      if (const auto* step = std::get_if<PlannedStep>(&answer)) {
+        DSBENCH_TRY(const StageSummary s, measure(*step));
+        if (!s.invalid_causes.empty() && ++invalid_in_a_row <= invalid_repeats) {
+          say("  not evidence, measured again: {}", s.invalid_causes.front());
+          planner.discard(*step);
+          continue;
+        }
+        if (!s.invalid_causes.empty()) judged_on_.push_back(s.index);  // given up on: it counts, and makes the run invalid
+        invalid_in_a_row = 0;
+        planner.record(*step, {s.requests, s.good});
+        const double rate = s.good_rate.per_second();
+        if (rate > peak_.per_second()) {
+          peak_ = s.good_rate;
+          peak_stage_ = s.index;
+        }
+      } else if (const auto* found = std::get_if<FoundKnee>(&answer)) {
+        knee_.offered = found->rate;
+        knee_.lower = found->lower;
+        knee_.upper = found->upper;
+        knee_.sentence = found->sentence;
+        say("knee: {}", knee_.sentence);
+        return {};
+      } else {
+        knee_.sentence = std::get<Doomed>(answer).sentence;
+        say("no knee: {}", knee_.sentence);
+        return {};
+      }
+    }
+  }
+
+  Result<StageSummary> measure(const PlannedStep& step) {
+    StagePlan plan = constant_stage(fmt::format("step {}", ++steps_), StageKind::step, step.rate, step.warm_up, step.measured,
+                                    repeats_of(step.rate));
+    ++repeats_[key_of(step.rate)];
+    DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan));
+    stages_.push_back(stage);
+    DSBENCH_CHECK(driver_.drain(drain_time()));
+    const StageSummary s = driver_.summarize(stage, config_.slo);
+    say("step {:>2}  {:>8}  good {}/{} ({:.1f} %)  TTFT p50 {}  {}", steps_, format_rate(step.rate), s.good, s.requests,
+        100 * s.good_share, median(s.ttft), results::to_word(s.verdict));
+    return s;
+  }
+
+  Result<void> hold() {
+    hold_rate_ = *knee_.offered * config_.hold_factor;
+    say("hold at {} × knee = {}, until collapse is shown or refuted", config_.hold_factor, format_rate(hold_rate_));
+    const StagePlan plan = constant_stage(fmt::format("hold {:g} × knee", config_.hold_factor), StageKind::hold, hold_rate_,
+                                          Nanos{0}, config_.hold_max, repeats_of(hold_rate_));
+    const auto enough = [this](std::uint32_t stage, Nanos elapsed) {
+      if (elapsed < config_.hold_min) return false;
+      const StageSummary s = recorder_.summarize(stage);
+      const auto verdict = judge_hold(s.start, s.start + elapsed).verdict;
+      return verdict == CollapseVerdict::collapsed || verdict == CollapseVerdict::none;
+    };
+    DSBENCH_TRY(hold_stage_, driver_.run(plan, enough));
+    stages_.push_back(*hold_stage_);
+    return {};
+  }
+
+  results::Collapse judge_hold(Nanos from, Nanos to) {
+    const auto hold = whole_seconds(from, to);
+    std::vector<SecondCounts> peak;
+    if (peak_stage_) {
+      const StageSummary s = recorder_.summarize(*peak_stage_);
+      peak = whole_seconds(s.measure_from, s.end);
+    }
+    return results::judge_collapse({hold_rate_, hold, peak});
+  }
+
+  std::vector<SecondCounts> whole_seconds(Nanos from, Nanos to) {
+    const std::int64_t first = ceil_second(from);
+    const std::int64_t last = floor_second(to);
+    if (last <= first) return {};
+    return recorder_.seconds(first * one_second, last * one_second);
+  }
+
+  // The rates of the way up, in falling order, thinned so that neighbours differ: the highest below the hold, and the base below
+  // the knee.
+  [[nodiscard]] std::vector<Rate> descent_rates() const {
+    std::vector<Rate> rates;
+    for (auto it = measured_.rbegin(); it != measured_.rend(); ++it) {
+      const Rate rate = it->second;
+      if (rate >= hold_rate_) continue;
+      if (!rates.empty() && rates.back() / rate < 1.15) continue;
+      rates.push_back(rate);
+      if (rate.per_second() <= 0.75 * knee_.offered->per_second()) break;
+    }
+    if (rates.empty() || rates.back().per_second() > 0.75 * knee_.offered->per_second()) rates.push_back(*knee_.offered * 0.7);
+    // Keep the base and the highest ones.
+    const auto keep = static_cast<std::size_t>(std::max(config_.descent_steps, 1));
+    if (rates.size() > keep) {
+      rates[keep - 1] = rates.back();
+      rates.resize(keep);
+    }
+    return rates;
+  }
+
+  Result<void> descend() {
+    const std::vector<Rate> rates = descent_rates();
+    base_ = rates.back();
+    for (std::size_t i = 0; i + 1 < rates.size(); ++i) {
+      say("down to {}", format_rate(rates[i]));
+      DSBENCH_CHECK(down(rates[i], fmt::format("down {}", i + 1), StageKind::descent, config_.descent_step, {}));
+    }
+    return {};
+  }
+
+  Result<void> recover() {
+    say("down to {}, until the service has recovered", format_rate(base_));
+    const auto enough = [this](std::uint32_t, Nanos elapsed) {
+      return elapsed >= config_.recovery_min && judge_return(runner_.now()).verdict == RecoveryVerdict::recovered;
+    };
+    const Nanos left = std::max(config_.budget - runner_.now() - config_.drain_max, config_.recovery_min);
+    return down(base_, "recovery", StageKind::recovery, std::min(config_.recovery_max, left), enough);
+  }
+
+  Result<void> down(Rate rate, const std::string& name, StageKind kind, Nanos length,
+                    const std::function<bool(std::uint32_t, Nanos)>& enough) {
+    const StagePlan plan = constant_stage(name, kind, rate, Nanos{0}, length, 0);
+    const Nanos now = runner_.now();
+    if (!trigger_end_ && rate <= *knee_.offered) trigger_end_ = now;
+    DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan, enough));
+    stages_.push_back(stage);
+    return {};
+  }
+
+  results::Recovery judge_return(Nanos to) {
+    const auto after = whole_seconds(*trigger_end_, to);
+    std::vector<double> in_flight;
+    for (const auto& point : recorder_.timeline()) {
+      if (after.empty() || point.second < after.front().second || point.second > after.back().second) continue;
+      in_flight.push_back(static_cast<double>(point.in_flight));
+    }
+    in_flight.resize(after.size(), in_flight.empty() ? 0 : in_flight.back());
+    results::RecoveryRule rule;
+    rule.min_hold = config_.recovery_max;
+    return results::judge_recovery({base_, *trigger_end_, after, in_flight}, rule);
+  }
+
+  // ---- judging
+
+  void judge(RunSummary& summary) {
+    for (const std::uint32_t stage : stages_) summary.stages.push_back(driver_.summarize(stage, config_.slo));
+    summary.knee = knee_;
+    if (hold_stage_) {
+      const StageSummary s = recorder_.summarize(*hold_stage_);
+      summary.collapse = judge_hold(s.start, s.end);
+      if (summary.collapse.peak_good_rate) {
+        summary.collapse.collapse_load = results::lowest_collapsed_load(summary.stages, *summary.collapse.peak_good_rate);
+      }
+    }
+    if (trigger_end_) {
+      summary.recovery = judge_return(summary.stages.back().end);
+      for (const StageSummary& s : summary.stages) {
+        const bool on_the_way_down = s.kind == StageKind::descent || s.kind == StageKind::recovery;
+        const bool higher = !summary.recovery.highest_recovered || s.planned > *summary.recovery.highest_recovered;
+        if (on_the_way_down && s.verdict == StepVerdict::good && higher) summary.recovery.highest_recovered = s.planned;
+      }
+    }
+    for (const StageSummary& s : summary.stages) {
+      const bool rests_on = s.kind == StageKind::hold || s.kind == StageKind::descent || s.kind == StageKind::recovery ||
+                            std::find(judged_on_.begin(), judged_on_.end(), s.index) != judged_on_.end();
+      if (!rests_on) continue;
+      for (const std::string& cause : s.invalid_causes) summary.invalid_causes.push_back(fmt::format("{}: {}", s.name, cause));
+    }
+    summary.valid = summary.invalid_causes.empty();
+    add_criteria(summary);
+    const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
+    summary.verdict = judged.verdict;
+    summary.sentence = judged.sentence;
+    if (summary.ended != "complete" && summary.verdict != results::Verdict::invalid &&
+        summary.verdict != results::Verdict::not_ready) {
+      summary.verdict = results::Verdict::inconclusive;
+      summary.sentence = "the rehearsal was interrupted before it could decide";
+    }
+    summary.requests = recorder_.requests();
+    summary.attempts = recorder_.attempts();
+    summary.retry_amplification =
+        summary.requests > 0 ? static_cast<double>(summary.attempts) / static_cast<double>(summary.requests) : 1;
+    summary.ledger = driver_.ledger();
+    summary.timeline = driver_.timeline();
+    summary.duration = runner_.now();
+    summary.slo = config_.slo;
+    summary.seed = config_.seed;
+  }
+
+  void add_criteria(RunSummary& summary) const {
+    Criterion knee{"some load meets the objectives", knee_.sentence.empty() ? "not measured" : knee_.sentence, StepVerdict::unclear};
+    if (knee_.offered) {
+      knee.verdict = StepVerdict::good;
+      knee.measured = fmt::format("safe load {}{}", format_rate(*knee_.offered),
+                                  knee_.upper ? fmt::format(", the knee lies below {}", format_rate(*knee_.upper)) : "");
+    } else if (!knee_.sentence.empty()) {
+      knee.verdict = StepVerdict::bad;
+    }
+    summary.criteria.push_back(knee);
+    if (config_.forecast) {
+      Criterion forecast{fmt::format("safe load ≥ the forecast of {}", format_rate(*config_.forecast)), knee.measured, knee.verdict};
+      if (knee_.offered) {
+        forecast.verdict = *knee_.offered >= *config_.forecast                   ? StepVerdict::good
+                           : knee_.upper && *knee_.upper > *config_.forecast ? StepVerdict::unclear
+                                                                             : StepVerdict::bad;
+        if (!knee_.upper && forecast.verdict == StepVerdict::bad) forecast.verdict = StepVerdict::unclear;
+        forecast.measured += fmt::format(", headroom {:.2f} ×", *knee_.offered / *config_.forecast);
+      }
+      summary.criteria.push_back(forecast);
+    }
+    if (!knee_.offered) return;
+    Criterion collapse{fmt::format("no collapse at {:g} × knee", config_.hold_factor), summary.collapse.sentence,
+                       StepVerdict::unclear};
+    if (summary.collapse.verdict == CollapseVerdict::none) collapse.verdict = StepVerdict::good;
+    if (summary.collapse.verdict == CollapseVerdict::collapsed) collapse.verdict = StepVerdict::bad;
+    if (collapse.measured.empty()) collapse.measured = "not measured";
+    summary.criteria.push_back(collapse);
+
+    Criterion recovery{fmt::format("recovers within {}", format_duration(config_.recovery_objective)), summary.recovery.sentence,
+                       StepVerdict::unclear};
+    if (summary.recovery.verdict == RecoveryVerdict::recovered && summary.recovery.time) {
+      recovery.verdict = *summary.recovery.time <= config_.recovery_objective ? StepVerdict::good : StepVerdict::bad;
+    }
+    if (summary.recovery.verdict == RecoveryVerdict::metastable) recovery.verdict = StepVerdict::bad;
+    if (recovery.measured.empty()) recovery.measured = "not measured";
+    summary.criteria.push_back(recovery);
+  }
+
+  // ---- plumbing
+
+  // The same rate always draws the same schedule and the same contents; a repeat draws others.
+  StagePlan constant_stage(const std::string& name, StageKind kind, Rate rate, Nanos warm_up, Nanos measured, int repeat) {
+    profiles::TrafficProfile profile;
+    profile.arrivals.kind = profiles::ArrivalProcess::Kind::poisson;
+    profile.pieces.push_back({profiles::HoldPiece{rate, warm_up + measured}, name, warm_up});
+    const std::uint64_t key = key_of(rate) + static_cast<std::uint64_t>(repeat) * 0x10000000000ULL;
+    StagePlan plan;
+    plan.name = name;
+    plan.kind = kind;
+    plan.planned = rate;
+    plan.warm_up = warm_up;
+    plan.length = warm_up + measured;
+    plan.first_content = content_of(key);
+    for (const Arrival& a : make_schedule(profile, derive_seed(config_.seed, "stage", key))) plan.due.push_back(a.due);
+    measured_.emplace(key_of(rate), rate);
+    return plan;
+  }
+  static std::uint64_t key_of(Rate rate) { return static_cast<std::uint64_t>(std::llround(rate.per_second() * 1e6)); }
+  // A range of 2^32 contents for each schedule.
+  std::uint64_t content_of(std::uint64_t key) const { return derive_seed(config_.seed, "contents", key) & ~0xFFFFFFFFULL; }
+  int repeats_of(Rate rate) const {
+    const auto it = repeats_.find(key_of(rate));
+    return it == repeats_.end() ? 0 : it->second;
+  }
+  Nanos drain_time() const { return std::max(config_.drain_max, 4 * unloaded_); }
+
+  static std::string median(const results::LatencySummary& latency) {
+    for (const auto& p : latency.percentiles) {
+      if (p.q == 0.5) return p.value ? format_duration(*p.value) : p.infinite ? "∞" : "n/a";
+    }
+    return "n/a";
+  }
+
+  template <class... Args>
+  void say(fmt::format_string<Args...> format, Args&&... args) const {
+    if (listener_.line) listener_.line(fmt::format(format, std::forward<Args>(args)...));
+  }
+  void on_second(const StageStatus& status) const {
+    if (listener_.second) listener_.second(status, runner_.now());
+  }
+
+  Runner& runner_;
+  results::Recorder& recorder_;
+  const RehearsalConfig& config_;
+  const RehearsalListener& listener_;
+  StageDriver driver_;
+
+  std::vector<std::uint32_t> stages_;
+  std::vector<std::uint32_t> judged_on_;    // steps that were kept though the generator was not fit
+  std::map<std::uint64_t, Rate> measured_;  // by key: every rate that was offered
+  std::map<std::uint64_t, int> repeats_;
+  int steps_ = 0;
+  Nanos unloaded_{0};
+  results::Knee knee_;
+  Rate peak_;  // the highest good rate of a step
+  std::optional<std::uint32_t> peak_stage_;
+  Rate hold_rate_, base_;
+  std::optional<std::uint32_t> hold_stage_;
+  std::optional<Nanos> trigger_end_;
+};
+
+}  // namespace
+
+Result<RunSummary> rehearse(Runner& runner, results::Recorder& recorder, ContentMap& contents, Observer* observer,
+                            const RehearsalConfig& config, const RehearsalListener& listener) {
+  return Rehearsal{runner, recorder, contents, observer, config, listener}.run();
+}
+
+}  // namespace dsbench::loadgen

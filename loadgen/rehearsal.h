@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+#include "loadgen/content_map.h"
+#include "loadgen/observer.h"
+#include "loadgen/runner.h"
+#include "loadgen/stage_driver.h"
+#include "results/recorder.h"
+#include "results/run_summary.h"
+
+namespace dsbench::loadgen {
+
+struct RehearsalConfig {
+  results::Slo slo;
+  std::uint64_t seed = 1;
+  Nanos budget{210'000'000'000};   // for everything, from the first request
+  std::optional<Rate> start_rate;  // default: one request at a time, 1 ÷ unloaded latency
+  std::optional<Rate> forecast;    // what the launch expects; a criterion when given
+  Nanos recovery_objective{30'000'000'000};
+  double resolution = 0.10;      // the search ends when its bracket is this narrow
+  Nanos warm_up{2'000'000'000};  // of each step; at least 1.5 × the unloaded latency is used
+  Nanos step_min{5'000'000'000}, step_max{30'000'000'000};
+  double hold_factor = 1.5;  // × knee
+  Nanos hold_min{12'000'000'000}, hold_max{30'000'000'000};
+  std::int32_t descent_steps = 3;
+  Nanos descent_step{6'000'000'000};
+  Nanos recovery_min{8'000'000'000}, recovery_max{40'000'000'000};
+  Nanos drain_max{12'000'000'000};  // after a step; at least 4 × the unloaded latency is used
+};
+
+// What the rehearsal tells whoever waits.
+struct RehearsalListener {
+  std::function<void(std::string_view)> line;                         // something was decided
+  std::function<void(const StageStatus&, Nanos run_elapsed)> second;  // once a second
+};
+
+// Walks through probe, search, hold, descent and recovery hold (docs/design.md, "The rehearsal") and judges.
+// Fills everything of the summary that the experiment yields: verdict, criteria, stages, knee, collapse,
+// recovery, ledger, timeline, counts, ended. What surrounds it (command, host, versions, stamps, target) is
+// the caller's. An interruption is no error: the summary then says so. Errors: unreachable, when the target
+// answered none of the first requests.
+[[nodiscard]] Result<results::RunSummary> rehearse(Runner& runner, results::Recorder& recorder,
+                                                   ContentMap& contents, Observer* observer,
+                                                   const RehearsalConfig& config,
+                                                   const RehearsalListener& listener);
+
+}  // namespace dsbench::loadgen
