@@ -89,7 +89,7 @@ class ThreadedEngine final : public Engine {
       record.waiting = scheduler_.stats().waiting;
       record.blocks_used = scheduler_.stats().blocks_used;
       tell(lock, "");
-      if (!batch.items.empty()) step(lock, batch, record);
+      if (scheduler_.step_out()) step(lock, batch, record);
     }
     for (const SequenceId id : scheduler_.unfinished()) scheduler_.cancel(id, events_);
     tell(lock, "");

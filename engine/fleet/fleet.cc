@@ -47,6 +47,7 @@ void Fleet::submit(std::uint64_t key, Lengths lengths, Nanos now) {
     slot = free_flights_.back();
     free_flights_.pop_back();
   }
+  lengths.report_every = options_.tokens_per_event;
   flights_[slot] = Flight{.key = key, .lengths = lengths};
   [[maybe_unused]] const bool fresh = by_key_.emplace(key, slot).second;
   assert(fresh);
@@ -160,7 +161,7 @@ void Fleet::start_step(std::uint32_t index, Nanos now) {
   replica.scheduler.expire(now, happened_);
   const StepBatch& batch = replica.scheduler.schedule(happened_);
   relay(now);
-  replica.stepping = !batch.items.empty();
+  replica.stepping = replica.scheduler.step_out();
   if (!replica.stepping) return;
   const StepCost cost = cost_.step_time(batch);
   if (cost.extrapolated) ++extrapolated_;
@@ -193,12 +194,9 @@ void Fleet::relay(Nanos now) {
       case SequenceEvent::Kind::started:
         break;
       case SequenceEvent::Kind::token:
-        if (event.output_tokens == 1) {
-          send(now, slot, FleetEvent::Kind::first_byte, 0, 200);
-          send(now, slot, FleetEvent::Kind::tokens, 1, 200);
-        } else if (++flight.held_tokens >= options_.tokens_per_event) {
-          send(now, slot, FleetEvent::Kind::tokens, std::exchange(flight.held_tokens, 0), 200);
-        }
+        if (flight.sent_tokens == 0) send(now, slot, FleetEvent::Kind::first_byte, 0, 200);
+        send(now, slot, FleetEvent::Kind::tokens, event.output_tokens - flight.sent_tokens, 200);
+        flight.sent_tokens = event.output_tokens;
         break;
       case SequenceEvent::Kind::finished:
         leave_replica(flight);
@@ -207,9 +205,6 @@ void Fleet::relay(Nanos now) {
         } else if (event.reason == FinishReason::aborted) {
           outbound_.push_back({.at = now + one_way_, .flight = slot, .forget = true});
         } else {
-          if (flight.held_tokens > 0) {
-            send(now, slot, FleetEvent::Kind::tokens, std::exchange(flight.held_tokens, 0), 200);
-          }
           send(now, slot, FleetEvent::Kind::done, 0, 200);
         }
         break;

@@ -91,8 +91,8 @@ class Fleet {
     SequenceId sequence = 0;
     Lengths lengths;
     std::uint32_t replica = 0;
-    std::int32_t held_tokens = 0;  // generated, not sent yet
-    bool routed = false;           // counted in outstanding_
+    std::int32_t sent_tokens = 0;
+    bool routed = false;  // counted in outstanding_
     bool cancelled = false;
   };
 

@@ -11,9 +11,8 @@ BlockPool::BlockPool(std::int32_t blocks, std::int32_t block_size) : total_{bloc
   for (std::int32_t b = blocks; b > 0; --b) free_.push_back(b - 1);
 }
 
-bool BlockPool::grow(BlockTable& table, std::int32_t tokens) {
+bool BlockPool::take(BlockTable& table, std::int32_t tokens) {
   const auto block_size = static_cast<std::size_t>(block_size_);
-  if (static_cast<std::size_t>(tokens) <= table.size() * block_size) return true;
   const std::size_t missing = (static_cast<std::size_t>(tokens) + block_size - 1) / block_size - table.size();
   if (missing > free_.size()) return false;
   for (std::size_t i = 0; i < missing; ++i) {

@@ -18,7 +18,10 @@ class BlockPool {
 
   // Makes `table` cover positions 0 … tokens-1. All or nothing: false, and nothing changed, when too few
   // blocks are free.
-  [[nodiscard]] bool grow(BlockTable& table, std::int32_t tokens);
+  [[nodiscard]] bool grow(BlockTable& table, std::int32_t tokens) {
+    const auto covered = static_cast<std::int64_t>(table.size()) * block_size_;
+    return tokens <= covered || take(table, tokens);  // most steps stay within the last block
+  }
   // Takes all of the table's blocks back.
   void release(BlockTable& table);
 
@@ -31,6 +34,8 @@ class BlockPool {
   [[nodiscard]] std::string check(std::span<const BlockTable* const> tables) const;
 
  private:
+  [[nodiscard]] bool take(BlockTable& table, std::int32_t tokens);
+
   std::int32_t total_;
   std::int32_t block_size_;
   std::vector<std::int32_t> free_;  // a stack: what was freed last is warm, and goes out first

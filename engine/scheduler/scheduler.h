@@ -26,11 +26,13 @@ struct SequenceEvent {
   std::uint64_t tag = 0;
 };
 
-// A request of which only the lengths matter (virtual time): it generates exactly output_tokens, and no token
-// is stored.
+// A request of which only the lengths matter (virtual time): it generates exactly output_tokens, no token is
+// stored, and it has no item in the batch, only its share of the batch's sums.
 struct Lengths {
   std::int32_t prompt_tokens = 1;
   std::int32_t output_tokens = 1;
+  // One token event for the first token, one for the last, and one for every so many in between.
+  std::int32_t report_every = 1;
 };
 
 // Continuous batching by one rule: every step hands out tokens so that each sequence's computed tokens catch
@@ -52,10 +54,11 @@ class Scheduler {
   // Ends the requests that have waited for their first admission longer than queue_timeout.
   void expire(Nanos now, std::vector<SequenceEvent>& events);
 
-  // The next step; no items when there is nothing to do. Its spans hold until the step is completed.
+  // The next step; see step_out(). Its spans hold until the step is completed.
   [[nodiscard]] const StepBatch& schedule(std::vector<SequenceEvent>& events);
-  // sampled[i] is the successor of items[i] where it asked for one; may be empty when no request's tokens are
-  // stored.
+  // Whether schedule() found something to do that is not completed yet.
+  [[nodiscard]] bool step_out() const { return !plan_.empty(); }
+  // sampled[i] is the successor of items[i] where it asked for one.
   void complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events);
   // The executor could not run the step: its sequences end as failed, the others go on.
   void fail_step(std::vector<SequenceEvent>& events);
@@ -76,26 +79,38 @@ class Scheduler {
   static constexpr Slot none = ~Slot{0};
   enum class State : std::uint8_t { free, queued, running, preempted };
 
-  struct Sequence {
+  // What every step touches comes first and fits a cache line: a simulated fleet steps through hundreds of
+  // thousands of these.
+  struct alignas(64) Sequence {
     State state = State::free;
     bool in_step = false;
     bool cancelled = false;  // while in_step
-    bool ignore_eos = false;
+    bool lengths_only = false;
     std::int32_t known = 0;     // prompt + generated
     std::int32_t computed = 0;  // of the known ones, from the front
-    std::int32_t deepest = 0;   // the most that was ever computed: below it, computing is recomputing
+    std::int32_t deepest = 0;   // the most that a preemption threw away: below it, computing is recomputing
     std::int32_t prompt = 0;
     std::int32_t max_tokens = 0;
-    std::int32_t min_tokens = 0;
-    BlockTable blocks;            // covers the computed positions, and those of the step that is out
-    std::vector<TokenId> tokens;  // the known ones; empty when only lengths matter
-    std::uint64_t seed = 0;
+    std::int32_t report_at = 0;    // output tokens that make the next token event
+    std::uint32_t generation = 0;  // of the slot; the upper half of the id
+    BlockTable blocks;             // covers the computed positions, and those of the step that is out
     std::uint64_t tag = 0;
-    std::int64_t work = 0;  // tokens computed for it, recomputed ones included
+
+    std::vector<TokenId> tokens;  // the known ones, unless only lengths matter
+    std::uint64_t seed = 0;
     Nanos added{0};
+    std::int64_t lost = 0;  // computed and thrown away by preemptions
+    std::int32_t min_tokens = 0;
+    std::int32_t report_every = 1;
     float temperature = 0;
-    std::uint32_t generation = 0;            // of the slot; the upper half of the id
+    bool ignore_eos = false;
     Slot previous = none, following = none;  // in the queue
+  };
+
+  struct Share {  // of a step
+    Slot slot = 0;
+    std::int32_t tokens = 0;
+    bool sample = false;
   };
 
   [[nodiscard]] SequenceId id_of(Slot slot) const {
@@ -104,8 +119,9 @@ class Scheduler {
   [[nodiscard]] Submitted admit_to_queue(Sequence&& fresh, Nanos now);
   void unlink(Slot slot);
   void preempt_last();
-  void add_item(Slot slot, std::int32_t tokens);
+  void add_share(Slot slot, std::int32_t tokens);
   void book(Sequence& s, std::int32_t tokens);
+  [[nodiscard]] bool generate(Slot slot, TokenId token, std::vector<SequenceEvent>& events);
   void finish(Slot slot, FinishReason reason, std::vector<SequenceEvent>& events);
   void emit(SequenceEvent::Kind kind, Slot slot, std::vector<SequenceEvent>& events) const;
   void drop_finished();
@@ -121,9 +137,7 @@ class Scheduler {
        queue_tail_ = none;  // never admitted yet, first come first served; waits behind preempted_
   std::int32_t queued_ = 0;
   StepBatch batch_;
-  std::vector<Slot> batch_slots_;  // of batch_.items
-  bool step_out_ = false;
-  std::vector<TokenId> blanks_;  // stands for the tokens of requests that have lengths only
+  std::vector<Share> plan_;  // the step that is out, all of it
   std::int64_t added_ = 0;
   EngineStats stats_;
 };
