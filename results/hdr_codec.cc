@@ -201,9 +201,7 @@ Result<Histogram> decode_hdr(std::string_view base64) {
         return fail(ErrorKind::usage, "cannot read a histogram: a count of {} at one value is not believable",
                     n);
       }
-      const int i = static_cast<int>(index);
-      const std::int64_t low = Histogram::lowest_at(i).count();
-      histogram.record(Nanos{low + (Histogram::highest_at(i).count() - low) / 2}, n);
+      histogram.record_counter(static_cast<int>(index), n);
     }
     ++index;
   }

@@ -73,15 +73,24 @@ Nanos Histogram::highest_at(int index) {
   return Nanos{lowest_at(index).count() + (std::int64_t{1} << bucket_of_index(index)) - 1};
 }
 
-void Histogram::record(Nanos value, std::int64_t times) {
+void Histogram::record(int index, std::int64_t low, std::int64_t typical, std::int64_t high,
+                       std::int64_t times) {
   if (times <= 0) return;
-  const std::int64_t v = std::max<std::int64_t>(value.count(), 0);
-  const int index = index_of(value);
   block(index)[static_cast<std::size_t>(index) % Block{}.size()] += times;
-  min_ = count_ > 0 ? std::min(min_, v) : v;
-  max_ = count_ > 0 ? std::max(max_, v) : v;
+  min_ = count_ > 0 ? std::min(min_, low) : low;
+  max_ = count_ > 0 ? std::max(max_, high) : high;
   count_ += times;
-  sum_ = saturating_add(sum_, saturating_product(v, times));
+  sum_ = saturating_add(sum_, saturating_product(typical, times));
+}
+
+void Histogram::record(Nanos value, std::int64_t times) {
+  const std::int64_t v = std::max<std::int64_t>(value.count(), 0);
+  record(index_of(value), v, v, v, times);
+}
+
+void Histogram::record_counter(int index, std::int64_t times) {
+  const std::int64_t low = lowest_at(index).count(), high = highest_at(index).count();
+  record(index, low, low + (high - low) / 2, high, times);
 }
 
 void Histogram::add(const Histogram& other) {

@@ -60,6 +60,8 @@ class Histogram {
   [[nodiscard]] static Nanos lowest_at(int index);   // smallest value counted there
   [[nodiscard]] static Nanos highest_at(int index);  // largest
   [[nodiscard]] std::int64_t counter(int index) const;
+  // `times` samples of which only the counter is known: the sum takes its middle, the extremes its ends.
+  void record_counter(int index, std::int64_t times);
   // The highest index with a count; −1 when empty.
   [[nodiscard]] int last_index() const;
 
@@ -70,6 +72,7 @@ class Histogram {
   using Block = std::array<std::int64_t, std::size_t{1} << block_bits>;
   static constexpr int block_count = counter_count >> block_bits;
   Block& block(int index);
+  void record(int index, std::int64_t low, std::int64_t typical, std::int64_t high, std::int64_t times);
 
   std::array<std::unique_ptr<Block>, block_count> blocks_;
   std::int64_t count_ = 0, infinite_ = 0, sum_ = 0, min_ = 0, max_ = 0;

@@ -325,6 +325,9 @@ Result<RunSummary> parse_run(std::string_view text, std::string_view source) {
     json = Json::parse(text);
   } catch (const Json::parse_error& error) {
     return fail(ErrorKind::usage, "cannot read '{}' as a run: it is not JSON (byte {})", source, error.byte);
+  } catch (const Json::exception&) {
+    return fail(ErrorKind::usage, "cannot read '{}' as a run: it has a number that no double can hold",
+                source);
   }
   if (!json.is_object()) {
     return fail(ErrorKind::usage, "cannot read '{}' as a run: found a JSON {}, expected an object", source,
