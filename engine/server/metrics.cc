@@ -1,0 +1,182 @@
+#include "engine/server/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <sstream>
+
+namespace dsbench::engine::server {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using Buckets = Histogram::BucketBoundaries;
+
+// vLLM's boundaries (vllm/v1/metrics/loggers.py), with finer ones below where a small model on a CPU would
+// fall into the first.
+Buckets first_token_buckets() {
+  return {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
+          1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
+}
+Buckets token_gap_buckets() {
+  return {.001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3,
+          .4,   .5,    .75,  1,   2.5,  5,   7.5,  10, 20,  40, 80};
+}
+Buckets request_time_buckets() {
+  return {.01, .025, .05, .1, .3, .5, .8,  1,   1.5, 2,   2.5,  5,   10,
+          15,  20,   30,  40, 50, 60, 120, 240, 480, 960, 1920, 7680};
+}
+// 1, 2, 5, 10 … 1 000 000 tokens.
+Buckets token_count_buckets() {
+  Buckets buckets;
+  for (double decade = 1; decade < 1e6; decade *= 10)
+    for (const double mantissa : {1.0, 2.0, 5.0}) buckets.push_back(mantissa * decade);
+  buckets.push_back(1e6);
+  return buckets;
+}
+
+// vLLM's words in the order of FinishReason; the last two are ours where vLLM has "error".
+constexpr std::array<const char*, 5> kFinishedReasons{"stop", "length", "abort", "queue_timeout", "error"};
+
+}  // namespace
+
+struct ServerMetrics::Impl {
+  explicit Impl(std::string_view model_name) : model{{"model_name", std::string(model_name)}} {}
+
+  Gauge& gauge(const char* name, const char* help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(model);
+  }
+  Counter& counter(const char* name, const char* help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add(model);
+  }
+  Histogram& histogram(const char* name, const char* help, Buckets buckets) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(model,
+                                                                                     std::move(buckets));
+  }
+  // Prometheus counters only go up; the engine's count is the truth.
+  static void catch_up(Counter& counter, std::int64_t total) {
+    if (const double behind = static_cast<double>(total) - counter.Value(); behind > 0)
+      counter.Increment(behind);
+  }
+
+  prometheus::Registry registry;
+  prometheus::Labels model;
+
+  Gauge& running = gauge("vllm:num_requests_running", "Requests that are being computed.");
+  Gauge& waiting = gauge("vllm:num_requests_waiting", "Requests that wait to be computed.");
+  Gauge& kv_usage =
+      gauge("vllm:kv_cache_usage_perc", "KV blocks in use, as a fraction: 1 means 100 percent.");
+  Counter& preemptions =
+      counter("vllm:num_preemptions_total", "Requests put back into the queue because KV blocks ran out.");
+  Counter& prompt_tokens = counter("vllm:prompt_tokens_total", "Prompt tokens computed for the first time.");
+  Counter& generation_tokens = counter("vllm:generation_tokens_total", "Tokens generated.");
+  Family<Counter>& finished_family = prometheus::BuildCounter()
+                                         .Name("vllm:request_success_total")
+                                         .Help("Requests finished, by reason.")
+                                         .Register(registry);
+  std::array<Counter*, 5> finished{};
+  Histogram& first_token =
+      histogram("vllm:time_to_first_token_seconds", "From submission to the engine until the first token.",
+                first_token_buckets());
+  Histogram& gap = histogram("vllm:inter_token_latency_seconds", "Between two tokens of one request.",
+                             token_gap_buckets());
+  Histogram& e2e = histogram(
+      "vllm:e2e_request_latency_seconds",
+      "From submission to the engine until the last token, of requests that ended with stop or length.",
+      request_time_buckets());
+  Histogram& queue =
+      histogram("vllm:request_queue_time_seconds",
+                "From submission to the engine until first admitted to run.", request_time_buckets());
+  Histogram& request_prompt =
+      histogram("vllm:request_prompt_tokens", "Prompt tokens of a finished request.", token_count_buckets());
+  Histogram& request_generation = histogram(
+      "vllm:request_generation_tokens", "Tokens generated for a finished request.", token_count_buckets());
+  Counter& computed =
+      counter("dsbench_computed_tokens_total", "All token compute: prefill, decode and recompute.");
+  Counter& recomputed =
+      counter("dsbench_recomputed_tokens_total", "Tokens computed again after a preemption.");
+  Counter& abandoned =
+      counter("dsbench_abandoned_tokens_total", "Token compute spent on requests that were then cancelled.");
+  Counter& refused =
+      counter("dsbench_requests_refused_total", "Requests refused because the queue was full.");
+  Counter& steps = counter("dsbench_steps_total", "Engine steps.");
+  Counter& busy = counter("dsbench_busy_seconds_total", "Time inside engine steps.");
+  Counter& slow_readers =
+      counter("dsbench_slow_readers_total", "Streams dropped because their client read too slowly.");
+  Gauge& connections = gauge("dsbench_http_connections", "Open HTTP connections.");
+  Family<Counter>& responses = prometheus::BuildCounter()
+                                   .Name("http_requests_total")
+                                   .Help("HTTP responses, by handler, method and status.")
+                                   .Register(registry);
+};
+
+ServerMetrics::ServerMetrics(std::string_view model_name) : impl_{std::make_unique<Impl>(model_name)} {
+  for (std::size_t i = 0; i < kFinishedReasons.size(); ++i) {
+    auto labels = impl_->model;
+    labels.emplace("finished_reason", kFinishedReasons[i]);
+    impl_->finished[i] = &impl_->finished_family.Add(labels);
+  }
+}
+
+ServerMetrics::~ServerMetrics() = default;
+
+void ServerMetrics::queued_for(Nanos time) {
+  impl_->queue.Observe(to_seconds(time));
+}
+void ServerMetrics::first_token_after(Nanos time) {
+  impl_->first_token.Observe(to_seconds(time));
+}
+void ServerMetrics::token_gap(Nanos time) {
+  impl_->gap.Observe(to_seconds(time));
+}
+
+void ServerMetrics::request_done(Nanos e2e, const Finish& finish) {
+  impl_->e2e.Observe(to_seconds(e2e));
+  impl_->request_prompt.Observe(finish.prompt_tokens);
+  impl_->request_generation.Observe(finish.output_tokens);
+}
+
+void ServerMetrics::responded(std::string_view handler, std::string_view method, int status) {
+  impl_->responses
+      .Add({{"handler", std::string(handler)},
+            {"method", std::string(method)},
+            {"status", std::to_string(status)}})
+      .Increment();
+}
+
+void ServerMetrics::slow_reader_dropped() {
+  impl_->slow_readers.Increment();
+}
+
+std::string ServerMetrics::render(const EngineStats& stats, std::int64_t connections) {
+  Impl& m = *impl_;
+  m.running.Set(static_cast<double>(stats.running));
+  m.waiting.Set(static_cast<double>(stats.waiting));
+  m.kv_usage.Set(stats.blocks_total > 0
+                     ? static_cast<double>(stats.blocks_used) / static_cast<double>(stats.blocks_total)
+                     : 0);
+  m.connections.Set(static_cast<double>(connections));
+  Impl::catch_up(m.preemptions, stats.preemptions);
+  Impl::catch_up(m.prompt_tokens, stats.prompt_tokens);
+  Impl::catch_up(m.generation_tokens, stats.generated_tokens);
+  for (std::size_t i = 0; i < m.finished.size(); ++i)
+    Impl::catch_up(*m.finished[i], stats.requests_finished[i]);
+  Impl::catch_up(m.computed, stats.computed_tokens);
+  Impl::catch_up(m.recomputed, stats.recomputed_tokens);
+  Impl::catch_up(m.abandoned, stats.abandoned_tokens);
+  Impl::catch_up(m.refused, stats.requests_refused);
+  Impl::catch_up(m.steps, stats.steps);
+  if (const double behind = to_seconds(stats.busy) - m.busy.Value(); behind > 0) m.busy.Increment(behind);
+
+  std::ostringstream out;
+  prometheus::TextSerializer{}.Serialize(out, m.registry.Collect());
+  return std::move(out).str();
+}
+
+}  // namespace dsbench::engine::server

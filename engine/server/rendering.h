@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/engine.h"
+#include "engine/server/api_error.h"
+#include "engine/server/api_request.h"
+
+// The bodies that we send. Pure: values in, bytes out; JSON keys stand in OpenAI's order.
+namespace dsbench::engine::server {
+
+// What every chunk of one answer repeats.
+struct AnswerIdentity {
+  ApiKind kind = ApiKind::chat;
+  std::string id;            // "chatcmpl-…", "cmpl-…"
+  std::int64_t created = 0;  // seconds since the Unix epoch
+  std::string model;
+  bool include_usage = false;  // of a stream
+};
+
+// The server-sent events of one stream. Everything but the token itself is formatted once, in the
+// constructor, so that a token costs three appends. One token is one event; tokens without text do not exist
+// (token_text.h).
+//
+//   chat:  a chunk with the role and empty content, one chunk a token, a chunk with an empty delta and the
+//   finish_reason text:  one chunk a token, a chunk with empty text and the finish_reason both:  with
+//   include_usage a chunk with "choices":[] and the usage; then "data: [DONE]"
+class SseRenderer {
+ public:
+  explicit SseRenderer(const AnswerIdentity& identity);
+
+  // Before the first token.
+  void open(std::string& out) const;
+  void token(std::string& out, TokenId token) const;
+  // After the last token of an answer that ended well (stop, length).
+  void close(std::string& out, const Finish& finish) const;
+
+ private:
+  ApiKind kind_;
+  bool include_usage_;
+  std::string head_;    // data: {"id":…,"model":…,"choices":[
+  std::string prefix_;  // up to the token's text
+  std::string suffix_;  // from there to the end of the event
+};
+
+// data: {"error":{…}}: what a stream that has begun ends with when it fails; no [DONE] follows.
+[[nodiscard]] std::string render_error_event(const ApiError& error);
+
+// The whole answer of a request that did not ask for a stream. `text` is the tokens' text.
+[[nodiscard]] std::string render_answer(const AnswerIdentity& identity, std::string_view text,
+                                        const Finish& finish);
+
+// One model, and the list of it.
+[[nodiscard]] std::string render_model(const ApiModel& model, std::int64_t created);
+[[nodiscard]] std::string render_models(const ApiModel& model, std::int64_t created);
+// vLLM's shape: {"count","max_model_len","tokens"}.
+[[nodiscard]] std::string render_tokenized(std::span<const TokenId> tokens, const ApiModel& model);
+
+// A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
+[[nodiscard]] std::string json_quoted(std::string_view text);
+
+}  // namespace dsbench::engine::server

@@ -1,0 +1,225 @@
+#include "engine/server/server.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/server/net.h"
+#include "engine/server/session.h"
+
+namespace dsbench::engine::server {
+namespace {
+
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kSweepPeriod = std::chrono::milliseconds{50};  // how late a deadline may be noticed
+constexpr auto kAcceptRetry = std::chrono::milliseconds{50};  // after descriptors have run out
+constexpr auto kAbortGrace = std::chrono::seconds{1};  // to write "shutting down" before the socket closes
+constexpr std::size_t kReservedDescriptors = 64;       // for what else the process has open
+
+std::size_t connection_limit(const ServerConfig& config) {
+  if (config.max_connections) return std::max<std::size_t>(*config.max_connections, 1);
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024 - kReservedDescriptors;
+  return std::max<std::size_t>(limit.rlim_cur, kReservedDescriptors + 16) - kReservedDescriptors;
+}
+
+Result<tcp::endpoint> endpoint_of(const ServerConfig& config) {
+  error_code error;
+  const auto address = asio::ip::make_address(config.host == "localhost" ? "127.0.0.1" : config.host, error);
+  if (error)
+    return fail(ErrorKind::usage,
+                "cannot listen on '{}': not an IP address; accepted: an address of this machine such as "
+                "127.0.0.1, 0.0.0.0 "
+                "(all of them) or ::1",
+                config.host);
+  return tcp::endpoint{address, config.port};
+}
+
+std::string listen_remedy(const error_code& error, std::uint16_t port) {
+  if (error == asio::error::address_in_use)
+    return "something else is listening there; stop it, choose another port, or 0 to let the system choose";
+  if (error == asio::error::access_denied)
+    return fmt::format(
+        "ports below 1024 belong to root; choose one above, or 0 to let the system choose (asked: {})", port);
+  if (error == boost::system::errc::address_not_available)
+    return "that is no address of this machine; accepted: 127.0.0.1, 0.0.0.0 (all of them) or one that 'ip "
+           "address' shows";
+  return error.message();
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(Engine& engine, Clock& clock, ServerConfig configuration)
+      : config{std::move(configuration)},
+        max_connections{connection_limit(config)},
+        metrics{config.model_name},
+        state{.engine = engine,
+              .clock = clock,
+              .config = config,
+              .model = {.name = config.model_name,
+                        .vocabulary = config.vocabulary,
+                        .max_model_len = engine.config().max_model_len},
+              .metrics = metrics,
+              .bridge = std::make_shared<TokenBridge>(
+                  clock, [this] { asio::post(io, [this] { state.bridge->drain(); }); }),
+              .created = wall_clock_now() / std::chrono::seconds{1},
+              .draining = false,
+              .sessions = {},
+              .session_closed = [this] { on_session_closed(); }} {}
+
+  ~Impl() {
+    stop(Nanos{0});
+    state.bridge->close();
+  }
+
+  Result<void> listen() {
+    DSBENCH_TRY(const tcp::endpoint endpoint, endpoint_of(config));
+    error_code error;
+    const auto refused = [&] {
+      return fail(ErrorKind::usage, "cannot listen on {}:{}: {}", config.host, config.port,
+                  listen_remedy(error, config.port));
+    };
+    if (acceptor.open(endpoint.protocol(), error)) return refused();
+    if (acceptor.set_option(Acceptor::reuse_address{true}, error)) return refused();
+    if (acceptor.bind(endpoint, error)) return refused();
+    if (acceptor.listen(Acceptor::max_listen_connections, error)) return refused();
+    bound = acceptor.local_endpoint(error);
+    if (error) return refused();
+    return {};
+  }
+
+  void run() {
+    asio::co_spawn(io, accept_connections(), asio::detached);
+    asio::co_spawn(io, sweep_sessions(), asio::detached);
+    thread = std::thread{[this] { io.run(); }};
+  }
+
+  Task<void> accept_connections() {
+    while (!state.draining) {
+      if (state.sessions.size() >= max_connections) {  // the rest waits in the kernel's queue
+        co_await room.wait();
+        continue;
+      }
+      Socket socket{io.get_executor()};
+      auto [error] = co_await acceptor.async_accept(socket, as_values);
+      if (state.draining) break;
+      if (error) {
+        accept_retry.expires_after(kAcceptRetry);
+        co_await accept_retry.async_wait(as_values);
+        continue;
+      }
+      error_code ignored;
+      socket.set_option(tcp::no_delay{true}, ignored);
+      Session::start(std::move(socket), state);
+    }
+  }
+
+  Task<void> sweep_sessions() {
+    while (!finished()) {
+      sweep_timer.expires_after(kSweepPeriod);
+      co_await sweep_timer.async_wait(as_values);
+      const Nanos now = state.clock.now();  // once, for all
+      for (Session* session : state.sessions) session->sweep(now);
+    }
+  }
+
+  [[nodiscard]] bool finished() const { return state.draining && state.sessions.empty(); }
+
+  void on_session_closed() {
+    room.notify();
+    if (finished()) let_go();
+  }
+
+  // Nothing keeps the io_context running after this.
+  void let_go() {
+    sweep_timer.cancel();
+    drain_timer.cancel();
+  }
+
+  void begin_drain(Nanos drain) {
+    if (!state.draining) {
+      state.draining = true;
+      error_code ignored;
+      acceptor.close(ignored);
+      accept_retry.cancel();
+      room.notify();
+      for (Session* session : state.sessions) session->begin_drain();
+    }
+    if (finished()) return let_go();
+    const auto until = std::chrono::steady_clock::now() + drain;
+    if (until >= drain_until) return;
+    drain_until = until;
+    drain_timer.expires_at(until);
+    drain_timer.async_wait([this](error_code error) {
+      if (error || finished()) return;
+      for (Session* session : state.sessions) session->abort();
+      drain_timer.expires_after(kAbortGrace);
+      drain_timer.async_wait([this](error_code cancelled) {
+        if (cancelled) return;
+        for (Session* session : state.sessions) session->kill();
+      });
+    });
+  }
+
+  void stop(Nanos drain) {
+    asio::post(io, [this, drain] { begin_drain(drain); });
+    const std::lock_guard lock{join_mutex};
+    if (thread.joinable()) thread.join();
+  }
+
+  const ServerConfig config;
+  const std::size_t max_connections;
+  ServerMetrics metrics;
+  asio::io_context io{1};  // a hint: one thread runs it
+  ServerState state;
+  Acceptor acceptor{io.get_executor()};
+  tcp::endpoint bound;
+  Timer sweep_timer{io.get_executor()};
+  Timer accept_retry{io.get_executor()};
+  Timer drain_timer{io.get_executor()};
+  std::chrono::steady_clock::time_point drain_until = std::chrono::steady_clock::time_point::max();
+  Wakeup room{io.get_executor()};
+  std::mutex join_mutex;
+  std::thread thread;
+};
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::start(Engine& engine, Clock& clock, ServerConfig config) {
+  auto impl = std::make_unique<Impl>(engine, clock, std::move(config));
+  DSBENCH_CHECK(impl->listen());
+  impl->run();
+  return std::unique_ptr<Server>{new Server{std::move(impl)}};
+}
+
+std::uint16_t Server::port() const {
+  return impl_->bound.port();
+}
+
+std::string Server::url() const {
+  const auto address = impl_->bound.address();
+  return fmt::format(fmt::runtime(address.is_v6() ? "http://[{}]:{}" : "http://{}:{}"), address.to_string(),
+                     port());
+}
+
+void Server::stop() {
+  stop(impl_->config.drain);
+}
+void Server::stop(Nanos drain) {
+  impl_->stop(drain);
+}
+
+}  // namespace dsbench::engine::server
