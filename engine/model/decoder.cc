@@ -109,7 +109,6 @@ struct Decoder::State {
 
   // Of the current step. Rows are the tokens of the step; in the last layer, those that sample.
   std::vector<Row> rows_;
-  std::int32_t context = 0;  // longest in the step
   std::int32_t block_size_ = 1;
   std::vector<Unit> units_;
   FloatBuffer x_;         // residual stream [rows, hidden]
@@ -216,7 +215,6 @@ Decoder::State::State(const profiles::ModelProfile& profile_in, std::uint64_t se
 
 void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
   rows_.clear();
-  context = 0;
   for (std::size_t i = 0; i < batch.items.size(); ++i) {
     const StepItem& item = batch.items[i];
     for (std::size_t j = 0; j < item.tokens.size(); ++j) {
@@ -226,7 +224,6 @@ void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
                        .position = position,
                        .slot = block * cache.block_size() + position % cache.block_size(),
                        .rope_row = rows()});
-      context = std::max(context, position + 1);
     }
   }
   x_.grow(std::int64_t{rows()} * p.hidden);
@@ -383,8 +380,7 @@ void Decoder::State::attend_unit(const Layer& layer, const float* cache_layer, c
   const std::int64_t query_floats = rounded_up(std::int64_t{kAttentionRows} * p.heads * width);
   const std::int64_t mixed_floats = rounded_up(std::int64_t{kAttentionRows} * p.heads * p.kv_lora);
   FloatBuffer& buffer = scratch_[static_cast<std::size_t>(thread)];
-  buffer.grow(query_floats + mixed_floats +
-              kernels::cpu::attention_scratch(kAttentionRows, p.heads, width, context));
+  buffer.grow(query_floats + mixed_floats + kernels::cpu::attention_scratch(kAttentionRows, p.heads, width));
   float* query = buffer.data();         // [count, heads, width]
   float* mixed = query + query_floats;  // [count, heads, kv_lora]
   float* scratch = mixed + mixed_floats;

@@ -8,12 +8,12 @@ extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 #endif
 
-std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width,
-                               std::int32_t context) {
+std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width) {
+  constexpr std::int64_t kKeyBlock = 128;  // of kernels.inc
   const auto padded = [](std::int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; };
   const std::int64_t rows = padded(std::int64_t{queries} * heads);
-  // queries turned over [width, rows], scores [context, rows], sums [rows], output [rows, width], alignment
-  return padded(width) * rows + padded(context) * rows + rows + rows * padded(width) + kPanel;
+  // Queries turned over, weights of a key block, maxima, sums and factors, output; alignment.
+  return rows * (padded(width) + kKeyBlock + 3 + padded(width)) + kPanel;
 }
 
 const KernelTable* const* all_kernels() {

@@ -60,9 +60,8 @@ struct KernelTable {
   void (*softmax)(float* x, std::int32_t n);
 };
 
-// Floats of scratch for attention over `context` positions.
-[[nodiscard]] std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width,
-                                             std::int32_t context);
+// Floats of scratch for attention, however long the context.
+[[nodiscard]] std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width);
 
 // The fastest that this processor runs.
 [[nodiscard]] const KernelTable& kernels();
