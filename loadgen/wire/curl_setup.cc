@@ -1,0 +1,123 @@
+#include "loadgen/wire/curl_setup.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/version.h"
+
+namespace dsbench::loadgen {
+
+using results::Reason;
+
+Result<std::string> resolve_once(const BaseUrl& base) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST;
+  addrinfo* list = nullptr;
+  struct Free {
+    void operator()(addrinfo* l) const noexcept { ::freeaddrinfo(l); }
+  };
+  if (::getaddrinfo(base.host.c_str(), nullptr, &hints, &list) == 0) {
+    const std::unique_ptr<addrinfo, Free> owner{list};
+    return std::string{};
+  }
+  hints.ai_flags = AI_ADDRCONFIG;
+  if (const int code = ::getaddrinfo(base.host.c_str(), nullptr, &hints, &list); code != 0) {
+    return fail(ErrorKind::unreachable, "the target's host {} has no address: {}", base.host,
+                ::gai_strerror(code));
+  }
+  const std::unique_ptr<addrinfo, Free> owner{list};
+  std::string entry = fmt::format("{}:{}:", base.host, base.port);
+  bool first = true;
+  for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
+    char text[NI_MAXHOST];
+    if (::getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0)
+      continue;
+    if (!first) entry += ',';
+    entry += a->ai_family == AF_INET6 ? fmt::format("[{}]", text) : std::string{text};
+    first = false;
+  }
+  return entry;
+}
+
+HeaderList make_headers(const WireConfig& config) {
+  HeaderList list;
+  const auto add = [&list](const std::string& line) {
+    curl_slist* const longer = curl_slist_append(list.get(), line.c_str());
+    if (longer == nullptr) return;
+    (void)list.release();
+    list.reset(longer);
+  };
+  add("Content-Type: application/json");
+  add("Accept: text/event-stream, application/json");
+  add("Expect:");
+  if (config.api_key) add("Authorization: Bearer " + config.api_key->reveal());
+  return list;
+}
+
+void set_common_options(CURL* easy, const WireConfig& config) {
+  const std::string agent = fmt::format("dsbench/{}", version());
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, agent.c_str());
+  if (!config.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, config.ca_file.c_str());
+  if (config.insecure) {
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
+}
+
+Reason reason_of(CURLcode code, long os_errno, bool sent, bool got_byte) {
+  switch (code) {
+    case CURLE_COULDNT_CONNECT:
+      // No local port or no descriptor is our poverty, not the target's.
+      if (os_errno == EADDRNOTAVAIL || os_errno == EMFILE || os_errno == ENFILE || os_errno == ENOBUFS)
+        return Reason::unsent;
+      return Reason::connect_failed;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return Reason::connect_failed;
+    case CURLE_OPERATION_TIMEDOUT:  // the only timeout that libcurl keeps for us
+      return Reason::connect_timeout;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_USE_SSL_FAILED:
+      return Reason::tls_failed;
+    case CURLE_OUT_OF_MEMORY:
+      return Reason::unsent;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:  // "HTTP/0.9": no status line came
+    case CURLE_HTTP2:
+    case CURLE_BAD_CONTENT_ENCODING:
+      return Reason::malformed;
+    default:
+      break;
+  }
+  if (got_byte) return Reason::closed_early;
+  return sent ? Reason::send_failed : Reason::connect_failed;
+}
+
+Reason reason_of_status(std::int32_t status) {
+  if (status == 429) return Reason::http_429;
+  if (status == 503) return Reason::http_503;
+  if (status >= 400 && status < 500) return Reason::http_4xx;
+  if (status >= 500 && status < 600) return Reason::http_5xx;
+  return Reason::http_other;
+}
+
+}  // namespace dsbench::loadgen

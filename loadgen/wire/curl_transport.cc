@@ -1,0 +1,476 @@
+#include "loadgen/wire/curl_transport.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <deque>
+#include <unordered_map>
+
+#include "loadgen/wire/curl_handles.h"
+#include "loadgen/wire/curl_setup.h"
+#include "loadgen/wire/openai_codec.h"
+#include "loadgen/wire/retry_advice.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using results::Reason;
+
+// libcurl's timer tree and socket look-ups grow with the handles of one multi; many small ones cost less
+// (measured: about one per 64 streams).
+constexpr std::size_t streams_per_shard = 64;
+// How long the rest of an ended response may take before its connection is given up.
+constexpr Nanos linger_limit{1'000'000'000};
+// Longer than any run: the policy says how long a client waits for a connection, libcurl's own 300 s do not.
+constexpr long no_connect_timeout_ms = 86'400'000;
+
+struct Key {
+  std::uint64_t request;
+  std::uint32_t attempt;
+  friend bool operator==(const Key&, const Key&) = default;
+};
+struct KeyHash {
+  std::size_t operator()(const Key& k) const noexcept {
+    return static_cast<std::size_t>((k.request * 64 + k.attempt) * 0x9E3779B97F4A7C15ULL >> 7);
+  }
+};
+
+bool is_success(std::int32_t status) {
+  return status >= 200 && status < 300;
+}
+
+// The number in "HTTP/1.1 200 OK"; nothing when the line is no status line.
+std::optional<std::int32_t> status_in(std::string_view line) {
+  if (!line.starts_with("HTTP/")) return std::nullopt;
+  const std::size_t space = line.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  std::int32_t status = 0;
+  const auto [end, error] = std::from_chars(line.data() + space + 1, line.data() + line.size(), status);
+  if (error != std::errc{}) return std::nullopt;
+  return status;
+}
+
+}  // namespace
+
+struct CurlTransport::Impl {
+  struct Slot;
+
+  // One multi handle with its own connections. libcurl keeps its address: never moved.
+  struct Shard {
+    Shard(Impl& t, std::uint32_t n) : transport{t}, owner{n} {}
+    Shard(const Shard&) = delete;
+    Shard& operator=(const Shard&) = delete;
+    Impl& transport;
+    std::uint32_t owner;
+    std::optional<Nanos> timer;  // when libcurl wants to be called; since the epoch
+    bool touched = false;        // may hold messages
+    std::size_t active = 0;
+    std::vector<Slot*> free_slots;
+    // The slots' easy handles go after the multi, as libcurl wants: members die in reverse.
+    std::vector<std::unique_ptr<Slot>> slots;
+    Multi multi;
+  };
+
+  // One easy handle, reused for one attempt after another. libcurl keeps its address and that of its body:
+  // never moved.
+  struct Slot {
+    explicit Slot(Shard& s) : shard{s} {}
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+    Shard& shard;
+    std::string body;
+    StreamReader reader;
+    RetryHeaders retry;
+    Key key{};
+    std::uint64_t use = 0;  // counts attempts, so that a linger entry knows its own
+    bool busy = false;
+    bool ended = false;    // done or failed was told; the rest is read in silence
+    bool sent = false;     // `sent` was told
+    bool written = false;  // the pre-request hook has let it pass
+    bool got_byte = false;
+    bool no_descriptor = false;
+    std::int32_t status = 0;
+    Easy easy;
+  };
+
+  struct Lingering {
+    Nanos until;
+    Slot* slot;
+    std::uint64_t use;
+  };
+
+  Impl(const WireConfig& c, const Clock& k, Nanos e, Poller& p)
+      : config{c}, clock{k}, epoch{e}, poller{p}, encoder{c.api, c.model, c.exact_lengths} {}
+
+  const WireConfig config;
+  const Clock& clock;
+  const Nanos epoch;
+  Poller& poller;
+  const RequestEncoder encoder;
+  HeaderList headers;
+  HeaderList resolve;
+  Url url;
+  long connect_timeout_ms = no_connect_timeout_ms;
+  Counts counts;
+  std::vector<TargetEvent>* events = nullptr;  // of the call in progress
+  Nanos stamp{0};                              // of the call in progress; never goes back
+  std::unordered_map<Key, Slot*, KeyHash> live;
+  std::deque<Lingering> lingering;  // in order of `until`
+  std::vector<std::unique_ptr<Shard>> shards;
+
+  [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
+
+  void tell(const Slot& slot, EventKind kind, Reason reason = Reason::ok) {
+    TargetEvent e;
+    e.request = slot.key.request;
+    e.attempt = slot.key.attempt;
+    e.kind = kind;
+    e.at = stamp;
+    e.http_status = slot.status;
+    e.reason = reason;
+    if (kind == EventKind::tokens) e.tokens = 1;
+    if (kind == EventKind::done) {
+      e.usage_output_tokens = slot.reader.usage_output_tokens();
+      e.usage_prompt_tokens = slot.reader.usage_prompt_tokens();
+    }
+    if (kind == EventKind::failed && slot.status != 0) {
+      e.retry_after = slot.retry.advice().retry_after;
+      e.should_retry = slot.retry.advice().should_retry;
+    }
+    events->push_back(e);
+  }
+
+  void tell_end(Slot& slot, EventKind kind, Reason reason = Reason::ok) {
+    tell(slot, kind, reason);
+    slot.ended = true;
+    live.erase(slot.key);
+  }
+
+  void tell_sent(Slot& slot) {
+    if (slot.sent) return;
+    slot.sent = true;
+    stamp = std::max(stamp, read_clock());
+    tell(slot, EventKind::sent);
+  }
+
+  // ---- callbacks of libcurl ----
+
+  static int on_timer(CURLM*, long timeout_ms, void* user) {
+    Shard& shard = *static_cast<Shard*>(user);
+    if (timeout_ms < 0) {
+      shard.timer.reset();
+    } else {
+      // One millisecond later than said, because libcurl rounds: called too early, it would only ask again.
+      const Nanos wait{timeout_ms == 0 ? 0 : (timeout_ms + 1) * 1'000'000};
+      shard.timer = shard.transport.read_clock() + wait;
+    }
+    return 0;
+  }
+
+  static int on_interest(CURL*, curl_socket_t fd, int what, void* user, void*) {
+    const Shard& shard = *static_cast<Shard*>(user);
+    std::uint32_t wanted = 0;
+    if (what != CURL_POLL_REMOVE) {
+      if ((what & CURL_POLL_IN) != 0) wanted |= EPOLLIN;
+      if ((what & CURL_POLL_OUT) != 0) wanted |= EPOLLOUT;
+    }
+    shard.transport.poller.want(fd, shard.owner, wanted);
+    return 0;
+  }
+
+  static curl_socket_t on_open(void* user, curlsocktype, curl_sockaddr* address) {
+    Slot& slot = *static_cast<Slot*>(user);
+    Impl& t = slot.shard.transport;
+    const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd < 0) {
+      slot.no_descriptor = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      return CURL_SOCKET_BAD;
+    }
+    t.poller.lasting(fd);
+    ++t.counts.connections_opened;
+    ++t.counts.connections_open;
+    t.counts.connections_peak = std::max(t.counts.connections_peak, t.counts.connections_open);
+    t.tell_sent(slot);
+    return fd;
+  }
+
+  static int on_close(void* user, curl_socket_t fd) {
+    Impl& t = *static_cast<Impl*>(user);
+    t.poller.forget(fd);
+    --t.counts.connections_open;
+    return ::close(fd);
+  }
+
+  static int on_request(void* user, char*, char*, int, int) {
+    Slot& slot = *static_cast<Slot*>(user);
+    if (slot.written) return CURL_PREREQFUNC_ABORT;  // libcurl would send it again; see the header
+    slot.written = true;
+    slot.shard.transport.tell_sent(slot);
+    return CURL_PREREQFUNC_OK;
+  }
+
+  static std::size_t on_header(char* text, std::size_t, std::size_t size, void* user) {
+    Slot& slot = *static_cast<Slot*>(user);
+    Impl& t = slot.shard.transport;
+    const std::string_view line{text, size};
+    if (const auto status = status_in(line)) {
+      slot.status = *status;
+      if (!slot.got_byte) t.tell(slot, EventKind::first_byte);
+      slot.got_byte = true;
+    } else if (!is_success(slot.status)) {
+      slot.retry.read(line, wall_clock_now());
+    }
+    return size;
+  }
+
+  static std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* user) {
+    Slot& slot = *static_cast<Slot*>(user);
+    Impl& t = slot.shard.transport;
+    if (slot.ended || !is_success(slot.status)) return size;
+    slot.reader.feed({bytes, size});
+    while (const auto step = slot.reader.next()) {
+      switch (step->kind) {
+        case StreamReader::Step::Kind::tokens:
+          t.tell(slot, EventKind::tokens);
+          break;
+        case StreamReader::Step::Kind::done:
+          t.tell_end(slot, EventKind::done);
+          break;
+        case StreamReader::Step::Kind::failed:
+          t.tell_end(slot, EventKind::failed, step->reason);
+          break;
+      }
+    }
+    if (slot.ended) t.lingering.push_back({t.stamp + linger_limit, &slot, slot.use});
+    return size;
+  }
+
+  // ---- slots and shards ----
+
+  // The first with room: the low ones stay busy, so their open connections are the ones used again.
+  Shard& shard_with_room() {
+    for (const auto& shard : shards) {
+      if (shard->active < streams_per_shard) return *shard;
+    }
+    shards.push_back(std::make_unique<Shard>(*this, static_cast<std::uint32_t>(shards.size() + 1)));
+    Shard& shard = *shards.back();
+    shard.multi.reset(curl_multi_init());
+    CURLM* const m = shard.multi.get();
+    curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, &Impl::on_interest);
+    curl_multi_setopt(m, CURLMOPT_SOCKETDATA, &shard);
+    curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
+    curl_multi_setopt(m, CURLMOPT_TIMERDATA, &shard);
+    curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, static_cast<long>(2 * streams_per_shard));
+    return shard;
+  }
+
+  Slot& free_slot(Shard& shard) {
+    if (!shard.free_slots.empty()) {
+      Slot& slot = *shard.free_slots.back();
+      shard.free_slots.pop_back();
+      return slot;
+    }
+    shard.slots.push_back(std::make_unique<Slot>(shard));
+    Slot& slot = *shard.slots.back();
+    slot.easy.reset(curl_easy_init());
+    CURL* const e = slot.easy.get();
+    set_common_options(e, config);
+    curl_easy_setopt(e, CURLOPT_CURLU, url.get());
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
+    if (resolve) curl_easy_setopt(e, CURLOPT_RESOLVE, resolve.get());
+    curl_easy_setopt(e, CURLOPT_POST, 1L);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L);
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
+    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN,
+                     std::max(1L, static_cast<long>(config.idle_connection_limit.count() / 1'000'000'000)));
+    curl_easy_setopt(e, CURLOPT_PRIVATE, &slot);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &Impl::on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, &slot);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &Impl::on_header);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, &slot);
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, &Impl::on_request);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, &slot);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, &Impl::on_open);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, &slot);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, &Impl::on_close);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, this);
+    return slot;
+  }
+
+  void release(Slot& slot) {
+    Shard& shard = slot.shard;
+    if (!slot.ended) live.erase(slot.key);
+    counts.comments += slot.reader.comments();
+    curl_multi_remove_handle(shard.multi.get(), slot.easy.get());
+    slot.busy = false;
+    ++slot.use;
+    --shard.active;
+    shard.free_slots.push_back(&slot);
+  }
+
+  void act(Shard& shard, curl_socket_t fd, int what) {
+    int running = 0;
+    curl_multi_socket_action(shard.multi.get(), fd, what, &running);
+    shard.touched = true;
+  }
+
+  void read_messages(Shard& shard) {
+    shard.touched = false;
+    int left = 0;
+    while (const CURLMsg* const message = curl_multi_info_read(shard.multi.get(), &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      const CURLcode code = message->data.result;
+      void* user = nullptr;
+      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
+      Slot& slot = *static_cast<Slot*>(user);
+      if (!slot.ended) tell_end(slot, EventKind::failed, why(slot, code));
+      release(slot);
+    }
+  }
+
+  Reason why(Slot& slot, CURLcode code) {
+    if (slot.status != 0 && !is_success(slot.status)) return reason_of_status(slot.status);
+    if (code == CURLE_OK) return slot.reader.end_of_body();
+    if (slot.no_descriptor) return Reason::unsent;
+    long os_errno = 0;
+    curl_easy_getinfo(slot.easy.get(), CURLINFO_OS_ERRNO, &os_errno);
+    return reason_of(code, os_errno, slot.written, slot.got_byte);
+  }
+};
+
+CurlTransport::CurlTransport(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
+
+CurlTransport::~CurlTransport() {
+  std::vector<TargetEvent> nobody;
+  impl_->events = &nobody;
+  for (const auto& shard : impl_->shards) {
+    for (const auto& slot : shard->slots) {
+      if (slot->busy) impl_->release(*slot);
+    }
+  }
+}
+
+Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& config,
+                                                           const ClientPolicy& policy, const Clock& clock,
+                                                           Nanos epoch, Poller& poller) {
+  start_curl();
+  DSBENCH_TRY(const BaseUrl base, parse_base_url(config.base_url));
+  DSBENCH_TRY(const std::string resolved, resolve_once(base));
+  auto impl = std::make_unique<Impl>(config, clock, epoch, poller);
+  impl->headers = make_headers(config);
+  if (!resolved.empty()) impl->resolve.reset(curl_slist_append(nullptr, resolved.c_str()));
+  impl->url.reset(curl_url());
+  const std::string url = base.api + std::string{impl->encoder.path()};
+  if (curl_url_set(impl->url.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
+    return fail(ErrorKind::usage, "the target {} makes no URL; accepted is http://HOST:PORT",
+                config.base_url);
+  }
+  if (policy.connect_timeout) {
+    const auto millis = (policy.connect_timeout->count() + 999'999) / 1'000'000;
+    impl->connect_timeout_ms = static_cast<long>(std::clamp<std::int64_t>(millis, 1, no_connect_timeout_ms));
+  }
+  return std::unique_ptr<CurlTransport>{new CurlTransport{std::move(impl)}};
+}
+
+void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& events) {
+  Impl& t = *impl_;
+  t.events = &events;
+  t.stamp = std::max(t.stamp, t.read_clock());
+  Impl::Shard& shard = t.shard_with_room();
+  Impl::Slot& slot = t.free_slot(shard);
+  slot.key = {attempt.request, attempt.attempt};
+  slot.busy = true;
+  slot.ended = slot.sent = slot.written = slot.got_byte = slot.no_descriptor = false;
+  slot.status = 0;
+  slot.reader.reset();
+  slot.retry = {};
+  t.encoder.encode(attempt, slot.body);
+  curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
+  curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDS, slot.body.data());
+  t.live.emplace(slot.key, &slot);
+  ++shard.active;
+  const std::size_t from = events.size();
+  if (curl_multi_add_handle(shard.multi.get(), slot.easy.get()) != CURLM_OK) {
+    t.tell_end(slot, EventKind::failed, Reason::unsent);
+    t.release(slot);
+    return;
+  }
+  t.act(shard, CURL_SOCKET_TIMEOUT, 0);
+  t.read_messages(shard);
+  // connect() found no port, after the stamp was taken: then nothing was sent.
+  const auto of_this = [&](const TargetEvent& e) {
+    return e.request == attempt.request && e.attempt == attempt.attempt;
+  };
+  const auto begin = events.begin() + static_cast<std::ptrdiff_t>(from);
+  const bool unsent = std::any_of(begin, events.end(), [&](const TargetEvent& e) {
+    return of_this(e) && e.kind == EventKind::failed && e.reason == Reason::unsent;
+  });
+  if (unsent) {
+    events.erase(
+        std::remove_if(begin, events.end(),
+                       [&](const TargetEvent& e) { return of_this(e) && e.kind == EventKind::sent; }),
+        events.end());
+  }
+}
+
+void CurlTransport::cancel(std::uint64_t request, std::uint32_t attempt) {
+  const auto it = impl_->live.find(Key{request, attempt});
+  if (it == impl_->live.end()) return;
+  std::vector<TargetEvent> nobody;  // closing a connection calls back, but tells nothing
+  impl_->events = &nobody;
+  impl_->release(*it->second);
+}
+
+std::optional<Nanos> CurlTransport::next_timer() const {
+  std::optional<Nanos> first;
+  for (const auto& shard : impl_->shards) {
+    if (shard->timer && (!first || *shard->timer < *first)) first = shard->timer;
+  }
+  if (!impl_->lingering.empty() && (!first || impl_->lingering.front().until < *first))
+    first = impl_->lingering.front().until;
+  return first;
+}
+
+void CurlTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
+                           std::vector<TargetEvent>& events) {
+  Impl& t = *impl_;
+  t.events = &events;
+  t.stamp = std::max(t.stamp, now);
+  for (const Poller::Ready& r : ready) {
+    if (r.owner == 0 || r.owner > t.shards.size()) continue;
+    int what = 0;
+    if ((r.events & EPOLLIN) != 0) what |= CURL_CSELECT_IN;
+    if ((r.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
+    if ((r.events & (EPOLLERR | EPOLLHUP)) != 0) what |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
+    t.act(*t.shards[r.owner - 1], r.fd, what);
+  }
+  for (const auto& shard : t.shards) {
+    if (shard->timer && *shard->timer <= now) {
+      shard->timer.reset();
+      t.act(*shard, CURL_SOCKET_TIMEOUT, 0);
+    }
+    if (shard->touched) t.read_messages(*shard);
+  }
+  while (!t.lingering.empty()) {
+    const Impl::Lingering first = t.lingering.front();
+    const bool over = !first.slot->busy || first.slot->use != first.use;
+    if (!over && first.until > now) break;
+    t.lingering.pop_front();
+    if (!over) t.release(*first.slot);
+  }
+}
+
+std::size_t CurlTransport::in_flight() const {
+  return impl_->live.size();
+}
+const CurlTransport::Counts& CurlTransport::counts() const {
+  return impl_->counts;
+}
+void CurlTransport::take_peak() {
+  impl_->counts.connections_peak = impl_->counts.connections_open;
+}
+
+}  // namespace dsbench::loadgen

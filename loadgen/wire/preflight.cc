@@ -1,0 +1,177 @@
+#include "loadgen/wire/preflight.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/text.h"
+#include "loadgen/wire/curl_handles.h"
+#include "loadgen/wire/curl_setup.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using nlohmann::json;
+constexpr std::size_t largest_body = std::size_t{64} << 20;
+
+struct Reply {
+  std::int32_t status = 0;
+  std::string body;
+  std::string server;
+};
+
+std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* user) {
+  std::string& body = static_cast<Reply*>(user)->body;
+  if (body.size() + size > largest_body) return 0;
+  body.append(bytes, size);
+  return size;
+}
+
+std::size_t on_header(char* bytes, std::size_t, std::size_t size, void* user) {
+  const std::string_view line{bytes, size};
+  constexpr std::string_view name = "server:";
+  if (line.size() > name.size() && curl_strnequal(line.data(), name.data(), name.size()) != 0) {
+    std::string_view value = line.substr(name.size());
+    while (!value.empty() && (value.back() == '\r' || value.back() == '\n')) value.remove_suffix(1);
+    while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
+    static_cast<Reply*>(user)->server = value;
+  }
+  return size;
+}
+
+// What the server says is wrong: the message of OpenAI's error envelope, else the first bytes; on one line.
+std::string complaint(const std::string& body) {
+  std::string text;
+  const json parsed = json::parse(body, nullptr, false);
+  if (parsed.is_object()) {
+    const auto error = parsed.find("error");
+    const json& holder = error != parsed.end() && error->is_object() ? *error : parsed;
+    if (const auto message = holder.find("message"); message != holder.end() && message->is_string())
+      text = *message;
+    if (text.empty() && error != parsed.end() && error->is_string()) text = *error;
+  }
+  if (text.empty()) text = body;
+  if (text.size() > 200) text = text.substr(0, 200) + "…";
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return text.empty() ? "without a word" : "\"" + text + "\"";
+}
+
+// One request, waited for. `body`: POST. Errors: unreachable.
+Result<Reply> ask(const WireConfig& config, const std::string& url, const std::string* body, Nanos timeout) {
+  start_curl();
+  const Easy easy{curl_easy_init()};
+  if (!easy) return fail(ErrorKind::internal, "libcurl gives no handle");
+  CURL* const e = easy.get();
+  const HeaderList headers = make_headers(config);
+  Reply reply;
+  char why[CURL_ERROR_SIZE] = "";
+  const auto millis = static_cast<long>(std::max<std::int64_t>(1, timeout.count() / 1'000'000));
+  set_common_options(e, config);
+  curl_easy_setopt(e, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(e, CURLOPT_ERRORBUFFER, why);
+  curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, millis);
+  curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, std::min(millis, 10'000L));
+  curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &on_body);
+  curl_easy_setopt(e, CURLOPT_WRITEDATA, &reply);
+  curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &on_header);
+  curl_easy_setopt(e, CURLOPT_HEADERDATA, &reply);
+  if (body != nullptr) {
+    curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
+    curl_easy_setopt(e, CURLOPT_POSTFIELDS, body->data());
+  }
+  const CURLcode code = curl_easy_perform(e);
+  if (code != CURLE_OK) {
+    return fail(ErrorKind::unreachable, "{} does not answer: {}", url,
+                why[0] != '\0' ? why : curl_easy_strerror(code));
+  }
+  long status = 0;
+  curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
+  reply.status = static_cast<std::int32_t>(status);
+  return reply;
+}
+
+tl::unexpected<Error> refused(const WireConfig& config, const std::string& url, const Reply& reply) {
+  std::string_view remedy = "a 200 was expected";
+  if (reply.status == 401 || reply.status == 403) {
+    remedy = config.api_key ? "the API key that was given is not accepted"
+                            : "it wants an API key, and none was given";
+  } else if (reply.status == 404) {
+    remedy = "is this the base URL of an OpenAI-compatible server, as in http://HOST:PORT/v1?";
+  } else if (reply.status == 429 || reply.status == 503) {
+    remedy = "it is overloaded before the run has begun";
+  }
+  return fail(ErrorKind::unreachable, "{} answers {} {}: {}", url, reply.status, complaint(reply.body),
+              remedy);
+}
+
+void read_models(const std::string& body, TargetInfo& info, const std::string& wanted) {
+  const json parsed = json::parse(body, nullptr, false);
+  if (!parsed.is_object() || !parsed.contains("data") || !parsed["data"].is_array()) return;
+  for (const json& model : parsed["data"]) {
+    if (!model.is_object() || !model.contains("id") || !model["id"].is_string()) continue;
+    info.models.push_back(model["id"]);
+    const std::string& name = info.models.back();
+    if (name != (wanted.empty() ? info.models.front() : wanted)) continue;
+    if (const auto length = model.find("max_model_len");
+        length != model.end() && length->is_number_integer()) {
+      info.max_model_len = length->get<std::int64_t>();
+    }
+  }
+}
+
+}  // namespace
+
+Result<TargetInfo> probe_target(const WireConfig& config, Nanos timeout) {
+  DSBENCH_TRY(const BaseUrl base, parse_base_url(config.base_url));
+  TargetInfo info;
+  const std::string models_url = base.api + "/models";
+  DSBENCH_TRY(const Reply models, ask(config, models_url, nullptr, timeout));
+  info.server = models.server;
+  if (models.status == 200) read_models(models.body, info, config.model);
+  // Some servers have no list of models: that is no reason to refuse one that was named.
+  const bool may_lack_list = models.status == 404 || models.status == 405 || models.status == 501;
+  if (models.status != 200 && (config.model.empty() || !may_lack_list))
+    return refused(config, models_url, models);
+  info.model = config.model;
+  if (info.model.empty()) {
+    if (info.models.empty()) {
+      return fail(ErrorKind::unreachable, "{} names no model; name the model to ask for", models_url);
+    }
+    info.model = info.models.front();
+  } else if (!info.models.empty() &&
+             std::find(info.models.begin(), info.models.end(), info.model) == info.models.end()) {
+    const std::vector<std::string_view> names(info.models.begin(), info.models.end());
+    return fail(ErrorKind::unreachable, "the target does not serve the model {}; it serves {}", info.model,
+                join(names));
+  }
+
+  const RequestEncoder encoder{config.api, info.model, config.exact_lengths};
+  std::string body;
+  encoder.encode(Attempt{.prompt_tokens = 8, .output_tokens = 1, .prompt_seed = 1}, body);
+  const std::string url = base.api + std::string{encoder.path()};
+  DSBENCH_TRY(const Reply reply, ask(config, url, &body, timeout));
+  if (reply.status != 200) return refused(config, url, reply);
+  StreamReader reader;
+  reader.feed(reply.body);
+  auto reason = results::Reason::ok;
+  while (const auto step = reader.next()) reason = step->reason;
+  if (!reader.ended()) reason = reader.end_of_body();
+  info.usage_reported = reader.usage_output_tokens().has_value();
+  if (reason != results::Reason::ok) {
+    return fail(ErrorKind::unreachable,
+                "{} answers 200, but not with a whole event stream ({}): {}; accepted are content, a "
+                "finish_reason and "
+                "data: [DONE]",
+                url, results::to_word(reason), complaint(reply.body));
+  }
+  return info;
+}
+
+Result<std::string> http_get(const std::string& url, Nanos timeout, const WireConfig& as) {
+  DSBENCH_TRY(Reply reply, ask(as, url, nullptr, timeout));
+  if (reply.status != 200) return refused(as, url, reply);
+  return std::move(reply.body);
+}
+
+}  // namespace dsbench::loadgen

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "core/units.h"
+#include "loadgen/wire/wire_config.h"
+
+namespace dsbench::loadgen {
+
+// What a target says of itself before a run.
+struct TargetInfo {
+  std::string model;                          // the one that will be asked
+  std::vector<std::string> models;            // all that it serves; empty when it does not tell
+  std::optional<std::int64_t> max_model_len;  // of `model`, where told (vLLM)
+  std::string server;                         // the Server header, or empty
+  bool usage_reported = false;                // the answer carried a usage
+};
+
+// Asks GET /v1/models and one completion of one token, the way the run will ask. Errors: unreachable, with a
+// sentence that names what is wrong (no such host, connection refused, 401, 404, unknown model, an answer
+// that is no event stream); usage, for a URL that cannot be.
+[[nodiscard]] Result<TargetInfo> probe_target(const WireConfig& config,
+                                              Nanos timeout = Nanos{60'000'000'000});
+
+// The body of a 200. For /metrics: at most 64 MiB. `as` lends its key and its certificates. Errors:
+// unreachable.
+[[nodiscard]] Result<std::string> http_get(const std::string& url, Nanos timeout, const WireConfig& as = {});
+
+}  // namespace dsbench::loadgen

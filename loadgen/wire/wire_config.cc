@@ -1,0 +1,62 @@
+#include "loadgen/wire/wire_config.h"
+
+#include "loadgen/wire/curl_handles.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+std::string part(CURLU* url, CURLUPart which, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url, which, &text, flags) != CURLUE_OK) return {};
+  const CurlString owner{text};
+  return text;
+}
+
+}  // namespace
+
+void start_curl() {
+  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
+  (void)started;
+}
+
+Result<BaseUrl> parse_base_url(const std::string& text) {
+  start_curl();
+  constexpr auto usage = ErrorKind::usage;
+  const Url url{curl_url()};
+  // The text is quoted in no message before it is known to hold no credentials.
+  if (const CURLUcode code = curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_NON_SUPPORT_SCHEME);
+      code != CURLUE_OK) {
+    return fail(usage,
+                "the target is not a URL ({}); accepted is http://HOST:PORT or https://HOST[:PORT][/PATH]",
+                curl_url_strerror(code));
+  }
+  if (!part(url.get(), CURLUPART_USER).empty() || !part(url.get(), CURLUPART_PASSWORD).empty()) {
+    return fail(
+        usage,
+        "the target URL holds credentials, which would appear in logs and reports; give the API key from a "
+        "file, a descriptor, a command or an environment variable");
+  }
+  const std::string scheme = part(url.get(), CURLUPART_SCHEME);
+  if (scheme != "http" && scheme != "https") {
+    return fail(usage, "the target {} is of scheme {}; accepted are http and https", text, scheme);
+  }
+  if (!part(url.get(), CURLUPART_QUERY).empty() || !part(url.get(), CURLUPART_FRAGMENT).empty()) {
+    return fail(
+        usage, "the target {} has a query or a fragment; accepted is a base such as http://127.0.0.1:8000/v1",
+        text);
+  }
+  BaseUrl base;
+  base.tls = scheme == "https";
+  std::string host = part(url.get(), CURLUPART_HOST);
+  const std::string port = part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  base.port = static_cast<std::uint16_t>(std::stoi(port));
+  base.origin = scheme + "://" + host + ":" + port;
+  base.host = host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
+  std::string path = part(url.get(), CURLUPART_PATH);
+  while (path.ends_with('/')) path.pop_back();
+  if (!path.ends_with("/v1")) path += "/v1";
+  base.api = base.origin + path;
+  return base;
+}
+
+}  // namespace dsbench::loadgen

@@ -1,0 +1,149 @@
+#include "loadgen/wire/wire_runner.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "core/clock.h"
+#include "loadgen/wire/curl_handles.h"
+#include "loadgen/wire/host_limits.h"
+#include "loadgen/wire/issuer.h"
+#include "loadgen/wire/jitter_probe.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+// How often a wait looks at the stop flag, and a drain at the threads.
+constexpr Nanos glance{20'000'000};
+constexpr Nanos drain_glance{2'000'000};
+
+class WireRunner final : public Runner {
+ public:
+  explicit WireRunner(std::atomic<bool>& stop) : stop_{stop}, epoch_{clock_.now()}, health_from_{epoch_} {}
+
+  Result<void> start(const WireConfig& config, const ClientPolicy& policy, const AttemptSource& source,
+                     std::uint64_t seed, const SinkOfWorker& sink_of) {
+    descriptors_limit_ = raise_descriptor_limit();
+    for (std::int32_t i = 0; i < config.threads; ++i) {
+      const auto worker = static_cast<std::uint32_t>(i);
+      DSBENCH_TRY(auto issuer,
+                  Issuer::make(config, policy, source, seed, worker, sink_of(worker), clock_, epoch_));
+      issuers_.push_back(std::move(issuer));
+    }
+    cpu_before_.resize(issuers_.size(), Nanos{0});
+    return {};
+  }
+
+  [[nodiscard]] Nanos now() const override { return clock_.now() - epoch_; }
+
+  Result<void> offer(std::span<const Arrival> arrivals, Nanos until) override {
+    std::vector<std::vector<Arrival>> shares(issuers_.size());
+    for (const Arrival& a : arrivals) shares[a.request % issuers_.size()].push_back(a);
+    for (std::size_t i = 0; i < issuers_.size(); ++i) {
+      if (!shares[i].empty()) issuers_[i]->offer(std::move(shares[i]));
+    }
+    while (now() < until) {
+      if (stop_.load(std::memory_order_relaxed)) {
+        for (const auto& issuer : issuers_) issuer->drop_arrivals();
+        wait_settled();
+        return fail(ErrorKind::interrupted, "interrupted {:.1f} s into the run", to_seconds(now()));
+      }
+      clock_.sleep_until(epoch_ + std::min(until, now() + glance));
+    }
+    return {};
+  }
+
+  Result<std::size_t> drain(Nanos deadline) override {
+    const bool stopped_before = stop_.load(std::memory_order_relaxed);
+    wait_settled();
+    while (busy() && now() < deadline) {
+      if (!stopped_before && stop_.load(std::memory_order_relaxed)) {
+        return fail(ErrorKind::interrupted, "interrupted {:.1f} s into the run, while draining",
+                    to_seconds(now()));
+      }
+      clock_.sleep_until(epoch_ + std::min(deadline, now() + drain_glance));
+    }
+    return in_flight();
+  }
+
+  void abandon() override {
+    for (const auto& issuer : issuers_) issuer->abandon();
+    wait_settled();
+  }
+
+  [[nodiscard]] std::size_t in_flight() const override {
+    std::size_t sum = 0;
+    for (const auto& issuer : issuers_) sum += issuer->in_flight();
+    return sum;
+  }
+
+  [[nodiscard]] GeneratorHealth health() override {
+    GeneratorHealth h;
+    const Nanos at = clock_.now();
+    const double wall = std::max(to_seconds(at - health_from_), 1e-9);
+    health_from_ = at;
+    double cpu = 0;
+    std::uint64_t unsent = 0;
+    std::int64_t open = 0;
+    for (std::size_t i = 0; i < issuers_.size(); ++i) {
+      const Nanos used = issuers_[i]->cpu_time();
+      const double seconds = to_seconds(used - std::exchange(cpu_before_[i], used));
+      cpu += seconds;
+      h.busiest_worker_share = std::max(h.busiest_worker_share, std::min(1.0, seconds / wall));
+      unsent += issuers_[i]->unsent();
+      open += issuers_[i]->connections_open();
+      h.ports_used += issuers_[i]->take_connections_peak();
+    }
+    const auto cores = std::min<std::size_t>(issuers_.size(), static_cast<std::size_t>(usable_cores()));
+    h.cpu_share = std::min(1.0, cpu / (wall * static_cast<double>(cores)));
+    h.platform_jitter_p99 = probe_.take_p99();
+    h.unsent = unsent - std::exchange(unsent_before_, unsent);
+    // As many as there are now, and the connections that there were at the peak.
+    h.descriptors_used = open_descriptors() + std::max<std::int64_t>(0, h.ports_used - open);
+    h.descriptors_limit = descriptors_limit_;
+    h.ports_limit = ephemeral_ports();
+    return h;
+  }
+
+ private:
+  // A turn of an issuer takes milliseconds at worst; a command is seen in the next.
+  void wait_settled() {
+    while (!std::all_of(issuers_.begin(), issuers_.end(), [](const auto& i) { return i->settled(); })) {
+      clock_.sleep_until(clock_.now() + Nanos{100'000});
+    }
+  }
+  [[nodiscard]] bool busy() const {
+    return std::any_of(issuers_.begin(), issuers_.end(),
+                       [](const auto& i) { return i->in_flight() + i->pending() > 0; });
+  }
+
+  SteadyClock clock_;
+  std::atomic<bool>& stop_;
+  Nanos epoch_;
+  Nanos health_from_;
+  std::int64_t descriptors_limit_ = 0;
+  std::vector<std::unique_ptr<Issuer>> issuers_;
+  std::vector<Nanos> cpu_before_;
+  std::uint64_t unsent_before_ = 0;
+  JitterProbe probe_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const ClientPolicy& policy,
+                                                 AttemptSource source, std::uint64_t seed,
+                                                 const SinkOfWorker& sink_of, std::atomic<bool>& stop) {
+  if (config.threads < 1 || config.threads > 256) {
+    return fail(ErrorKind::usage, "{} issuer threads were asked for; accepted are 1 to 256", config.threads);
+  }
+  if (config.model.empty()) {
+    return fail(ErrorKind::usage,
+                "no model was named; give one, or take the one that the target's /v1/models names");
+  }
+  start_curl();
+  auto runner = std::make_unique<WireRunner>(stop);
+  DSBENCH_CHECK(runner->start(config, policy, source, seed, sink_of));
+  return runner;
+}
+
+}  // namespace dsbench::loadgen

@@ -1,0 +1,440 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/rng.h"
+#include "loadgen/wire/chunk_scanner.h"
+#include "loadgen/wire/openai_codec.h"
+#include "tests/fakes/scripted_http_server.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using nlohmann::json;
+using results::Reason;
+
+TEST(Scanner, Table) {
+  struct Row {
+    const char* name;
+    const char* text;
+    ChunkFacts facts;
+  };
+  const Row rows[] = {
+      {"content", R"({"choices":[{"delta":{"content":"a"}}]})", {.has_content = true}},
+      {"spaces",
+       " {\t\"choices\" :\n[ { \"delta\" : { \"content\" : \"a\" } } ] }\r\n",
+       {.has_content = true}},
+      {"role chunk", R"({"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]})", {}},
+      {"null content", R"({"choices":[{"delta":{"content":null}}]})", {}},
+      {"reasoning",
+       R"({"choices":[{"delta":{"reasoning_content":"a","content":null}}]})",
+       {.has_content = true}},
+      {"completions", R"({"choices":[{"text":"a","index":0}]})", {.has_content = true}},
+      {"an escaped key", R"({"\u0063hoices":[{"d\u0065lta":{"content":"a"}}]})", {.has_content = true}},
+      {"only an escape", R"({"choices":[{"delta":{"content":"\n"}}]})", {.has_content = true}},
+      {"half a character", R"({"choices":[{"delta":{"content":"\ud83d"}}]})", {.has_content = true}},
+      {"content elsewhere",
+       R"({"content":"a","x":{"choices":[{"delta":{"content":"a"}}]},"choices":[]})",
+       {}},
+      {"braces in strings",
+       R"({"id":"}]{[\"\\","choices":[{"delta":{"content":"}"}}]})",
+       {.has_content = true}},
+      {"finish", R"({"choices":[{"finish_reason":"stop","delta":{}}]})", {.has_finish_reason = true}},
+      {"insufficient",
+       R"({"choices":[{"delta":{},"finish_reason":"insufficient_system_resource"}]})",
+       {.has_finish_reason = true, .insufficient_resource = true}},
+      {"usage",
+       R"({"usage":{"completion_tokens":7,"prompt_tokens":5,"details":{"completion_tokens":9}},"choices":[]})",
+       {.usage_prompt_tokens = 5, .usage_output_tokens = 7}},
+      {"usage null", R"({"choices":[],"usage":null})", {}},
+      {"usage of nonsense", R"({"usage":{"completion_tokens":-1,"prompt_tokens":1.5}})", {}},
+      {"usage too large", R"({"usage":{"completion_tokens":99999999999999999999}})", {}},
+      {"error", R"({"error":{"message":"no"}})", {.is_error = true}},
+      {"error null", R"({"error":null})", {}},
+      {"older vLLM", R"({"object":"error","message":"no","code":400})", {.is_error = true}},
+      {"empty object", "{}", {}},
+  };
+  for (const Row& row : rows) {
+    const auto facts = scan_chunk(row.text);
+    ASSERT_TRUE(facts) << row.name;
+    EXPECT_EQ(*facts, row.facts) << row.name;
+  }
+}
+
+TEST(Scanner, RefusesWhatIsNotOneObject) {
+  for (const char* text : {"",
+                           " ",
+                           "[]",
+                           "1",
+                           "null",
+                           "[DONE]",
+                           "{",
+                           "}",
+                           "{}{}",
+                           "{} x",
+                           R"({"a"})",
+                           R"({"a":})",
+                           R"({"a":1,})",
+                           R"({,"a":1})",
+                           R"({"a":01})",
+                           R"({"a":1.})",
+                           R"({"a":-})",
+                           R"({"a":1e})",
+                           R"({"a":tru})",
+                           R"({"a":"\x"})",
+                           R"({"a":"\u12g4"})",
+                           R"({"a":"b)",
+                           "{\"a\":\"\n\"}",
+                           R"({"a":[1,]})",
+                           R"({"a":[1 2]})",
+                           R"({'a':1})",
+                           R"({"a":.5})",
+                           R"({"a":+1})"}) {
+    EXPECT_FALSE(scan_chunk(text)) << text;
+  }
+  std::string deep = "{\"a\":";
+  for (int i = 0; i < 70; ++i) deep += '[';
+  EXPECT_FALSE(scan_chunk(deep));
+}
+
+// What the scanner must find, from a DOM.
+ChunkFacts facts_by_dom(const json& doc) {
+  ChunkFacts f;
+  const auto text = [&](const json& holder, const char* key) {
+    if (holder.contains(key) && holder[key].is_string() && !holder[key].get_ref<const std::string&>().empty())
+      f.has_content = true;
+  };
+  if (doc.contains("choices") && doc["choices"].is_array()) {
+    for (const json& choice : doc["choices"]) {
+      if (!choice.is_object()) continue;
+      text(choice, "text");
+      if (choice.contains("delta") && choice["delta"].is_object()) {
+        for (const char* key : {"content", "reasoning_content", "reasoning"}) text(choice["delta"], key);
+      }
+      if (choice.contains("finish_reason") && choice["finish_reason"].is_string()) {
+        f.has_finish_reason = true;
+        if (choice["finish_reason"] == "insufficient_system_resource") f.insufficient_resource = true;
+      }
+    }
+  }
+  if (doc.contains("error") && !doc["error"].is_null()) f.is_error = true;
+  if (doc.contains("object") && doc["object"] == "error") f.is_error = true;
+  if (doc.contains("usage") && doc["usage"].is_object()) {
+    const auto count = [&](const char* key, std::optional<std::int32_t>& out) {
+      const json& u = doc["usage"];
+      if (!u.contains(key) || !u[key].is_number_unsigned() || u[key].get<std::uint64_t>() > 0x7FFF'FFFF)
+        return;
+      out = u[key].get<std::int32_t>();
+    };
+    count("prompt_tokens", f.usage_prompt_tokens);
+    count("completion_tokens", f.usage_output_tokens);
+  }
+  return f;
+}
+
+// Writes JSON in odd but lawful ways: any spacing, escapes where none are needed, members in any order.
+class OddWriter {
+ public:
+  explicit OddWriter(Rng& rng) : rng_{rng} {}
+  std::string write(const json& v) {
+    space();
+    if (v.is_object()) {
+      out_ += '{';
+      std::vector<std::string> keys;
+      for (const auto& item : v.items()) keys.push_back(item.key());
+      for (std::size_t i = keys.size(); i > 1; --i) std::swap(keys[i - 1], keys[rng_.below(i)]);
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (i > 0) out_ += ',';
+        space();
+        string(keys[i]);
+        space();
+        out_ += ':';
+        write(v[keys[i]]);
+      }
+      space();
+      out_ += '}';
+    } else if (v.is_array()) {
+      out_ += '[';
+      for (std::size_t i = 0; i < v.size(); ++i) {
+        if (i > 0) out_ += ',';
+        write(v[i]);
+      }
+      space();
+      out_ += ']';
+    } else if (v.is_string()) {
+      string(v.get_ref<const std::string&>());
+    } else {
+      out_ += v.dump();
+    }
+    space();
+    return out_;
+  }
+
+ private:
+  void space() {
+    while (rng_.below(4) == 0) out_ += " \t\n\r"[rng_.below(4)];
+  }
+  void string(const std::string& s) {
+    out_ += '"';
+    for (const char c : s) {
+      const auto u = static_cast<unsigned char>(c);
+      if (u < 0x20 || c == '"' || c == '\\' || (u < 0x80 && rng_.below(6) == 0)) {
+        char code[8];
+        std::snprintf(code, sizeof code, rng_.below(2) == 0 ? "\\u%04x" : "\\u%04X", u);
+        out_ += code;
+      } else {
+        out_ += c;
+      }
+    }
+    out_ += '"';
+  }
+  Rng& rng_;
+  std::string out_;
+};
+
+json random_value(Rng& rng, int depth) {
+  static const char* const words[] = {"",         "a",
+                                      "choices",  "delta",
+                                      "content",  "error",
+                                      "usage",    "insufficient_system_resource",
+                                      "ü \"\\/",  "stop",
+                                      "text",     "\n\t",
+                                      "object",   "finish_reason",
+                                      "reasoning"};
+  switch (rng.below(depth > 0 ? 9 : 6)) {
+    case 0:
+      return nullptr;
+    case 1:
+      return true;
+    case 2:
+      return static_cast<std::int64_t>(rng.below(100'000)) - 50;
+    case 3:
+      return rng.normal();
+    case 4:
+      return rng.next();
+    case 5:
+      return words[rng.below(std::size(words))];
+    case 6: {
+      json list = json::array();
+      for (auto n = rng.below(4); n > 0; --n) list.push_back(random_value(rng, depth - 1));
+      return list;
+    }
+    default: {
+      json object = json::object();
+      for (auto n = rng.below(5); n > 0; --n)
+        object[words[rng.below(std::size(words))]] = random_value(rng, depth - 1);
+      return object;
+    }
+  }
+}
+
+json random_chunk(Rng& rng) {
+  json doc = random_value(rng, 3);
+  if (!doc.is_object()) doc = json::object();
+  const auto maybe = [&] { return rng.below(2) == 0; };
+  const auto text = [&]() -> json { return maybe() ? json("abc") : random_value(rng, 1); };
+  if (maybe()) {
+    json choice = json::object(), delta = json::object();
+    for (const char* key : {"content", "reasoning_content", "role", "tool_calls"}) {
+      if (maybe()) delta[key] = text();
+    }
+    if (maybe()) choice["delta"] = delta;
+    if (maybe()) choice["text"] = text();
+    if (maybe()) choice["finish_reason"] = text();
+    if (maybe()) choice["logprobs"] = random_value(rng, 3);
+    doc["choices"] = json::array({choice});
+    if (maybe()) doc["choices"].push_back(random_value(rng, 2));
+  }
+  if (maybe())
+    doc["usage"] = {
+        {"prompt_tokens", text()}, {"completion_tokens", rng.below(1000)}, {"x", random_value(rng, 2)}};
+  if (rng.below(8) == 0) doc["error"] = random_value(rng, 2);
+  return doc;
+}
+
+TEST(Scanner, AgreesWithADomOnRandomDocuments) {
+  Rng rng{11, "scanner documents"};
+  int with_content = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    const json doc = random_chunk(rng);
+    const std::string text = OddWriter{rng}.write(doc);
+    ASSERT_EQ(json::parse(text), doc);
+    const auto facts = scan_chunk(text);
+    ASSERT_TRUE(facts) << text;
+    ASSERT_EQ(*facts, facts_by_dom(json::parse(text))) << text;
+    with_content += facts->has_content ? 1 : 0;
+  }
+  EXPECT_GT(with_content, 2'000);
+  EXPECT_LT(with_content, 18'000);
+}
+
+// Damaged documents: the scanner must refuse exactly what the DOM parser refuses. (Repeated keys, lone
+// surrogates and bytes above 0x7F aside, where the two differ on purpose: the damage here makes none of the
+// last two, and facts are compared only when writing the parsed document again shows that no key was lost.)
+TEST(Scanner, RefusesWhatADomParserRefuses) {
+  Rng rng{12, "scanner damage"};
+  constexpr std::string_view letters = "{}[]:,\"\\ \n0123456789.eE+-truefalsn/bx";
+  int refused = 0, kept = 0;
+  for (int i = 0; i < 60'000; ++i) {
+    std::string text = random_chunk(rng).dump(-1, ' ', true);
+    if (text.find("\\u") != std::string::npos) continue;
+    for (auto n = rng.below(3); n > 0 && !text.empty(); --n) {
+      const std::size_t at = rng.below(text.size());
+      switch (rng.below(3)) {
+        case 0:
+          text[at] = letters[rng.below(letters.size())];
+          break;
+        case 1:
+          text.erase(at, 1 + rng.below(3));
+          break;
+        default:
+          text.insert(at, 1, letters[rng.below(letters.size())]);
+          break;
+      }
+    }
+    const json doc = json::parse(text, nullptr, false);
+    const auto facts = scan_chunk(text);
+    // Numbers beyond the range of a double are lawful JSON; the DOM parser refuses them.
+    if (!doc.is_object() && facts) {
+      ASSERT_NE(text.find_first_of("eE"), std::string::npos) << text;
+      continue;
+    }
+    ASSERT_EQ(facts.has_value(), doc.is_object()) << text;
+    facts ? ++kept : ++refused;
+  }
+  EXPECT_GT(refused, 5'000);
+  EXPECT_GT(kept, 5'000);
+}
+
+TEST(Prompt, IsExactPlainAndAFunctionOfItsSeed) {
+  for (const std::int64_t n : {0, 1, 2, 11, 12, 13, 100, 4097}) {
+    std::string a, b, c;
+    append_prompt(1, n, a);
+    append_prompt(1, n, b);
+    append_prompt(2, n, c);
+    EXPECT_EQ(a.size(), static_cast<std::size_t>(n));
+    EXPECT_EQ(a, b);
+    if (n > 10) {
+      EXPECT_NE(a, c);
+    }
+    for (const char ch : a) EXPECT_TRUE(ch == ' ' || (ch >= 'a' && ch <= 'z'));
+    if (n > 0) {
+      EXPECT_TRUE(a.front() != ' ' && a.back() != ' ');
+    }
+  }
+}
+
+TEST(Request, IsTheJsonItShouldBe) {
+  const Attempt attempt{.request = 3,
+                        .attempt = 0,
+                        .prompt_tokens = 50,
+                        .output_tokens = 16,
+                        .prompt_seed = 0xFFFF'FFFF'FFFF'FFFFULL};
+  std::string body = "left over";
+  RequestEncoder{Api::chat, "deep \"seek\"\n/v3", true}.encode(attempt, body);
+  const json chat = json::parse(body);
+  EXPECT_EQ(chat["model"], "deep \"seek\"\n/v3");
+  ASSERT_EQ(chat["messages"].size(), 1u);
+  EXPECT_EQ(chat["messages"][0]["role"], "user");
+  std::string prompt;
+  append_prompt(attempt.prompt_seed, 50, prompt);
+  EXPECT_EQ(chat["messages"][0]["content"], prompt);
+  EXPECT_EQ(chat["stream"], true);
+  EXPECT_EQ(chat["stream_options"]["include_usage"], true);
+  EXPECT_EQ(chat["max_tokens"], 16);
+  EXPECT_EQ(chat["min_tokens"], 16);
+  EXPECT_EQ(chat["ignore_eos"], true);
+  EXPECT_EQ(chat["temperature"], 0);
+  EXPECT_EQ(chat["seed"], 0x7FFF'FFFF);
+  const RequestEncoder text{Api::completions, "m", false};
+  text.encode(attempt, body);
+  const json completions = json::parse(body);
+  EXPECT_EQ(completions["prompt"], prompt);
+  EXPECT_FALSE(completions.contains("ignore_eos"));
+  EXPECT_FALSE(completions.contains("min_tokens"));
+  EXPECT_EQ(text.path(), "/completions");
+}
+
+struct Judged {
+  int tokens = 0;
+  std::string end;  // "done", the reason's word, or "open:" and the word that the end of the body gives
+};
+Judged judge(const std::string& stream, std::size_t piece) {
+  StreamReader reader;
+  Judged j;
+  for (std::size_t at = 0; at < stream.size(); at += piece) {
+    const std::string part = stream.substr(at, piece);
+    reader.feed(part);
+    while (const auto step = reader.next()) {
+      if (step->kind == StreamReader::Step::Kind::tokens) ++j.tokens;
+      if (step->kind == StreamReader::Step::Kind::done) j.end = "done";
+      if (step->kind == StreamReader::Step::Kind::failed) j.end = results::to_word(step->reason);
+    }
+  }
+  if (!reader.ended()) j.end = "open:" + std::string{results::to_word(reader.end_of_body())};
+  EXPECT_EQ(j.tokens, reader.content_chunks());
+  return j;
+}
+
+TEST(Stream, Verdicts) {
+  using testing::chunk;
+  using testing::done_marker;
+  using testing::finish;
+  const std::string error = "data: {\"error\":{\"message\":\"boom\",\"code\":500}}\n\n";
+  struct Row {
+    const char* name;
+    std::string stream;
+    int tokens;
+    const char* end;
+  };
+  const Row rows[] = {
+      {"whole", testing::whole_stream(3), 3, "done"},
+      {"content in the finishing chunk",
+       "data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":\"stop\"}]}\n\n" + done_marker(), 1, "done"},
+      {"no end marker", chunk("a") + finish(), 1, "open:closed_early"},
+      {"no finish reason", chunk("a") + done_marker(), 1, "closed_early"},
+      {"end marker without its blank line", chunk("a") + finish() + "data: [DONE]\n", 1, "open:closed_early"},
+      {"no token", finish() + done_marker(), 0, "empty"},
+      {"insufficient", chunk("a") + finish("insufficient_system_resource") + done_marker(), 1,
+       "insufficient_resource"},
+      {"insufficient beside content",
+       "data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":\"insufficient_system_resource\"}]}\n\n", 1,
+       "insufficient_resource"},
+      {"error frame", chunk("a") + error + done_marker(), 1, "error_frame"},
+      {"error event", chunk("a") + "event: error\ndata: boom\n\n", 1, "error_frame"},
+      {"data that is no JSON", chunk("a") + "data: boom\n\n", 1, "malformed"},
+      {"JSON, not a stream", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0, "open:malformed"},
+      {"HTML", "<html>\n<body>Bad gateway</body>\n</html>\n", 0, "open:malformed"},
+      {"nothing", "", 0, "open:closed_early"},
+      {"only keep-alives", ": keep-alive\n\n: keep-alive\n\n", 0, "open:closed_early"},
+      {"cut in the first frame", chunk("a").substr(0, 30), 0, "open:closed_early"},
+      {"keep-alives between", ": keep-alive\n\n" + chunk("a") + ": keep-alive\n\n" + finish() + done_marker(),
+       1, "done"},
+      {"nothing counts after the end", finish() + chunk("a") + done_marker() + chunk("a") + error, 1, "done"},
+  };
+  for (const Row& row : rows) {
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{1} << 20}) {
+      const Judged j = judge(row.stream, piece);
+      EXPECT_EQ(j.tokens, row.tokens) << row.name << " in pieces of " << piece;
+      EXPECT_EQ(j.end, row.end) << row.name << " in pieces of " << piece;
+    }
+  }
+}
+
+TEST(Stream, UsageIsReadAndForgottenByReset) {
+  StreamReader reader;
+  const std::string whole = testing::whole_stream(4, 9);
+  reader.feed(whole);
+  while (reader.next()) {
+  }
+  EXPECT_EQ(reader.usage_output_tokens(), 4);
+  EXPECT_EQ(reader.usage_prompt_tokens(), 9);
+  EXPECT_TRUE(reader.ended());
+  reader.reset();
+  EXPECT_FALSE(reader.usage_output_tokens());
+  EXPECT_FALSE(reader.ended());
+}
+
+}  // namespace
+}  // namespace dsbench::loadgen

@@ -1,0 +1,469 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+#include <optional>
+
+#include "core/clock.h"
+#include "loadgen/wire/curl_transport.h"
+#include "loadgen/wire/poller.h"
+#include "loadgen/wire/preflight.h"
+#include "tests/fakes/scripted_http_server.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using namespace std::chrono_literals;
+using dsbench::testing::as_chunk;
+using dsbench::testing::chunk;
+using dsbench::testing::chunked;
+using dsbench::testing::Script;
+using dsbench::testing::ScriptedHttpServer;
+using dsbench::testing::SeenRequest;
+using dsbench::testing::whole_stream;
+using dsbench::testing::with_length;
+using results::Reason;
+using ::testing::HasSubstr;
+namespace script = dsbench::testing;
+
+// A transport and the loop that an issuer would run, without a machine.
+class Harness {
+ public:
+  explicit Harness(const std::string& url, ClientPolicy policy = {}, WireConfig config = {})
+      : epoch_{clock_.now()} {
+    config.base_url = url;
+    config.model = "m";
+    poller_ = std::move(*Poller::make(clock_));
+    auto made = CurlTransport::make(config, policy, clock_, epoch_, *poller_);
+    EXPECT_TRUE(made) << (made ? "" : made.error().message);
+    if (made) transport_ = std::move(*made);
+  }
+
+  [[nodiscard]] Nanos now() const { return clock_.now() - epoch_; }
+  CurlTransport& transport() { return *transport_; }
+  std::vector<TargetEvent>& events() { return events_; }
+
+  void start(std::uint64_t request) {
+    transport_->start(Attempt{.request = request,
+                              .attempt = 0,
+                              .prompt_tokens = 20,
+                              .output_tokens = 3,
+                              .prompt_seed = request},
+                      events_);
+  }
+
+  // Until `until` holds; gives up after ten seconds, which only a fault can take.
+  bool run(const std::function<bool()>& until) {
+    const Nanos limit = now() + Nanos{10s};
+    while (!until()) {
+      if (now() > limit) return false;
+      Nanos deadline = now() + Nanos{5ms};
+      if (const auto timer = transport_->next_timer(); timer && *timer < deadline) deadline = *timer;
+      const auto ready = poller_->wait(deadline + epoch_, Nanos{0});
+      transport_->handle(ready, now(), events_);
+    }
+    return true;
+  }
+  bool run_until_ended() {
+    return run([this] { return transport_->in_flight() == 0; });
+  }
+
+  [[nodiscard]] std::vector<EventKind> kinds(std::uint64_t request) const {
+    std::vector<EventKind> out;
+    for (const TargetEvent& e : events_) {
+      if (e.request == request) out.push_back(e.kind);
+    }
+    return out;
+  }
+  [[nodiscard]] const TargetEvent& last(std::uint64_t request) const {
+    const TargetEvent* found = nullptr;
+    for (const TargetEvent& e : events_) {
+      if (e.request == request) found = &e;
+    }
+    static const TargetEvent none{};
+    return found != nullptr ? *found : none;
+  }
+
+ private:
+  SteadyClock clock_;
+  Nanos epoch_;
+  std::unique_ptr<Poller> poller_;
+  std::unique_ptr<CurlTransport> transport_;
+  std::vector<TargetEvent> events_;
+};
+
+// One attempt against one script.
+TargetEvent outcome(Script answer, std::vector<EventKind>* kinds = nullptr) {
+  ScriptedHttpServer server{[&](const SeenRequest&) { return answer; }};
+  Harness h{server.url()};
+  h.start(0);
+  EXPECT_TRUE(h.run_until_ended());
+  for (std::size_t i = 1; i < h.events().size(); ++i) EXPECT_LE(h.events()[i - 1].at, h.events()[i].at);
+  if (kinds != nullptr) *kinds = h.kinds(0);
+  return h.last(0);
+}
+
+constexpr EventKind sent = EventKind::sent, first_byte = EventKind::first_byte, tokens = EventKind::tokens,
+                    done = EventKind::done, failed = EventKind::failed;
+
+TEST(Transport, WholeStreamsHoweverTheBodyIsDelimited) {
+  for (const Script& answer :
+       {chunked({whole_stream(3)}), with_length(whole_stream(3)), script::until_close(whole_stream(3))}) {
+    std::vector<EventKind> kinds;
+    const TargetEvent end = outcome(answer, &kinds);
+    EXPECT_EQ(kinds, (std::vector<EventKind>{sent, first_byte, tokens, tokens, tokens, done}));
+    EXPECT_EQ(end.usage_output_tokens, 3);
+    EXPECT_EQ(end.usage_prompt_tokens, 8);
+    EXPECT_EQ(end.http_status, 200);
+  }
+}
+
+TEST(Transport, OneBytePieces) {
+  std::vector<std::string> bytes;
+  for (const char c : whole_stream(2)) bytes.emplace_back(1, c);
+  std::vector<EventKind> kinds;
+  outcome(chunked(bytes), &kinds);
+  EXPECT_EQ(kinds, (std::vector<EventKind>{sent, first_byte, tokens, tokens, done}));
+}
+
+TEST(Transport, Failures) {
+  const std::string head = script::stream_head();
+  const std::string error = "data: {\"error\":{\"message\":\"boom\"}}\n\n";
+  struct Row {
+    const char* name;
+    Script answer;
+    Reason reason;
+    int status;
+  };
+  const Row rows[] = {
+      {"reset before the response", {script::reset()}, Reason::send_failed, 0},
+      {"closed before the response", {script::close()}, Reason::send_failed, 0},
+      {"reset mid-stream",
+       {script::send(head + as_chunk(chunk("a"))), script::pause(30ms), script::reset()},
+       Reason::closed_early,
+       200},
+      {"closed mid-stream",
+       {script::send(head + as_chunk(chunk("a"))), script::close()},
+       Reason::closed_early,
+       200},
+      {"ended without the end marker", chunked({chunk("a"), script::finish()}), Reason::closed_early, 200},
+      {"content shorter than its length",
+       {script::send("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + chunk("a")), script::close()},
+       Reason::closed_early,
+       200},
+      {"error frame", chunked({chunk("a"), error, script::done_marker()}), Reason::error_frame, 200},
+      {"insufficient resource",
+       chunked({chunk("a"), script::finish("insufficient_system_resource"), script::done_marker()}),
+       Reason::insufficient_resource, 200},
+      {"empty", chunked({script::finish(), script::done_marker()}), Reason::empty, 200},
+      {"JSON instead of a stream", with_length("{\"choices\":[]}"), Reason::malformed, 200},
+      {"no HTTP at all",
+       {script::send("SSH-2.0-OpenSSH_9.2\r\n\r\n"), script::close()},
+       Reason::malformed,
+       0},
+      {"a broken frame", chunked({"data: {\"choices\":\n\n"}), Reason::malformed, 200},
+      {"429", with_length("{}", "429 Too Many Requests"), Reason::http_429, 429},
+      {"503", with_length("{}", "503 Service Unavailable"), Reason::http_503, 503},
+      {"500", with_length("{}", "500 Oops"), Reason::http_5xx, 500},
+      {"401", with_length("{}", "401 Unauthorized"), Reason::http_4xx, 401},
+      {"a redirect is not followed", with_length("", "302 Found", "Location: /elsewhere\r\n"),
+       Reason::http_other, 302},
+      {"500 with a torn body",
+       {script::send("HTTP/1.1 500 Oops\r\nContent-Length: 99\r\n\r\nx"), script::close()},
+       Reason::http_5xx,
+       500},
+  };
+  for (const Row& row : rows) {
+    const TargetEvent end = outcome(row.answer);
+    EXPECT_EQ(end.kind, failed) << row.name;
+    EXPECT_EQ(results::to_word(end.reason), results::to_word(row.reason)) << row.name;
+    EXPECT_EQ(end.http_status, row.status) << row.name;
+  }
+}
+
+TEST(Transport, ReadsHowTheServerWantsRetries) {
+  const TargetEvent end =
+      outcome(with_length("{}", "429 Too Many Requests", "Retry-After: 7\r\nx-should-retry: false\r\n"));
+  EXPECT_EQ(end.retry_after, Nanos{7s});
+  EXPECT_EQ(end.should_retry, false);
+  // Of a success they say nothing.
+  const TargetEvent good = outcome(chunked({whole_stream(1)}, "Retry-After: 7\r\n"));
+  EXPECT_EQ(good.kind, done);
+  EXPECT_FALSE(good.retry_after);
+}
+
+TEST(Transport, RefusedIsAConnectionFailureThatWasSent) {
+  std::string url;
+  {
+    ScriptedHttpServer gone{[](const SeenRequest&) { return Script{}; }};
+    url = gone.url();
+  }
+  Harness h{url};
+  h.start(0);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(h.kinds(0), (std::vector<EventKind>{sent, failed}));
+  EXPECT_EQ(h.last(0).reason, Reason::connect_failed);
+  EXPECT_EQ(h.last(0).http_status, 0);
+}
+
+TEST(Transport, PlainServerUnderTlsIsATlsFailure) {
+  ScriptedHttpServer server{[](const SeenRequest&) {
+    return Script{script::send("HTTP/1.1 400 Bad\r\n\r\n"), script::close()};
+  }};
+  // A TLS hello never ends in a blank line: the server would wait for ever. It hangs up when it sees us go,
+  // or we time out.
+  ClientPolicy policy;
+  policy.connect_timeout = Nanos{300ms};
+  Harness h{"https://127.0.0.1:" + std::to_string(server.port()), policy};
+  h.start(0);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(h.last(0).reason, Reason::connect_timeout);
+}
+
+TEST(Transport, ConnectTimeoutIsThePolicys) {
+  // A listener that accepts nothing, its backlog full: the SYN is left unanswered.
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(listener, 0), 0);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ClientPolicy policy;
+  policy.connect_timeout = Nanos{200ms};
+  Harness h{"http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)), policy};
+  for (std::uint64_t i = 0; i < 4; ++i) h.start(i);
+  ASSERT_TRUE(h.run([&] { return h.last(3).kind == failed; }));
+  EXPECT_EQ(h.last(3).reason, Reason::connect_timeout);
+  EXPECT_GE(h.last(3).at, Nanos{200ms});
+  ::close(listener);
+}
+
+TEST(Transport, ConnectionsAreReused) {
+  // By length, so that the end of the stream is the end of the response: the connection is free at once.
+  ScriptedHttpServer server{[](const SeenRequest& r) {
+    Script answer = with_length(whole_stream(2));
+    if (r.number >= 20) answer.insert(answer.begin(), script::pause(50ms));
+    return answer;
+  }};
+  Harness h{server.url()};
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    h.start(i);
+    ASSERT_TRUE(h.run_until_ended());
+    EXPECT_EQ(h.last(i).kind, done);
+  }
+  EXPECT_EQ(server.connections(), 1u);
+  EXPECT_EQ(h.transport().counts().connections_opened, 1u);
+  EXPECT_EQ(server.requests().size(), 20u);
+  for (std::uint64_t i = 20; i < 30; ++i) h.start(i);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(server.connections(), 10u);
+  EXPECT_EQ(h.transport().counts().connections_peak, 10);
+}
+
+TEST(Transport, MoreStreamsThanOneShardHolds) {
+  ScriptedHttpServer server{[](const SeenRequest&) {
+    return Script{
+        script::send(script::stream_head() + as_chunk(chunk("a"))), script::pause(50ms),
+        script::send(as_chunk(chunk("b") + script::finish() + script::done_marker()) + "0\r\n\r\n")};
+  }};
+  Harness h{server.url()};
+  for (std::uint64_t i = 0; i < 150; ++i) h.start(i);
+  EXPECT_EQ(h.transport().in_flight(), 150u);
+  ASSERT_TRUE(h.run_until_ended());
+  for (std::uint64_t i = 0; i < 150; ++i) EXPECT_EQ(h.last(i).kind, done);
+}
+
+// libcurl would repeat the request on a new connection without telling: an attempt that nobody counts.
+TEST(Transport, NothingIsSentTwiceWhenAReusedConnectionDies) {
+  ScriptedHttpServer server{[](const SeenRequest& r) {
+    return r.on_connection == 0 ? with_length(whole_stream(1)) : Script{script::close()};
+  }};
+  Harness h{server.url()};
+  h.start(0);
+  ASSERT_TRUE(h.run_until_ended());
+  h.start(1);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(h.kinds(1).back(), failed);
+  EXPECT_EQ(h.last(1).reason, Reason::send_failed);
+  EXPECT_EQ(server.requests().size(), 2u);
+  h.start(2);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(h.last(2).kind, done);
+}
+
+TEST(Transport, CancelClosesTheConnectionSoThatTheServerSeesIt) {
+  ScriptedHttpServer server{[](const SeenRequest&) {
+    return Script{script::send(script::stream_head() + as_chunk(chunk("a"))), script::hold()};
+  }};
+  Harness h{server.url()};
+  h.start(0);
+  ASSERT_TRUE(h.run([&] { return h.last(0).kind == tokens; }));
+  const std::size_t before = h.events().size();
+  h.transport().cancel(0, 0);
+  h.transport().cancel(7, 0);
+  EXPECT_EQ(h.transport().in_flight(), 0u);
+  EXPECT_EQ(h.transport().counts().connections_open, 0);
+  ASSERT_TRUE(h.run([&] { return server.aborted() == 1; }));
+  EXPECT_EQ(h.events().size(), before);
+}
+
+TEST(Transport, AnswerThatGoesOnAfterItsEndIsGivenUp) {
+  ScriptedHttpServer server{[](const SeenRequest&) {
+    return Script{script::send(script::stream_head() + as_chunk(whole_stream(1))), script::hold()};
+  }};
+  Harness h{server.url()};
+  h.start(0);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(h.last(0).kind, done);
+  EXPECT_EQ(h.transport().counts().connections_open, 1);
+  ASSERT_TRUE(h.run([&] { return h.transport().counts().connections_open == 0; }));
+  ASSERT_TRUE(h.run([&] { return server.aborted() == 1; }));
+}
+
+TEST(Transport, KeepAliveCommentsAreNoTokens) {
+  ScriptedHttpServer server{[](const SeenRequest&) {
+    return chunked({": keep-alive\n\n", ": keep-alive\n\n", whole_stream(1)});
+  }};
+  Harness h{server.url()};
+  h.start(0);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(h.kinds(0), (std::vector<EventKind>{sent, first_byte, tokens, done}));
+  ASSERT_TRUE(h.run([&] { return h.transport().counts().comments == 2; }));
+}
+
+TEST(Transport, SendsWhatTheCodecWrote) {
+  ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
+  WireConfig config;
+  config.api_key = Secret{"sk-1"};
+  Harness h{server.url() + "/prefix/v1", {}, config};
+  h.start(5);
+  ASSERT_TRUE(h.run_until_ended());
+  const auto seen = server.requests();
+  ASSERT_EQ(seen.size(), 1u);
+  std::string body;
+  RequestEncoder{Api::chat, "m", true}.encode(
+      Attempt{.request = 5, .attempt = 0, .prompt_tokens = 20, .output_tokens = 3, .prompt_seed = 5}, body);
+  EXPECT_EQ(seen[0].body, body);
+  EXPECT_THAT(seen[0].head, HasSubstr("POST /prefix/v1/chat/completions HTTP/1.1\r\n"));
+  EXPECT_THAT(seen[0].head, HasSubstr("Authorization: Bearer sk-1"));
+  EXPECT_THAT(seen[0].head, HasSubstr("Content-Type: application/json"));
+  EXPECT_THAT(seen[0].head, ::testing::Not(HasSubstr("Expect")));
+}
+
+TEST(Transport, WithoutADescriptorNothingWasSent) {
+  ScriptedHttpServer server{[](const SeenRequest&) {
+    Script answer = with_length(whole_stream(1));
+    answer.insert(answer.begin(), script::pause(50ms));
+    return answer;
+  }};
+  Harness h{server.url()};
+  h.start(0);
+  ASSERT_TRUE(h.run_until_ended());
+  // 1 and 2 at once: one takes the open connection, the other needs a descriptor and finds none.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{3, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  h.start(1);
+  h.start(2);
+  ASSERT_TRUE(h.run_until_ended());
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(h.last(1).kind, done);
+  EXPECT_EQ(h.kinds(2), (std::vector<EventKind>{failed}));
+  EXPECT_EQ(h.last(2).reason, Reason::unsent);
+}
+
+TEST(Preflight, LearnsTheModelAndAsksOneToken) {
+  ScriptedHttpServer server{[](const SeenRequest& r) {
+    if (r.head.starts_with("GET /v1/models "))
+      return with_length(R"({"object":"list","data":[{"id":"tiny","max_model_len":4096},{"id":"b"}]})",
+                         "200 OK", "Server: fake/1\r\n");
+    return chunked({whole_stream(1)});
+  }};
+  WireConfig config;
+  config.base_url = server.url();
+  const auto info = probe_target(config);
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_EQ(info->model, "tiny");
+  EXPECT_EQ(info->models, (std::vector<std::string>{"tiny", "b"}));
+  EXPECT_EQ(info->max_model_len, 4096);
+  EXPECT_EQ(info->server, "fake/1");
+  EXPECT_TRUE(info->usage_reported);
+  ASSERT_EQ(server.requests().size(), 2u);
+  EXPECT_THAT(server.requests()[1].body, HasSubstr("\"max_tokens\":1,"));
+
+  config.model = "c";
+  const auto wrong = probe_target(config);
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().kind, ErrorKind::unreachable);
+  EXPECT_EQ(wrong.error().message, "the target does not serve the model c; it serves tiny, b");
+}
+
+TEST(Preflight, SaysWhatIsWrong) {
+  const auto message = [](const Script& models, const Script& completion, WireConfig config = {}) {
+    ScriptedHttpServer server{
+        [&](const SeenRequest& r) { return r.head.starts_with("GET") ? models : completion; }};
+    config.base_url = server.url();
+    const auto info = probe_target(config);
+    EXPECT_FALSE(info);
+    if (info) return std::string{};
+    EXPECT_EQ(info.error().kind, ErrorKind::unreachable);
+    return info.error().message;
+  };
+  const Script models = with_length(R"({"data":[{"id":"m"}]})");
+  EXPECT_THAT(message(with_length(R"({"error":{"message":"no\nkey","code":401}})", "401 Unauthorized"), {}),
+              HasSubstr("/v1/models answers 401 \"no key\": it wants an API key, and none was given"));
+  WireConfig with_key;
+  with_key.api_key = Secret{"sk-very-secret"};
+  const std::string refused = message(with_length("{}", "403 Forbidden"), {}, with_key);
+  EXPECT_THAT(refused, HasSubstr("the API key that was given is not accepted"));
+  EXPECT_THAT(refused, ::testing::Not(HasSubstr("sk-very-secret")));
+  EXPECT_THAT(message(with_length("Not Found", "404 Not Found"), {}),
+              HasSubstr("answers 404 \"Not Found\": is this the base URL of an OpenAI-compatible server"));
+  EXPECT_THAT(message(with_length("{}"), {}), HasSubstr("names no model; name the model to ask for"));
+  EXPECT_THAT(message(models, with_length(R"({"message":"bad field"})", "400 Bad Request")),
+              HasSubstr("/v1/chat/completions answers 400 \"bad field\": a 200 was expected"));
+  EXPECT_THAT(message(models, with_length(R"({"choices":[]})")),
+              HasSubstr("not with a whole event stream (malformed)"));
+  EXPECT_THAT(message(models, with_length("", "503 Service Unavailable")),
+              HasSubstr("it is overloaded before the run has begun"));
+}
+
+TEST(Preflight, UnreachableIsASentence) {
+  std::string url;
+  {
+    ScriptedHttpServer gone{[](const SeenRequest&) { return Script{}; }};
+    url = gone.url();
+  }
+  WireConfig config;
+  config.base_url = url;
+  const auto info = probe_target(config);
+  ASSERT_FALSE(info);
+  EXPECT_EQ(info.error().kind, ErrorKind::unreachable);
+  EXPECT_THAT(info.error().message, HasSubstr(url + "/v1/models does not answer: Failed to connect"));
+  config.base_url = "http://no-such-host.invalid";
+  const auto nowhere = probe_target(config);
+  ASSERT_FALSE(nowhere);
+  EXPECT_THAT(nowhere.error().message, HasSubstr("Could not resolve host"));
+}
+
+TEST(HttpGet, GivesTheBodyOrASentence) {
+  ScriptedHttpServer server{[](const SeenRequest& r) {
+    return r.head.starts_with("GET /metrics ") ? with_length("vllm:num_requests_running 1\n")
+                                               : with_length("", "404 Not Found");
+  }};
+  EXPECT_EQ(http_get(server.url() + "/metrics", Nanos{5s}).value_or("?"), "vllm:num_requests_running 1\n");
+  const auto missing = http_get(server.url() + "/other", Nanos{5s});
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, HasSubstr("/other answers 404"));
+}
+
+}  // namespace
+}  // namespace dsbench::loadgen

@@ -1,0 +1,10 @@
+dsbench_test(wire_test
+  SOURCES unit/wire_sse_test.cc unit/wire_codec_test.cc unit/wire_text_test.cc unit/wire_transport_test.cc
+    unit/wire_runner_test.cc fakes/scripted_http_server.cc
+  LIBS dsbench::wire nlohmann_json::nlohmann_json)
+
+# The fuzz target, replaying its corpus; a crash that was found becomes a file there.
+add_executable(wire_stream_fuzz fuzz/wire_stream_fuzz.cc)
+target_link_libraries(wire_stream_fuzz PRIVATE dsbench::wire dsbench_warnings)
+add_test(NAME wire_stream_fuzz COMMAND wire_stream_fuzz "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/wire_sse_corpus")
+set_tests_properties(wire_stream_fuzz PROPERTIES LABELS host TIMEOUT 60)
