@@ -99,18 +99,12 @@ Result<std::string> from_base64(std::string_view in) {
 
 std::string encode_hdr(const Histogram& histogram) {
   std::string payload;
-  const int last = histogram.last_index();
-  std::int64_t zeros = 0;
-  for (int i = 0; i <= last; ++i) {
-    const std::int64_t n = histogram.counter(i);
-    if (n == 0) {
-      ++zeros;
-      continue;
-    }
+  int next = 0;  // the first counter not yet written
+  for (int i = histogram.next_index(0); i >= 0; i = histogram.next_index(next)) {
     // A single zero is written as a count of 0, as a run of one would be: both are one byte.
-    if (zeros > 0) put_zigzag(payload, zeros == 1 ? 0 : -zeros);
-    zeros = 0;
-    put_zigzag(payload, n);
+    if (i > next) put_zigzag(payload, i == next + 1 ? 0 : next - i);
+    put_zigzag(payload, histogram.counter(i));
+    next = i + 1;
   }
   std::string plain;
   put(plain, cookie_plain);

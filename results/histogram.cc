@@ -122,12 +122,13 @@ std::int64_t Histogram::count_at(Nanos value) const {
   return counter(index_of(value));
 }
 
-int Histogram::last_index() const {
-  for (int b = block_count - 1; b >= 0; --b) {
-    const auto& slot = blocks_[static_cast<std::size_t>(b)];
-    if (!slot) continue;
-    for (int k = static_cast<int>(slot->size()) - 1; k >= 0; --k) {
-      if ((*slot)[static_cast<std::size_t>(k)] != 0) return (b << block_bits) + k;
+int Histogram::next_index(int from) const {
+  for (int i = from; i < counter_count; ++i) {
+    const auto& slot = blocks_[static_cast<std::size_t>(i >> block_bits)];
+    if (!slot) {
+      i |= static_cast<int>(Block{}.size()) - 1;  // to the end of the block
+    } else if ((*slot)[static_cast<std::size_t>(i) % slot->size()] != 0) {
+      return i;
     }
   }
   return -1;

@@ -62,8 +62,8 @@ class Histogram {
   [[nodiscard]] std::int64_t counter(int index) const;
   // `times` samples of which only the counter is known: the sum takes its middle, the extremes its ends.
   void record_counter(int index, std::int64_t times);
-  // The highest index with a count; −1 when empty.
-  [[nodiscard]] int last_index() const;
+  // The lowest index ≥ `from` with a count; −1 when there is none.
+  [[nodiscard]] int next_index(int from) const;
 
   friend bool operator==(const Histogram& a, const Histogram& b);
 
