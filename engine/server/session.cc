@@ -324,9 +324,10 @@ Task<void> Session::linger() {
   error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
   std::array<char, 4096> scrap;
-  for (;;) {
+  bool open = true;
+  while (open) {
     auto [error, n] = co_await socket_.async_read_some(asio::buffer(scrap), as_values);
-    if (error) co_return;
+    open = !error;
   }
 }
 

@@ -60,6 +60,9 @@ class Session final : public std::enable_shared_from_this<Session> {
   enum class Phase : std::uint8_t { idle, reading, generating, writing, lingering };
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
+  // Coroutines. None may be an endless loop with co_return inside: GCC 12 then puts the promise at another
+  // offset of the frame than the one it resumes with, and the program crashes. Loop on a condition and
+  // co_return after it.
   Task<void> run();
   Task<bool> read_request();
   Task<bool> refuse_unreadable(boost::system::error_code error);
@@ -72,7 +75,6 @@ class Session final : public std::enable_shared_from_this<Session> {
   Task<bool> write_out();
   Task<void> linger();
 
-  // No coroutine: GCC 12 miscompiles some aggregate temporaries within one.
   [[nodiscard]] std::unique_ptr<Reply> make_reply(const ApiRequest& request, SequenceId id, Nanos submitted);
   static void abort_reply(Reply& reply);
   void reply_changed(const Reply& reply);
