@@ -24,7 +24,7 @@ Result<Nanos> CostExecutor::execute(const StepBatch& batch, std::span<TokenId> s
   const Nanos now = clock_.now();
   const Nanos start = ran_ && now - last_end_ < our_own_gap ? last_end_ : now;
   const StepCost cost = model_.step_time(batch);
-  if (cost.extrapolated) ++extrapolated_;
+  if (cost.extrapolated) extrapolated_.fetch_add(1, std::memory_order_relaxed);
   for (std::size_t i = 0; i < batch.items.size(); ++i) {
     const StepItem& item = batch.items[i];
     if (!item.sample) continue;

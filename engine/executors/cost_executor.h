@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -29,8 +30,10 @@ class CostExecutor final : public Executor {
   Result<Nanos> execute(const StepBatch& batch, std::span<TokenId> sampled) override;
   [[nodiscard]] std::string describe() const override;
 
-  // Steps outside the measured range of the law so far. Read it from the thread that executes, or afterwards.
-  [[nodiscard]] std::int64_t extrapolated_steps() const { return extrapolated_; }
+  // Steps outside the measured range of the law so far. From any thread.
+  [[nodiscard]] std::int64_t extrapolated_steps() const {
+    return extrapolated_.load(std::memory_order_relaxed);
+  }
 
  private:
   CostModel model_;
@@ -39,7 +42,7 @@ class CostExecutor final : public Executor {
   std::string name_;
   Nanos last_end_{0};  // where the last step should have ended
   bool ran_ = false;
-  std::int64_t extrapolated_ = 0;
+  std::atomic<std::int64_t> extrapolated_{0};
 };
 
 }  // namespace dsbench::engine

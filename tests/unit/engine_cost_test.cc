@@ -110,6 +110,9 @@ TEST(CostExecutor, TokensAreAFunctionOfSeedAndPosition) {
   EXPECT_NE(sampled[0], sampled[3]);
   EXPECT_EQ(sampled[4], -1);
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(sampled[i] >= 'a' && sampled[i] <= 'z');
+  EXPECT_EQ(executor.extrapolated_steps(), 0);
+  ASSERT_TRUE(executor.execute(batch_of(101, 0, 0), {}));
+  EXPECT_EQ(executor.extrapolated_steps(), 1);
   EXPECT_EQ(executor.describe(), "simple (cost model, simulated)");
 }
 
