@@ -8,3 +8,7 @@ add_executable(wire_stream_fuzz fuzz/wire_stream_fuzz.cc)
 target_link_libraries(wire_stream_fuzz PRIVATE dsbench::wire dsbench_warnings)
 add_test(NAME wire_stream_fuzz COMMAND wire_stream_fuzz "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/wire_sse_corpus")
 set_tests_properties(wire_stream_fuzz PROPERTIES LABELS host TIMEOUT 60)
+
+# A measurement, not a test.
+add_executable(wire_capacity EXCLUDE_FROM_ALL unit/wire_capacity.cc)
+target_link_libraries(wire_capacity PRIVATE dsbench::wire dsbench_warnings)

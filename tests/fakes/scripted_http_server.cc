@@ -92,8 +92,8 @@ Script until_close(const std::string& body) {
           close()};
 }
 
-ScriptedHttpServer::ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer)
-    : answer_{std::move(answer)} {
+ScriptedHttpServer::ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer, Script on_accept)
+    : answer_{std::move(answer)}, on_accept_{std::move(on_accept)} {
   stop_ = must(::eventfd(0, EFD_CLOEXEC), "eventfd");
   listener_ = must(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
   sockaddr_in address{};
@@ -137,7 +137,8 @@ void ScriptedHttpServer::accept_loop() {
 
 void ScriptedHttpServer::serve(int fd, std::uint64_t connection) {
   std::string buffer;
-  for (std::uint64_t n = 0;; ++n) {
+  bool open = play(fd, on_accept_);
+  for (std::uint64_t n = 0; open; ++n) {
     SeenRequest request;
     request.connection = connection;
     request.on_connection = n;
@@ -147,7 +148,7 @@ void ScriptedHttpServer::serve(int fd, std::uint64_t connection) {
       request.number = requests_.size();
       requests_.push_back(request);
     }
-    if (!play(fd, answer_(request))) break;
+    open = play(fd, answer_(request));
   }
   ::close(fd);
 }

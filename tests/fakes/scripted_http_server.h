@@ -65,7 +65,8 @@ struct SeenRequest {
 // answered.
 class ScriptedHttpServer {
  public:
-  explicit ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer);
+  // `on_accept` is played to every new connection before anything is read from it.
+  explicit ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer, Script on_accept = {});
   ~ScriptedHttpServer();
   ScriptedHttpServer(const ScriptedHttpServer&) = delete;
   ScriptedHttpServer& operator=(const ScriptedHttpServer&) = delete;
@@ -86,6 +87,7 @@ class ScriptedHttpServer {
   bool wait_gone(int fd, int millis);
 
   std::function<Script(const SeenRequest&)> answer_;
+  Script on_accept_;
   int listener_ = -1;
   int stop_ = -1;  // an eventfd that is readable once the server ends
   std::uint16_t port_ = 0;

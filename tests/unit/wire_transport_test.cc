@@ -211,12 +211,17 @@ TEST(Transport, RefusedIsAConnectionFailureThatWasSent) {
   EXPECT_EQ(h.last(0).http_status, 0);
 }
 
-TEST(Transport, PlainServerUnderTlsIsATlsFailure) {
-  ScriptedHttpServer server{[](const SeenRequest&) {
-    return Script{script::send("HTTP/1.1 400 Bad\r\n\r\n"), script::close()};
-  }};
-  // A TLS hello never ends in a blank line: the server would wait for ever. It hangs up when it sees us go,
-  // or we time out.
+TEST(Transport, AServerWithoutTlsIsATlsFailure) {
+  ScriptedHttpServer server{[](const SeenRequest&) { return Script{}; },
+                            {script::send("HTTP/1.1 400 Bad Request\r\n\r\n"), script::close()}};
+  Harness h{"https://127.0.0.1:" + std::to_string(server.port())};
+  h.start(0);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_EQ(results::to_word(h.last(0).reason), results::to_word(Reason::tls_failed));
+}
+
+TEST(Transport, AServerThatNeverShakesHandsMeetsTheConnectTimeout) {
+  ScriptedHttpServer server{[](const SeenRequest&) { return Script{}; }};
   ClientPolicy policy;
   policy.connect_timeout = Nanos{300ms};
   Harness h{"https://127.0.0.1:" + std::to_string(server.port()), policy};
