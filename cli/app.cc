@@ -28,7 +28,8 @@ constexpr std::array<std::string_view, 5> verbs{"rehearse", "load", "serve", "re
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";
-  for (const auto& [code, sentence] : exit_code_texts) text += fmt::format("  {:>3}  {}\n", static_cast<int>(code), sentence);
+  for (const auto& [code, sentence] : exit_code_texts)
+    text += fmt::format("  {:>3}  {}\n", static_cast<int>(code), sentence);
   return text;
 }
 
@@ -58,12 +59,13 @@ int run(int argc, char** argv) {
   CLI::App app{"Finds where an LLM service collapses, before release day does.", "dsbench"};
   app.set_version_flag("--version", fmt::format("dsbench {} ({}, {})", version(), commit(), build()));
   app.require_subcommand(1);
-  app.footer("Examples:\n"
-             "  dsbench rehearse                                  the reference engine, started for you\n"
-             "  dsbench rehearse --target http://127.0.0.1:8000   anything that speaks OpenAI's API\n"
-             "  dsbench rehearse --target sim:laptop --seed 7     the same in virtual time\n"
-             "  dsbench report RUN1 RUN2 --out both.html          two runs in one picture\n\n" +
-             exit_code_footer());
+  app.footer(
+      "Examples:\n"
+      "  dsbench rehearse                                  the reference engine, started for you\n"
+      "  dsbench rehearse --target http://127.0.0.1:8000   anything that speaks OpenAI's API\n"
+      "  dsbench rehearse --target sim:laptop --seed 7     the same in virtual time\n"
+      "  dsbench report RUN1 RUN2 --out both.html          two runs in one picture\n\n" +
+      exit_code_footer());
   std::function<int()> chosen;
   const std::vector<std::string> command = recorded_command(argc, argv);
   add_rehearse(app, chosen, command);
@@ -81,7 +83,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return explain(app, e, argc, argv);
   } catch (const std::exception& e) {
-    fmt::print(stderr, "dsbench: internal error: {}\nThis is a bug; please report it with the command line.\n", e.what());
+    fmt::print(stderr,
+               "dsbench: internal error: {}\nThis is a bug; please report it with the command line.\n",
+               e.what());
     return exit_internal;
   }
 }

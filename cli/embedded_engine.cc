@@ -62,14 +62,16 @@ std::string last_words(const std::string& log_path) {
 
 }  // namespace
 
-Result<std::unique_ptr<EmbeddedEngine>> EmbeddedEngine::start(const EngineOptions& options, const std::string& log_path) {
+Result<std::unique_ptr<EmbeddedEngine>> EmbeddedEngine::start(const EngineOptions& options,
+                                                              const std::string& log_path) {
   Pipe ready;
   if (::pipe2(ready.ends.data(), O_CLOEXEC) != 0) {
     return fail(ErrorKind::io, "cannot start the engine: pipe: {}", std::strerror(errno));
   }
   constexpr int child_ready_fd = 3;
-  std::vector<std::string> arguments{"dsbench", "serve", "--host", "127.0.0.1", "--port", "0", "--ready-fd",
-                                     std::to_string(child_ready_fd), "--die-with-parent"};
+  std::vector<std::string> arguments{"dsbench",   "serve", "--host",     "127.0.0.1",
+                                     "--port",    "0",     "--ready-fd", std::to_string(child_ready_fd),
+                                     "--embedded"};
   for (std::string& a : to_serve_arguments(options)) arguments.push_back(std::move(a));
   std::vector<char*> argv;
   for (std::string& a : arguments) argv.push_back(a.data());
@@ -78,12 +80,14 @@ Result<std::unique_ptr<EmbeddedEngine>> EmbeddedEngine::start(const EngineOption
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                   0644);
   posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, ready.ends[1], child_ready_fd);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
-  // A process group of its own: the terminal's Ctrl-C reaches us, and we stop the child when the load has been drained.
+  // A process group of its own: the terminal's Ctrl-C reaches us, and we stop the child when the load has
+  // been drained.
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawnattr_setpgroup(&attributes, 0);
   pid_t child = 0;
@@ -118,7 +122,9 @@ EmbeddedEngine::~EmbeddedEngine() {
   }
 }
 
-std::string EmbeddedEngine::url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+std::string EmbeddedEngine::url() const {
+  return "http://127.0.0.1:" + std::to_string(port_);
+}
 
 bool EmbeddedEngine::alive() {
   if (child_ > 0 && ::waitpid(child_, nullptr, WNOHANG) == child_) child_ = -1;

@@ -36,13 +36,14 @@ void apply(const EngineOptions& options, engine::SchedulerConfig& config) {
 }
 
 std::string words(const engine::MemoryBill& bill) {
-  return fmt::format("model      {} ({:.3g} parameters, {:g} bytes each)\n"
-                     "weights    {}\n"
-                     "KV cache   {} ({} blocks of {} tokens, {} per token)\n"
-                     "total      {}\n",
-                     bill.model, static_cast<double>(bill.parameters), bill.bytes_per_parameter, format_bytes(bill.weights),
-                     format_bytes(bill.kv), bill.kv_blocks, bill.block_tokens, format_bytes(bill.kv_per_token),
-                     format_bytes(bill.total));
+  return fmt::format(
+      "model      {} ({:.3g} parameters, {:g} bytes each)\n"
+      "weights    {}\n"
+      "KV cache   {} ({} blocks of {} tokens, {} per token)\n"
+      "total      {}\n",
+      bill.model, static_cast<double>(bill.parameters), bill.bytes_per_parameter, format_bytes(bill.weights),
+      format_bytes(bill.kv), bill.kv_blocks, bill.block_tokens, format_bytes(bill.kv_per_token),
+      format_bytes(bill.total));
 }
 
 Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
@@ -52,8 +53,9 @@ Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, 
   parts.config = engine::scheduler_config(hardware);
   apply(options, parts.config);
   parts.model_name = options.model;
-  parts.bill = fmt::format("executor   cost model of '{}': no weights, no KV cache in memory\nKV blocks  {} of {} tokens\n",
-                           hardware.name, parts.config.blocks, parts.config.block_size);
+  parts.bill = fmt::format(
+      "executor   cost model of '{}': no weights, no KV cache in memory\nKV blocks  {} of {} tokens\n",
+      hardware.name, parts.config.blocks, parts.config.block_size);
   if (!dry_run) parts.executor = std::make_unique<engine::CostExecutor>(hardware, clock);
   return parts;
 }
@@ -75,8 +77,8 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
   parts.bill = words(bill);
   if (dry_run) return parts;
   const std::int32_t threads = options.threads > 0 ? options.threads : default_threads();
-  DSBENCH_TRY(parts.executor,
-              engine::make_cpu_executor(model, options.seed, threads, parts.config.blocks, parts.config.block_size));
+  DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, options.seed, threads, parts.config.blocks,
+                                                        parts.config.block_size));
   return parts;
 }
 
@@ -84,32 +86,45 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
 
 void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix) {
   const auto flag = [&](const char* name) { return "--" + prefix + name; };
-  const std::string group = prefix.empty() ? "Engine" : "Engine (the one that dsbench starts; sim: takes the bounds)";
+  const std::string group =
+      prefix.empty() ? "Engine" : "Engine (the one that dsbench starts; sim: takes the bounds)";
   const engine::SchedulerConfig d;
   const auto own = [](std::int32_t n) { return fmt::format("{}, or the hardware profile's", n); };
-  add_text(app, flag("model"), o.model, "NAME|FILE", "model profile: tiny, v2-lite, v3, or a .json file")->group(group);
+  add_text(app, flag("model"), o.model, "NAME|FILE", "model profile: tiny, v2-lite, v3, or a .json file")
+      ->group(group);
   add_text(app, flag("executor"), o.executor, "cpu|cost:NAME|cost:FILE",
            "cpu computes; cost:… takes as long as a hardware profile's step-time law says")
       ->group(group);
-  add_count(app, flag("threads"), o.threads, 0, 1024, "threads of a model step; 0: one less than the cores, at least one")
+  add_count(app, flag("threads"), o.threads, 0, 1024,
+            "threads of a model step; 0: one less than the cores, at least one")
       ->group(group);
-  app.add_option(flag("weights-seed"), o.seed, "seed of the weights")->type_name("N")->capture_default_str()->group(group);
+  app.add_option(flag("weights-seed"), o.seed, "seed of the weights")
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(group);
   add_count(app, flag("blocks"), o.blocks, 1, 1 << 24, "KV blocks in the pool", own(d.blocks))->group(group);
-  add_count(app, flag("block-size"), o.block_size, 1, 4096, "tokens per KV block", own(d.block_size))->group(group);
-  add_count(app, flag("max-running"), o.max_running, 1, 1 << 20, "sequences in one step", own(d.max_running))->group(group);
-  add_count(app, flag("max-batched-tokens"), o.max_batched_tokens, 1, 1 << 24, "token budget of one step; longer prefills are chunked",
-            own(d.max_batched_tokens))
+  add_count(app, flag("block-size"), o.block_size, 1, 4096, "tokens per KV block", own(d.block_size))
       ->group(group);
-  add_count(app, flag("max-model-len"), o.max_model_len, 2, 1 << 24, "prompt and output of one request, in tokens",
-            "the model's context")
+  add_count(app, flag("max-running"), o.max_running, 1, 1 << 20, "sequences in one step", own(d.max_running))
       ->group(group);
-  add_count(app, flag("max-queued"), o.max_queued, 0, 1 << 24, "requests that may wait; more are refused with 503", "unbounded")
+  add_count(app, flag("max-batched-tokens"), o.max_batched_tokens, 1, 1 << 24,
+            "token budget of one step; longer prefills are chunked", own(d.max_batched_tokens))
       ->group(group);
-  add_duration(app, flag("queue-timeout"), o.queue_timeout, "a request that waits longer is refused with 503", "none")->group(group);
+  add_count(app, flag("max-model-len"), o.max_model_len, 2, 1 << 24,
+            "prompt and output of one request, in tokens", "the model's context")
+      ->group(group);
+  add_count(app, flag("max-queued"), o.max_queued, 1, 1 << 24,
+            "requests that may wait; more are refused with 503", "unbounded")
+      ->group(group);
+  add_duration(app, flag("queue-timeout"), o.queue_timeout, "a request that waits longer is refused with 503",
+               "none")
+      ->group(group);
 }
 
 std::vector<std::string> to_serve_arguments(const EngineOptions& o) {
-  std::vector<std::string> arguments{"--model", o.model, "--executor", o.executor, "--threads", std::to_string(o.threads),
+  std::vector<std::string> arguments{"--model",        o.model,
+                                     "--executor",     o.executor,
+                                     "--threads",      std::to_string(o.threads),
                                      "--weights-seed", std::to_string(o.seed)};
   const auto add = [&](const char* flag, const std::optional<std::int32_t>& value) {
     if (!value) return;
@@ -132,7 +147,9 @@ std::vector<std::string> to_serve_arguments(const EngineOptions& o) {
 Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
   if (options.executor == "cpu") return make_cpu_parts(options, dry_run);
   if (options.executor.starts_with(cost_prefix)) return make_cost_parts(options, clock, dry_run);
-  return fail(ErrorKind::usage, "no executor '{}'; accepted: cpu, cost:NAME or cost:FILE (a hardware profile)", options.executor);
+  return fail(ErrorKind::usage,
+              "no executor '{}'; accepted: cpu, cost:NAME or cost:FILE (a hardware profile)",
+              options.executor);
 }
 
 }  // namespace dsbench::cli

@@ -13,7 +13,8 @@
 
 namespace dsbench::cli {
 
-// The engine as flags: `dsbench serve` has them bare, the verbs that start their own engine have them with "engine-" in front.
+// The engine as flags: `dsbench serve` has them bare, the verbs that start their own engine have them with
+// "engine-" in front.
 struct EngineOptions {
   std::string model = "tiny";
   std::string executor = "cpu";

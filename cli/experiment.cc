@@ -62,7 +62,9 @@ class Scraper final : public loadgen::Observer {
   int failures_ = 0;
 };
 
-bool is_url(std::string_view target) { return target.starts_with("http://") || target.starts_with("https://"); }
+bool is_url(std::string_view target) {
+  return target.starts_with("http://") || target.starts_with("https://");
+}
 
 struct Defaults {
   std::string_view workload, slo;
@@ -72,7 +74,9 @@ Defaults defaults_of(const ExperimentOptions& o) {
   return is_url(o.target) ? Defaults{"chat", "interactive"} : Defaults{"chat-tiny", "tiny"};
 }
 
-std::string_view or_default(const std::string& given, std::string_view fallback) { return given.empty() ? fallback : given; }
+std::string_view or_default(const std::string& given, std::string_view fallback) {
+  return given.empty() ? fallback : given;
+}
 
 std::string parameters_of(const profiles::FleetProfile& fleet) {
   std::string text;
@@ -86,27 +90,45 @@ std::string parameters_of(const profiles::FleetProfile& fleet) {
 
 void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string& default_client) {
   add_text(app, "--target", o.target, "embedded|URL|sim:FLEET",
-           "what to load: embedded starts the reference engine; http(s)://host:port; or a fleet profile in virtual time");
-  const auto profile = [&](const char* flag, std::string& value, const char* kind, const std::string& fallback) {
-    app.add_option(flag, value, fmt::format("{} profile; shipped: {}", kind, join(profiles::shipped_names(kind))))
+           "what to load: embedded starts the reference engine; http(s)://host:port; or a fleet profile in "
+           "virtual time");
+  const auto profile = [&](const char* flag, std::string& value, const char* kind,
+                           const std::string& fallback) {
+    app.add_option(flag, value,
+                   fmt::format("{} profile; shipped: {}", kind, join(profiles::shipped_names(kind))))
         ->type_name("NAME|FILE")
         ->default_str(fallback);
   };
   profile("--workload", o.workload, "workload", "chat-tiny; with a URL: chat");
   profile("--slo", o.slo, "slo", "tiny; with a URL: interactive");
   profile("--client", o.client, "client", default_client);
-  app.add_option("--seed", o.seed, "seed of schedule, contents and jitter")->type_name("N")->capture_default_str();
-  app.add_option("--out", o.out, "run directory; must not exist, or be empty")->type_name("DIR")->default_str("dsbench-run-<date>-<time>");
+  app.add_option("--seed", o.seed, "seed of schedule, contents and jitter")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--out", o.out, "run directory; must not exist, or be empty")
+      ->type_name("DIR")
+      ->default_str("dsbench-run-<date>-<time>");
   app.add_flag("--json", o.json, "print run.json on stdout instead of the summary");
   app.add_flag("--quiet", o.quiet, "no progress on stderr");
   const std::string wire = "Wire (targets with a URL)";
-  app.add_option("--model", o.model, "model to ask for")->type_name("NAME")->default_str("the first of /v1/models")->group(wire);
-  app.add_option("--api", o.api, "which API to speak")->check(CLI::IsMember({"chat", "completions"}))->capture_default_str()->group(wire);
-  app.add_option("--api-key", o.api_key, "where the key is: file:PATH (mode 0600), fd:N, command:SHELL, env:NAME; never the key itself")
+  app.add_option("--model", o.model, "model to ask for")
+      ->type_name("NAME")
+      ->default_str("the first of /v1/models")
+      ->group(wire);
+  app.add_option("--api", o.api, "which API to speak")
+      ->check(CLI::IsMember({"chat", "completions"}))
+      ->capture_default_str()
+      ->group(wire);
+  app.add_option(
+         "--api-key", o.api_key,
+         "where the key is: file:PATH (mode 0600), fd:N, command:SHELL, env:NAME; never the key itself")
       ->type_name("SOURCE")
       ->default_str("none")
       ->group(wire);
-  app.add_option("--ca-file", o.ca_file, "certificates to trust instead of the system's")->type_name("FILE")->default_str("the system's")->group(wire);
+  app.add_option("--ca-file", o.ca_file, "certificates to trust instead of the system's")
+      ->type_name("FILE")
+      ->default_str("the system's")
+      ->group(wire);
   app.add_flag("--insecure", o.insecure, "do not verify the server's certificate")->group(wire);
   add_count(app, "--threads", o.threads, 1, 256, "issuer threads")->group(wire);
   add_engine_flags(app, o.engine, "engine-");
@@ -125,8 +147,9 @@ std::vector<std::string> recorded_command(int argc, const char* const* argv) {
   return command;
 }
 
-Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& options, std::string_view default_client,
-                                                     std::atomic<bool>& stop, Progress& progress) {
+Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& options,
+                                                     std::string_view default_client, std::atomic<bool>& stop,
+                                                     Progress& progress) {
   auto e = std::unique_ptr<Experiment>(new Experiment);
   e->options_ = options;
 
@@ -138,7 +161,8 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
   e->contents_ = std::make_unique<loadgen::ContentMap>(loadgen::make_source(workload, options.seed));
-  e->profiles_json_ = fmt::format(R"("workload":{},"slo":{},"client":{})", to_json(workload), to_json(slo), to_json(client));
+  e->profiles_json_ =
+      fmt::format(R"("workload":{},"slo":{},"client":{})", to_json(workload), to_json(slo), to_json(client));
   e->started_at_ = wall_clock_now();
 
   if (options.target.starts_with(sim_prefix)) {
@@ -148,17 +172,21 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   } else if (options.target == "embedded") {
     DSBENCH_CHECK(e->make_directory());
     progress.status("starting the reference engine");
-    DSBENCH_TRY(e->engine_, EmbeddedEngine::start(options.engine, (e->directory_.path / "engine.log").string()));
+    DSBENCH_TRY(e->engine_,
+                EmbeddedEngine::start(options.engine, (e->directory_.path / "engine.log").string()));
     DSBENCH_CHECK(e->open_wire(e->engine_->url(), stop));
   } else {
-    return fail(ErrorKind::usage, "no target '{}'; accepted: embedded, http://host:port, https://host, or sim:FLEET (shipped: {})",
-                options.target, join(profiles::shipped_names("fleet")));
+    return fail(
+        ErrorKind::usage,
+        "no target '{}'; accepted: embedded, http://host:port, https://host, or sim:FLEET (shipped: {})",
+        options.target, join(profiles::shipped_names("fleet")));
   }
   return e;
 }
 
 Result<void> Experiment::make_directory() {
-  const auto wanted = options_.out.empty() ? std::optional<std::filesystem::path>{} : std::filesystem::path{options_.out};
+  const auto wanted =
+      options_.out.empty() ? std::optional<std::filesystem::path>{} : std::filesystem::path{options_.out};
   DSBENCH_TRY(directory_, results::create_run_directory(wanted, started_at_, room_needed));
   return {};
 }
@@ -171,11 +199,13 @@ Result<void> Experiment::open_simulation(const std::string& name, std::atomic<bo
   DSBENCH_TRY(engine::Fleet fleet, engine::Fleet::build(profile, fleet_options));
   fleet_ = std::make_unique<FleetTarget>(std::move(fleet));
   observer_ = fleet_.get();
-  target_description_ = fmt::format("simulated fleet '{}': {}; {}", profile.name, profile.description, parameters_of(profile));
+  target_description_ =
+      fmt::format("simulated fleet '{}': {}; {}", profile.name, profile.description, parameters_of(profile));
   DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
-  runner_ = loadgen::make_virtual_runner(*fleet_, policy_, [this](std::uint64_t request) { return (*contents_)(request); },
-                                         options_.seed, recorder_->channel(0), stop);
+  runner_ = loadgen::make_virtual_runner(
+      *fleet_, policy_, [this](std::uint64_t request) { return (*contents_)(request); }, options_.seed,
+      recorder_->channel(0), stop);
   return {};
 }
 
@@ -194,7 +224,8 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   DSBENCH_TRY(const auto base, loadgen::parse_base_url(url));
   DSBENCH_TRY(const auto info, loadgen::probe_target(config));
   config.model = info.model;
-  target_description_ = fmt::format("model {}{}{}", info.model, info.server.empty() ? "" : ", server ", info.server);
+  target_description_ =
+      fmt::format("model {}{}{}", info.model, info.server.empty() ? "" : ", server ", info.server);
   if (info.max_model_len) target_description_ += fmt::format(", context {} tokens", *info.max_model_len);
   if (engine_) {
     std::string flags;
@@ -205,9 +236,11 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   observer_ = scraper_.get();
   if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
-  DSBENCH_TRY(runner_, loadgen::make_wire_runner(
-                           config, policy_, [this](std::uint64_t request) { return (*contents_)(request); }, options_.seed,
-                           [this](std::uint32_t worker) -> results::RecordSink& { return recorder_->channel(worker); }, stop));
+  DSBENCH_TRY(
+      runner_,
+      loadgen::make_wire_runner(
+          config, policy_, [this](std::uint64_t request) { return (*contents_)(request); }, options_.seed,
+          [this](std::uint32_t worker) -> results::RecordSink& { return recorder_->channel(worker); }, stop));
   return {};
 }
 
@@ -234,7 +267,8 @@ Result<void> Experiment::write(const results::RunSummary& summary) {
   return write_file_atomically(directory_.report(), results::report::render_html(summary));
 }
 
-int conclude(const results::RunSummary& summary, const ExperimentOptions& options, const results::RunDirectory& directory) {
+int conclude(const results::RunSummary& summary, const ExperimentOptions& options,
+             const results::RunDirectory& directory) {
   if (options.json) {
     fmt::print("{}", results::print_run(summary));
   } else {

@@ -45,12 +45,13 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& options, const std::
 // argv as the run file keeps it: --out names the folder the file is in, and would make equal runs differ.
 [[nodiscard]] std::vector<std::string> recorded_command(int argc, const char* const* argv);
 
-// A target that is ready to be loaded, a run directory to write to, and everything between them. Members are in the order in
-// which they must go: the runner first, the engine last.
+// A target that is ready to be loaded, a run directory to write to, and everything between them. Members are
+// in the order in which they must go: the runner first, the engine last.
 class Experiment {
  public:
   // `default_client` is the client profile when none was named.
-  [[nodiscard]] static Result<std::unique_ptr<Experiment>> open(const ExperimentOptions& options, std::string_view default_client,
+  [[nodiscard]] static Result<std::unique_ptr<Experiment>> open(const ExperimentOptions& options,
+                                                                std::string_view default_client,
                                                                 std::atomic<bool>& stop, Progress& progress);
 
   [[nodiscard]] loadgen::Runner& runner() { return *runner_; }
@@ -61,7 +62,8 @@ class Experiment {
   [[nodiscard]] bool simulated() const { return fleet_ != nullptr; }
   [[nodiscard]] const results::RunDirectory& directory() const { return directory_; }
 
-  // What surrounds the measurement: target, command, host, versions, stamps. `profile_json` is what the verb adds to the profiles.
+  // What surrounds the measurement: target, command, host, versions, stamps. `profile_json` is what the verb
+  // adds to the profiles.
   void describe(results::RunSummary& summary, const std::string& verb_json) const;
 
   // Closes the records, writes run.json and report.html.

@@ -20,7 +20,8 @@ std::uint64_t key_of(std::uint64_t request, std::uint32_t attempt) {
 }  // namespace
 
 void FleetTarget::submit(const loadgen::Attempt& attempt, Nanos now) {
-  fleet_.submit(key_of(attempt.request, attempt.attempt), {attempt.prompt_tokens, attempt.output_tokens}, now);
+  fleet_.submit(key_of(attempt.request, attempt.attempt), {attempt.prompt_tokens, attempt.output_tokens},
+                now);
 }
 
 void FleetTarget::cancel(std::uint64_t request, std::uint32_t attempt, Nanos now) {

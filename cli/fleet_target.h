@@ -10,7 +10,8 @@
 
 namespace dsbench::cli {
 
-// A simulated fleet as a target of the load generator: the two rooms do not know each other, this is where they meet.
+// A simulated fleet as a target of the load generator: the two rooms do not know each other, this is where
+// they meet.
 class FleetTarget final : public loadgen::VirtualTarget, public loadgen::Observer {
  public:
   explicit FleetTarget(engine::Fleet fleet) : fleet_{std::move(fleet)} {}

@@ -76,21 +76,23 @@ int load(const LoadOptions& o) {
   }
   Experiment& experiment = **opened;
   const Nanos total = plan_of(*traffic).length;
-  progress.line(fmt::format("{} at {}, {}{}", print_traffic_text(*traffic), o.experiment.target, format_duration(total),
-                            experiment.simulated() ? " of virtual time" : ""));
+  progress.line(fmt::format("{} at {}, {}{}", print_traffic_text(*traffic), o.experiment.target,
+                            format_duration(total), experiment.simulated() ? " of virtual time" : ""));
   const auto on_second = [&](const loadgen::StageStatus& s) {
-    progress.status(fmt::format("{} · {} · {} of {} · {} in flight · {} left", s.name, format_rate(s.planned), format_duration(s.elapsed),
-                                format_duration(s.length), s.in_flight,
+    progress.status(fmt::format("{} · {} · {} of {} · {} in flight · {} left", s.name, format_rate(s.planned),
+                                format_duration(s.elapsed), format_duration(s.length), s.in_flight,
                                 format_duration(std::max(total - experiment.runner().now(), Nanos{0}))));
   };
-  loadgen::StageDriver driver{experiment.runner(), experiment.recorder(), experiment.contents(), experiment.observer(), on_second};
+  loadgen::StageDriver driver{experiment.runner(), experiment.recorder(), experiment.contents(),
+                              experiment.observer(), on_second};
 
   results::RunSummary summary;
   summary.kind = "load";
   const auto ran = driver.run_all(plans);
   if (!ran && ran.error().kind != ErrorKind::interrupted) return refuse(ran.error());
   if (!ran) summary.ended = "interrupted";
-  if (const auto drained = driver.drain(o.drain); !drained && drained.error().kind != ErrorKind::interrupted) {
+  if (const auto drained = driver.drain(o.drain);
+      !drained && drained.error().kind != ErrorKind::interrupted) {
     return refuse(drained.error());
   }
   progress.clear();
@@ -107,7 +109,8 @@ int load(const LoadOptions& o) {
   summary.requests = experiment.recorder().requests();
   summary.attempts = experiment.recorder().attempts();
   if (summary.requests > 0) {
-    summary.retry_amplification = static_cast<double>(summary.attempts) / static_cast<double>(summary.requests);
+    summary.retry_amplification =
+        static_cast<double>(summary.attempts) / static_cast<double>(summary.requests);
   }
   summary.ledger = driver.ledger();
   summary.timeline = driver.timeline();
@@ -124,14 +127,17 @@ void add_load(CLI::App& app, std::function<int()>& chosen, const std::vector<std
   auto options = std::make_shared<LoadOptions>();
   options->experiment.command = command;
   CLI::App* verb = app.add_subcommand("load", "one run of one profile against a target");
-  verb->footer("Examples:\n"
-               "  dsbench load --traffic 'ramp(5/s..60/s,1m)'                 the reference engine, started for you\n"
-               "  dsbench load --target http://127.0.0.1:8000 --traffic 'hold(10/s,30s)' --arrivals constant\n"
-               "  dsbench load --target sim:laptop --traffic spike --client openai-sdk\n"
-               "Shapes: hold(R,T) ramp(R..R,T) steps(R..R by R,hold T) spike(R,R,at T,for T,total T); see docs/load.md");
+  verb->footer(
+      "Examples:\n"
+      "  dsbench load --traffic 'ramp(5/s..60/s,1m)'                 the reference engine, started for you\n"
+      "  dsbench load --target http://127.0.0.1:8000 --traffic 'hold(10/s,30s)' --arrivals constant\n"
+      "  dsbench load --target sim:laptop --traffic spike --client openai-sdk\n"
+      "Shapes: hold(R,T) ramp(R..R,T) steps(R..R by R,hold T) spike(R,R,at T,for T,total T); see "
+      "docs/load.md");
   LoadOptions& o = *options;
   verb->add_option("--traffic", o.traffic,
-                   fmt::format("traffic profile: shapes, a name or a file; shipped: {}", join(profiles::shipped_names("traffic"))))
+                   fmt::format("traffic profile: shapes, a name or a file; shipped: {}",
+                               join(profiles::shipped_names("traffic"))))
       ->type_name("SHAPES|NAME|FILE")
       ->capture_default_str();
   verb->add_option("--arrivals", o.arrivals, "arrival process: poisson, constant or 'gamma(cv 2)'")

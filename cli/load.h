@@ -7,8 +7,8 @@
 
 namespace dsbench::cli {
 
-// Declares the verb; when it is the one on the command line, `chosen` becomes what runs it and returns the exit code. `command` is
-// the command line as the run file keeps it.
+// Declares the verb; when it is the one on the command line, `chosen` becomes what runs it and returns the
+// exit code. `command` is the command line as the run file keeps it.
 void add_load(CLI::App& app, std::function<int()>& chosen, const std::vector<std::string>& command);
 
 }  // namespace dsbench::cli

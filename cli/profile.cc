@@ -84,11 +84,15 @@ void add_profile(CLI::App& app, std::function<int()>& chosen) {
   verb->require_subcommand(1);
   verb->add_subcommand("list", "every shipped profile")->callback([&chosen] { chosen = list; });
   const auto kinds = profiles::kinds();
-  const auto with_name = [&](const char* word, const char* help, int (*act)(const std::string&, const std::string&)) {
+  const auto with_name = [&](const char* word, const char* help,
+                             int (*act)(const std::string&, const std::string&)) {
     CLI::App* sub = verb->add_subcommand(word, help);
     sub->add_option("kind", options->kind, "one of: " + join(kinds))->required()->type_name("KIND");
-    sub->add_option("name", options->name, "a shipped name, or a path to a .json file")->required()->type_name("NAME|FILE");
-    sub->callback([options, act, &chosen] { chosen = [options, act] { return act(options->kind, options->name); }; });
+    sub->add_option("name", options->name, "a shipped name, or a path to a .json file")
+        ->required()
+        ->type_name("NAME|FILE");
+    sub->callback(
+        [options, act, &chosen] { chosen = [options, act] { return act(options->kind, options->name); }; });
   };
   with_name("show", "print a profile", show);
   with_name("check", "read a profile strictly and say everything that is wrong with it", check);

@@ -30,7 +30,9 @@ bool wants_colour(int descriptor) {
 Progress::Progress(bool quiet)
     : quiet_{quiet}, terminal_{isatty(STDERR_FILENO) == 1 && environment("TERM") != "dumb"} {}
 
-Progress::~Progress() { clear(); }
+Progress::~Progress() {
+  clear();
+}
 
 void Progress::line(std::string_view text) {
   if (quiet_) return;

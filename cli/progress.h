@@ -7,7 +7,8 @@
 
 namespace dsbench::cli {
 
-// Progress on stderr: on a terminal one line in place, gone when finished; elsewhere one line per event and nothing in place.
+// Progress on stderr: on a terminal one line in place, gone when finished; elsewhere one line per event and
+// nothing in place.
 class Progress {
  public:
   // `quiet` prints nothing at all.

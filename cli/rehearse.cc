@@ -31,7 +31,7 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
   if (o.budget) {
     c.budget = *o.budget;
   } else if (o.quick) {
-    c.budget = std::chrono::seconds{50};
+    c.budget = std::chrono::seconds{53};
   } else if (simulated) {
     c.budget = std::chrono::hours{1};
   } else if (o.experiment.target != "embedded") {
@@ -44,12 +44,13 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
   };
   using std::chrono::seconds;
   c.warm_up = share(0.01, seconds{1}, seconds{5});
-  c.step_min = share(0.02, seconds{3}, seconds{60});
+  c.step_min = share(0.02, seconds{5}, seconds{60});
   c.step_max = share(0.12, seconds{5}, seconds{300});
-  c.hold_min = share(0.05, seconds{9}, seconds{60});
+  c.hold_min = share(0.05, seconds{10}, seconds{60});
   c.hold_max = share(0.14, seconds{11}, seconds{300});
   c.descent_step = share(0.025, seconds{3}, seconds{60});
-  c.descent_steps = o.quick ? 2 : 3;
+  c.descent_steps = o.quick ? 1 : 3;
+  c.min_steps = o.quick ? 1 : 2;
   c.recovery_min = share(0.03, seconds{6}, seconds{60});
   c.recovery_max = share(0.18, seconds{12}, seconds{600});
   c.drain_max = share(0.05, seconds{3}, seconds{60});
@@ -75,31 +76,34 @@ int rehearse(RehearseOptions& o) {
   o.plan.seed = o.experiment.seed;
   o.plan.start_rate = o.start_rate;
   o.plan.forecast = o.forecast;
-  progress.line(fmt::format("rehearsing {} for about {}{}", o.experiment.target, format_duration(o.plan.budget),
+  progress.line(fmt::format("rehearsing {} for about {}{}", o.experiment.target,
+                            format_duration(o.plan.budget),
                             experiment.simulated() ? " of virtual time" : ""));
   loadgen::RehearsalListener listener;
   listener.line = [&](std::string_view text) { progress.line(text); };
   listener.second = [&](const loadgen::StageStatus& s, Nanos elapsed) {
     const Nanos left = std::max(o.plan.budget - elapsed, Nanos{0});
-    progress.status(fmt::format("{} · {} · {} of {} · {} in flight{} · about {} left", s.name, format_rate(s.planned),
-                                format_duration(s.elapsed), format_duration(s.length), s.in_flight,
-                                s.target && s.target->waiting ? fmt::format(" · {} queued", *s.target->waiting) : "",
-                                format_duration(left)));
+    progress.status(
+        fmt::format("{} · {} · {} of {} · {} in flight{} · about {} left", s.name, format_rate(s.planned),
+                    format_duration(s.elapsed), format_duration(s.length), s.in_flight,
+                    s.target && s.target->waiting ? fmt::format(" · {} queued", *s.target->waiting) : "",
+                    format_duration(left)));
   };
-  auto summary = loadgen::rehearse(experiment.runner(), experiment.recorder(), experiment.contents(), experiment.observer(), o.plan,
-                                   listener);
+  auto summary = loadgen::rehearse(experiment.runner(), experiment.recorder(), experiment.contents(),
+                                   experiment.observer(), o.plan, listener);
   progress.clear();
   if (!summary) return refuse(summary.error());
   const auto& c = o.plan;
   experiment.describe(
       *summary,
-      fmt::format(R"("rehearsal":{{"budget_ns":{},"resolution":{},"warm_up_ns":{},"step_min_ns":{},"step_max_ns":{},"hold_factor":{},)"
-                  R"("hold_min_ns":{},"hold_max_ns":{},"descent_step_ns":{},"descent_steps":{},"recovery_min_ns":{},"recovery_max_ns":{},)"
-                  R"("recovery_objective_ns":{},"arrivals":"poisson","forecast_rps":{}}})",
-                  c.budget.count(), c.resolution, c.warm_up.count(), c.step_min.count(), c.step_max.count(), c.hold_factor,
-                  c.hold_min.count(), c.hold_max.count(), c.descent_step.count(), c.descent_steps, c.recovery_min.count(),
-                  c.recovery_max.count(), c.recovery_objective.count(),
-                  c.forecast ? fmt::format("{}", c.forecast->per_second()) : "null"));
+      fmt::format(
+          R"("rehearsal":{{"budget_ns":{},"resolution":{},"warm_up_ns":{},"step_min_ns":{},"step_max_ns":{},"hold_factor":{},)"
+          R"("hold_min_ns":{},"hold_max_ns":{},"descent_step_ns":{},"descent_steps":{},"recovery_min_ns":{},"recovery_max_ns":{},)"
+          R"("recovery_objective_ns":{},"arrivals":"poisson","forecast_rps":{}}})",
+          c.budget.count(), c.resolution, c.warm_up.count(), c.step_min.count(), c.step_max.count(),
+          c.hold_factor, c.hold_min.count(), c.hold_max.count(), c.descent_step.count(), c.descent_steps,
+          c.recovery_min.count(), c.recovery_max.count(), c.recovery_objective.count(),
+          c.forecast ? fmt::format("{}", c.forecast->per_second()) : "null"));
   if (const auto written = experiment.write(*summary); !written) return refuse(written.error());
   const int code = conclude(*summary, o.experiment, experiment.directory());
   return signal_exit_code() != 0 ? signal_exit_code() : code;
@@ -110,17 +114,21 @@ int rehearse(RehearseOptions& o) {
 void add_rehearse(CLI::App& app, std::function<int()>& chosen, const std::vector<std::string>& command) {
   auto options = std::make_shared<RehearseOptions>();
   options->experiment.command = command;
-  CLI::App* verb = app.add_subcommand("rehearse", "find the knee, the collapse and the recovery of a target; write a readiness report");
-  verb->footer("Examples:\n"
-               "  dsbench rehearse --quick                                 a minute, with the reference engine\n"
-               "  dsbench rehearse --engine-max-queued 16                  the same engine with a bounded queue\n"
-               "  dsbench rehearse --target https://host --api-key file:key --forecast 120/s\n"
-               "  dsbench rehearse --target sim:deepseek-278 --workload chat --slo interactive\n"
-               "What it does, and how it judges: docs/rehearse.md");
+  CLI::App* verb = app.add_subcommand(
+      "rehearse", "find the knee, the collapse and the recovery of a target; write a readiness report");
+  verb->footer(
+      "Examples:\n"
+      "  dsbench rehearse --quick                                 a minute, with the reference engine\n"
+      "  dsbench rehearse --engine-max-queued 16                  the same engine with a bounded queue\n"
+      "  dsbench rehearse --target https://host --api-key file:key --forecast 120/s\n"
+      "  dsbench rehearse --target sim:deepseek-278 --workload chat --slo interactive\n"
+      "What it does, and how it judges: docs/rehearse.md");
   RehearseOptions& o = *options;
   verb->add_flag("--quick", o.quick, "within a minute: a coarser knee, shorter holds");
-  add_duration(*verb, "--budget", o.budget, "time for the whole rehearsal", "215s; with a URL: 15m; simulated: 1h; --quick: 50s");
-  add_rate(*verb, "--forecast", o.forecast, "what the launch expects; the safe load must reach it", "none: not a criterion");
+  add_duration(*verb, "--budget", o.budget, "time for the whole rehearsal",
+               "215s; with a URL: 15m; simulated: 1h; --quick: 53s");
+  add_rate(*verb, "--forecast", o.forecast, "what the launch expects; the safe load must reach it",
+           "none: not a criterion");
   add_rate(*verb, "--start-rate", o.start_rate, "first rate of the search", "1 ÷ the unloaded latency");
   add_duration(*verb, "--recovery-objective", o.plan.recovery_objective, "how long a recovery may take");
   verb->add_option("--hold-factor", o.plan.hold_factor, "the hold's rate in units of the knee")

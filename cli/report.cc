@@ -39,8 +39,9 @@ int report(const ReportOptions& o) {
     runs.push_back(std::move(*read));
   }
   if (!o.labels.empty() && o.labels.size() != runs.size()) {
-    return refuse({ErrorKind::usage, fmt::format("{} runs and {} labels; give --label once for each run, or not at all", runs.size(),
-                                                 o.labels.size())});
+    return refuse(
+        {ErrorKind::usage, fmt::format("{} runs and {} labels; give --label once for each run, or not at all",
+                                       runs.size(), o.labels.size())});
   }
   std::string text;
   if (o.format == "html") {
@@ -54,8 +55,13 @@ int report(const ReportOptions& o) {
                                      : results::report::render_text(run);
     }
   }
-  const std::string out = !o.out.empty() ? o.out : o.format != "html" ? "-" : runs.size() == 1 ? directories.front().report().string() : "";
-  if (out.empty()) return refuse({ErrorKind::usage, "several runs in one report: say where to write it with --out FILE ('-' is stdout)"});
+  const std::string out = !o.out.empty()       ? o.out
+                          : o.format != "html" ? "-"
+                          : runs.size() == 1   ? directories.front().report().string()
+                                               : "";
+  if (out.empty())
+    return refuse({ErrorKind::usage,
+                   "several runs in one report: say where to write it with --out FILE ('-' is stdout)"});
   if (out == "-") {
     fmt::print("{}", text);
     return exit_ok;
@@ -70,15 +76,19 @@ int report(const ReportOptions& o) {
 void add_report(CLI::App& app, std::function<int()>& chosen) {
   auto options = std::make_shared<ReportOptions>();
   CLI::App* verb = app.add_subcommand("report", "render one or more runs as HTML, Markdown, text or JSON");
-  verb->footer("Examples:\n"
-               "  dsbench report RUN                                    renders RUN/report.html again\n"
-               "  dsbench report RUN1 RUN2 --out both.html              both curves in one picture\n"
-               "  dsbench report RUN --format markdown                  for a merge request");
+  verb->footer(
+      "Examples:\n"
+      "  dsbench report RUN                                    renders RUN/report.html again\n"
+      "  dsbench report RUN1 RUN2 --out both.html              both curves in one picture\n"
+      "  dsbench report RUN --format markdown                  for a merge request");
   ReportOptions& o = *options;
   verb->add_option("runs", o.runs, "run directories")->required()->type_name("RUN");
-  verb->add_option("--label", o.labels, "name of a run in a picture of several; once for each run")->type_name("TEXT")->default_str(
-      "what tells their commands apart");
-  verb->add_option("--format", o.format, "what to render")->check(CLI::IsMember({"html", "markdown", "text", "json"}))->capture_default_str();
+  verb->add_option("--label", o.labels, "name of a run in a picture of several; once for each run")
+      ->type_name("TEXT")
+      ->default_str("what tells their commands apart");
+  verb->add_option("--format", o.format, "what to render")
+      ->check(CLI::IsMember({"html", "markdown", "text", "json"}))
+      ->capture_default_str();
   verb->add_option("--out", o.out, "file to write; '-' is stdout")
       ->type_name("FILE")
       ->default_str("RUN/report.html; stdout for the other formats");

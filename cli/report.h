@@ -5,7 +5,8 @@
 
 namespace dsbench::cli {
 
-// Declares the verb; when it is the one on the command line, `chosen` becomes what runs it and returns the exit code.
+// Declares the verb; when it is the one on the command line, `chosen` becomes what runs it and returns the
+// exit code.
 void add_report(CLI::App& app, std::function<int()>& chosen);
 
 }  // namespace dsbench::cli

@@ -23,7 +23,8 @@ void on_signal(int signal) {
     ::_exit(128 + signal);
   }
   which = signal;
-  say("\ndsbench: stopping: no new load; what is in flight is drained and written. Again to leave at once.\n");
+  say("\ndsbench: stopping: no new load; what is in flight is drained and written. Again to leave at "
+      "once.\n");
 }
 
 }  // namespace

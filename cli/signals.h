@@ -4,8 +4,8 @@
 
 namespace dsbench::cli {
 
-// From here on the first SIGINT or SIGTERM raises the flag and says so on stderr; the second leaves at once with 130 or 143.
-// SIGPIPE is ignored: a reader that went away is an error of the write.
+// From here on the first SIGINT or SIGTERM raises the flag and says so on stderr; the second leaves at once
+// with 130 or 143. SIGPIPE is ignored: a reader that went away is an error of the write.
 std::atomic<bool>& handle_signals();
 
 // The exit code of the signal that raised the flag: 130, 143, or 0 when none did.

@@ -20,7 +20,9 @@ Nanos read(clockid_t id) {
 
 }  // namespace
 
-Nanos SteadyClock::now() const { return read(CLOCK_MONOTONIC); }
+Nanos SteadyClock::now() const {
+  return read(CLOCK_MONOTONIC);
+}
 
 void SteadyClock::sleep_until(Nanos deadline) {
   const timespec ts = to_timespec(deadline);
@@ -29,6 +31,8 @@ void SteadyClock::sleep_until(Nanos deadline) {
   }
 }
 
-Nanos wall_clock_now() { return read(CLOCK_REALTIME); }
+Nanos wall_clock_now() {
+  return read(CLOCK_REALTIME);
+}
 
 }  // namespace dsbench

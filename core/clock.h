@@ -4,7 +4,8 @@
 
 namespace dsbench {
 
-// Time and waiting, passed in. Only core/clock.cc and the two loops that execute actions (wire, engine) may wait.
+// Time and waiting, passed in. Only core/clock.cc and the two loops that execute actions (wire, engine) may
+// wait.
 struct Clock {
   virtual ~Clock() = default;
   // Since the clock's epoch; never goes back.

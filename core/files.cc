@@ -65,13 +65,15 @@ Result<void> write_file_atomically(const std::filesystem::path& path, std::strin
     return fail(ErrorKind::io, "cannot write '{}': {} failed: {}", path.string(), what, std::strerror(code));
   };
   Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
-  if (file.get() < 0) return fail(ErrorKind::io, "cannot write '{}': {}", path.string(), std::strerror(errno));
+  if (file.get() < 0)
+    return fail(ErrorKind::io, "cannot write '{}': {}", path.string(), std::strerror(errno));
   if (!write_all(file.get(), content)) return give_up("write");
   if (::fsync(file.get()) != 0) return give_up("sync");
   if (!file.close()) return give_up("close");
   if (::rename(temporary.c_str(), path.c_str()) != 0) return give_up("rename");
   const Descriptor dir{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (dir.get() >= 0) ::fsync(dir.get());  // some file systems refuse to sync a directory; the rename stands anyway
+  if (dir.get() >= 0)
+    ::fsync(dir.get());  // some file systems refuse to sync a directory; the rename stands anyway
   return {};
 }
 

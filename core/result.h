@@ -37,8 +37,8 @@ template <class... Args>
 // `DSBENCH_TRY(auto x, f());` yields the value, or returns the error from the enclosing function.
 #define DSBENCH_TRY_CONCAT2(a, b) a##b
 #define DSBENCH_TRY_CONCAT(a, b) DSBENCH_TRY_CONCAT2(a, b)
-#define DSBENCH_TRY_IMPL(tmp, decl, expr)              \
-  auto tmp = (expr);                                   \
+#define DSBENCH_TRY_IMPL(tmp, decl, expr)                  \
+  auto tmp = (expr);                                       \
   if (!tmp) return tl::unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)
 #define DSBENCH_TRY(decl, expr) DSBENCH_TRY_IMPL(DSBENCH_TRY_CONCAT(dsbench_try_, __LINE__), decl, expr)

@@ -12,7 +12,9 @@ std::uint64_t splitmix64(std::uint64_t& x) {
   return z ^ (z >> 31);
 }
 
-std::uint64_t rotl(std::uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
+std::uint64_t rotl(std::uint64_t x, int k) {
+  return (x << k) | (x >> (64 - k));
+}
 
 }  // namespace
 
@@ -56,9 +58,13 @@ std::uint64_t Rng::below(std::uint64_t n) {
   return static_cast<std::uint64_t>(product >> 64);
 }
 
-double Rng::normal() { return inverse_normal_cdf(open_uniform()); }
+double Rng::normal() {
+  return inverse_normal_cdf(open_uniform());
+}
 
-double Rng::exponential() { return -std::log1p(-uniform()); }
+double Rng::exponential() {
+  return -std::log1p(-uniform());
+}
 
 double inverse_normal_cdf(double p) {
   // Peter J. Acklam, "An algorithm for computing the inverse normal cumulative distribution function".

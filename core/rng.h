@@ -6,11 +6,12 @@
 
 namespace dsbench {
 
-// One run seed, many named streams: changing what one stream is used for leaves the others alone. `index` numbers
-// independent sub-streams of one name (request number, layer number).
+// One run seed, many named streams: changing what one stream is used for leaves the others alone. `index`
+// numbers independent sub-streams of one name (request number, layer number).
 //
-// xoshiro256** (Blackman and Vigna, 2018), seeded through SplitMix64. We use no <random> distribution: their algorithms
-// differ between standard libraries, so one seed would give different schedules on different machines.
+// xoshiro256** (Blackman and Vigna, 2018), seeded through SplitMix64. We use no <random> distribution: their
+// algorithms differ between standard libraries, so one seed would give different schedules on different
+// machines.
 class Rng {
  public:
   Rng(std::uint64_t seed, std::string_view stream, std::uint64_t index = 0);
@@ -31,7 +32,8 @@ class Rng {
   std::array<std::uint64_t, 4> s_{};
 };
 
-// A 64-bit hash of (seed, stream, index): what seeds a stream, and what makes a seed for something outside (a request body).
+// A 64-bit hash of (seed, stream, index): what seeds a stream, and what makes a seed for something outside (a
+// request body).
 [[nodiscard]] std::uint64_t derive_seed(std::uint64_t seed, std::string_view stream, std::uint64_t index = 0);
 
 // The inverse of the standard normal CDF; p in (0, 1).

@@ -19,7 +19,8 @@ struct Unit {
   double scale;
 };
 
-// Reads one decimal number from the front of `text` and drops it. No sign, no exponent: they are typos in a flag.
+// Reads one decimal number from the front of `text` and drops it. No sign, no exponent: they are typos in a
+// flag.
 bool take_number(std::string_view& text, double& value) {
   const std::size_t end = std::min(text.find_first_not_of("0123456789."), text.size());
   if (end == 0) return false;
@@ -55,8 +56,8 @@ Result<Nanos> parse_duration(std::string_view text) {
   static constexpr std::array<Unit, 7> units{
       {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}}};
   const auto refuse = [&] {
-    return fail(ErrorKind::usage, "'{}' is not a duration; write a number with its unit, as in 500ms, 30s, 4m or 1h30m",
-                text);
+    return fail(ErrorKind::usage,
+                "'{}' is not a duration; write a number with its unit, as in 500ms, 30s, 4m or 1h30m", text);
   };
   std::string_view rest = text;
   double total_ns = 0;
@@ -73,13 +74,15 @@ Result<Nanos> parse_duration(std::string_view text) {
 }
 
 Result<Rate> parse_rate(std::string_view text) {
-  static constexpr std::array<Unit, 4> units{{{"/s", 1.0}, {"/m", 1.0 / 60}, {"/min", 1.0 / 60}, {"/h", 1.0 / 3600}}};
+  static constexpr std::array<Unit, 4> units{
+      {{"/s", 1.0}, {"/m", 1.0 / 60}, {"/min", 1.0 / 60}, {"/h", 1.0 / 3600}}};
   std::string_view rest = text;
   double value = 0;
   if (take_number(rest, value)) {
     if (const Unit* unit = find_unit(units, rest)) return Rate::per_second(value * unit->scale);
   }
-  return fail(ErrorKind::usage, "'{}' is not a rate; write a number with its unit, as in 12.5/s, 300/m or 40/h", text);
+  return fail(ErrorKind::usage,
+              "'{}' is not a rate; write a number with its unit, as in 12.5/s, 300/m or 40/h", text);
 }
 
 Result<Bytes> parse_bytes(std::string_view text) {
@@ -99,7 +102,8 @@ Result<Bytes> parse_bytes(std::string_view text) {
       return Bytes{static_cast<std::int64_t>(std::llround(value * unit->scale))};
     }
   }
-  return fail(ErrorKind::usage, "'{}' is not a size; write a number with its unit, as in 512B, 64KiB or 2GiB", text);
+  return fail(ErrorKind::usage, "'{}' is not a size; write a number with its unit, as in 512B, 64KiB or 2GiB",
+              text);
 }
 
 std::string format_duration(Nanos d) {
@@ -119,7 +123,9 @@ std::string format_duration(Nanos d) {
   return fmt::format("{}{} h {:02d} min", sign, minutes / 60, minutes % 60);
 }
 
-std::string format_rate(Rate r) { return three_digits(r.per_second()) + "/s"; }
+std::string format_rate(Rate r) {
+  return three_digits(r.per_second()) + "/s";
+}
 
 std::string format_bytes(Bytes b) {
   static constexpr std::array<const char*, 6> names{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -171,8 +177,8 @@ std::string format_utc(Nanos since_unix_epoch) {
   const auto seconds = static_cast<time_t>(since_unix_epoch.count() / 1'000'000'000);
   tm utc{};
   gmtime_r(&seconds, &utc);
-  return fmt::format("{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                     utc.tm_hour, utc.tm_min, utc.tm_sec);
+  return fmt::format("{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
 }  // namespace dsbench

@@ -9,8 +9,8 @@
 
 namespace dsbench {
 
-// Units belong to the value: "30s", "500ms", "250us", "10ns", "4m", "1h", "1h30m". A bare number is refused with an example,
-// because seconds and milliseconds look alike.
+// Units belong to the value: "30s", "500ms", "250us", "10ns", "4m", "1h", "1h30m". A bare number is refused
+// with an example, because seconds and milliseconds look alike.
 [[nodiscard]] Result<Nanos> parse_duration(std::string_view text);
 // "12.5/s", "300/m", "10/h".
 [[nodiscard]] Result<Rate> parse_rate(std::string_view text);
@@ -27,7 +27,8 @@ namespace dsbench {
 [[nodiscard]] std::string print_duration(Nanos d);
 
 // The nearest of the accepted words, if it is near enough to be a typo; empty otherwise.
-[[nodiscard]] std::string_view nearest_word(std::string_view word, std::span<const std::string_view> accepted);
+[[nodiscard]] std::string_view nearest_word(std::string_view word,
+                                            std::span<const std::string_view> accepted);
 // "a, b, c" for messages.
 [[nodiscard]] std::string join(std::span<const std::string_view> words, std::string_view separator = ", ");
 

@@ -6,12 +6,16 @@
 
 namespace dsbench {
 
-// Every duration and every point of time is a count of nanoseconds. Points of time are measured from the start of the run
-// (the recorder's epoch) in load generation, and from the clock's own epoch elsewhere.
+// Every duration and every point of time is a count of nanoseconds. Points of time are measured from the
+// start of the run (the recorder's epoch) in load generation, and from the clock's own epoch elsewhere.
 using Nanos = std::chrono::nanoseconds;
 
-[[nodiscard]] constexpr double to_seconds(Nanos d) { return static_cast<double>(d.count()) * 1e-9; }
-[[nodiscard]] constexpr double to_millis(Nanos d) { return static_cast<double>(d.count()) * 1e-6; }
+[[nodiscard]] constexpr double to_seconds(Nanos d) {
+  return static_cast<double>(d.count()) * 1e-9;
+}
+[[nodiscard]] constexpr double to_millis(Nanos d) {
+  return static_cast<double>(d.count()) * 1e-6;
+}
 // Rounds to the nearest nanosecond.
 [[nodiscard]] constexpr Nanos from_seconds(double s) {
   return Nanos{static_cast<std::int64_t>(s * 1e9 + (s < 0 ? -0.5 : 0.5))};
@@ -71,9 +75,15 @@ class Bytes {
 };
 
 inline namespace literals {
-consteval Rate operator""_rps(unsigned long long v) { return Rate::per_second(static_cast<double>(v)); }
-consteval Rate operator""_rps(long double v) { return Rate::per_second(static_cast<double>(v)); }
-consteval Tokens operator""_tok(unsigned long long v) { return Tokens{static_cast<std::int64_t>(v)}; }
+consteval Rate operator""_rps(unsigned long long v) {
+  return Rate::per_second(static_cast<double>(v));
+}
+consteval Rate operator""_rps(long double v) {
+  return Rate::per_second(static_cast<double>(v));
+}
+consteval Tokens operator""_tok(unsigned long long v) {
+  return Tokens{static_cast<std::int64_t>(v)};
+}
 }  // namespace literals
 
 }  // namespace dsbench

@@ -9,10 +9,10 @@
 
 namespace dsbench::loadgen {
 
-// When a client tries again. The defaults are the OpenAI Python SDK's law (openai-python, _base_client.py): up to 2 retries
-// after connection errors, timeouts and 408/409/429/≥500, after min(0.5 s · 2^n, 8 s) times a jitter uniform on (0.75, 1];
-// Retry-After is obeyed when it is at most 120 s (longer: no retry); x-should-retry overrides. Nothing is retried once the
-// response's stream has begun.
+// When a client tries again. The defaults are the OpenAI Python SDK's law (openai-python, _base_client.py):
+// up to 2 retries after connection errors, timeouts and 408/409/429/≥500, after min(0.5 s · 2^n, 8 s) times a
+// jitter uniform on (0.75, 1]; Retry-After is obeyed when it is at most 120 s (longer: no retry);
+// x-should-retry overrides. Nothing is retried once the response's stream has begun.
 struct RetryLaw {
   std::int32_t max_retries = 0;
   Nanos initial{500'000'000};
@@ -39,7 +39,9 @@ struct Failure {
   std::optional<bool> should_retry;
 };
 
-// How long to wait before retry number `retry` (0 is the first), or nothing: give up. Pure, but for the stream of jitter.
-[[nodiscard]] std::optional<Nanos> retry_delay(const RetryLaw& law, std::int32_t retry, const Failure& failure, Rng& jitter);
+// How long to wait before retry number `retry` (0 is the first), or nothing: give up. Pure, but for the
+// stream of jitter.
+[[nodiscard]] std::optional<Nanos> retry_delay(const RetryLaw& law, std::int32_t retry,
+                                               const Failure& failure, Rng& jitter);
 
 }  // namespace dsbench::loadgen

@@ -11,15 +11,16 @@
 
 namespace dsbench::loadgen {
 
-// Which content a request has. Requests are numbered through the run; their content is numbered within their stage, so that
-// the same rate offered on the way up and on the way down offers the same prompts and lengths.
+// Which content a request has. Requests are numbered through the run; their content is numbered within their
+// stage, so that the same rate offered on the way up and on the way down offers the same prompts and lengths.
 //
 // One writer (the controller, before it offers a stage's arrivals), any number of readers (the issuers).
 class ContentMap {
  public:
   explicit ContentMap(AttemptSource source) : source_{std::move(source)} {}
 
-  // Requests from `first_request` on have contents first_content, first_content + 1, … until the next call's first request.
+  // Requests from `first_request` on have contents first_content, first_content + 1, … until the next call's
+  // first request.
   void begin(std::uint64_t first_request, std::uint64_t first_content) {
     const std::size_t n = count_.load(std::memory_order_relaxed);
     assert(n == 0 || first_request >= entries_[n - 1].first_request);

@@ -23,17 +23,20 @@ struct Action {
   Attempt attempt;
 };
 
-// What request number i of a run consists of: a function of (workload, seed, i) alone. See loadgen/workload.h.
+// What request number i of a run consists of: a function of (workload, seed, i) alone. See
+// loadgen/workload.h.
 using AttemptSource = std::function<Attempt(std::uint64_t request)>;
 
-// Every decision of a client population, as a state machine over timestamped events: when to send, when to give up, when to
-// retry, when a request has ended. Reads no clock, opens no socket, starts no thread. The wire loop and the virtual-time loop
-// feed it and carry out its actions; both therefore behave alike.
+// Every decision of a client population, as a state machine over timestamped events: when to send, when to
+// give up, when to retry, when a request has ended. Reads no clock, opens no socket, starts no thread. The
+// wire loop and the virtual-time loop feed it and carry out its actions; both therefore behave alike.
 //
-// One machine serves one issuer thread. Points of time are since the start of the run and never go back between calls.
+// One machine serves one issuer thread. Points of time are since the start of the run and never go back
+// between calls.
 class LoadMachine {
  public:
-  // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries", by request number).
+  // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries", by request
+  // number).
   LoadMachine(const ClientPolicy& policy, AttemptSource source, std::uint64_t seed, std::uint32_t worker,
               results::RecordSink& sink);
   ~LoadMachine();

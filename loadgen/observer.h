@@ -6,7 +6,8 @@
 
 namespace dsbench::loadgen {
 
-// What the target says of itself, where it says anything: a scrape of /metrics, or the state of a simulated fleet.
+// What the target says of itself, where it says anything: a scrape of /metrics, or the state of a simulated
+// fleet.
 struct Observation {
   std::optional<results::Ledger> ledger;  // counters since the target's start
   std::optional<double> running, waiting, kv_used_share;

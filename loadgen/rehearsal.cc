@@ -32,11 +32,16 @@ using results::StepVerdict;
 constexpr Nanos one_second{1'000'000'000};
 constexpr Nanos probe_patience{180'000'000'000};
 constexpr int probe_requests = 4;
-// A step during which the generator was not fit to measure is no evidence; this many in a row and the run is invalid.
+// A step during which the generator was not fit to measure is no evidence; this many in a row and the run is
+// invalid.
 constexpr int invalid_repeats = 2;
 
-std::int64_t ceil_second(Nanos t) { return (t.count() + one_second.count() - 1) / one_second.count(); }
-std::int64_t floor_second(Nanos t) { return t.count() / one_second.count(); }
+std::int64_t ceil_second(Nanos t) {
+  return (t.count() + one_second.count() - 1) / one_second.count();
+}
+std::int64_t floor_second(Nanos t) {
+  return t.count() / one_second.count();
+}
 
 class Rehearsal {
  public:
@@ -101,9 +106,11 @@ class Rehearsal {
       for (int r = 1; r < results::reason_count; ++r) {
         const auto count = s.requests_by_reason[static_cast<std::size_t>(r)];
         if (count == 0) continue;
-        reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", count, to_word(static_cast<results::Reason>(r)));
+        reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", count,
+                               to_word(static_cast<results::Reason>(r)));
       }
-      return fail(ErrorKind::unreachable, "the target answered none of the first {} requests ({}); an answer within {} was expected",
+      return fail(ErrorKind::unreachable,
+                  "the target answered none of the first {} requests ({}); an answer within {} was expected",
                   n, reasons.empty() ? "no reason recorded" : reasons, format_duration(probe_patience));
     }
     return s.e2e.mean;
@@ -113,11 +120,12 @@ class Rehearsal {
     PlannerConfig planner_config;
     planner_config.start_rate = config_.start_rate.value_or(Rate::per_second(1 / to_seconds(unloaded_)));
     planner_config.resolution = config_.resolution;
+    planner_config.min_steps = config_.min_steps;
     planner_config.warm_up = std::max(config_.warm_up, unloaded_ + unloaded_ / 2);
     planner_config.step_min = std::max(config_.step_min, 3 * unloaded_);
     planner_config.step_max = std::max(config_.step_max, planner_config.step_min);
-    const Nanos after_search = config_.hold_max + config_.descent_steps * config_.descent_step + config_.recovery_min +
-                               config_.drain_max;
+    const Nanos after_search = config_.hold_max + config_.descent_steps * config_.descent_step +
+                               config_.recovery_min + config_.drain_max;
     planner_config.budget = std::max(config_.budget - after_search - runner_.now(), config_.budget / 4);
     planner_config.drain_allowance = unloaded_ * 2;
     planner_config.waiting_bound = config_.slo.ttft.value_or(config_.slo.e2e.value_or(Nanos{0}));
@@ -133,7 +141,8 @@ class Rehearsal {
           planner.discard(*step);
           continue;
         }
-        if (!s.invalid_causes.empty()) judged_on_.push_back(s.index);  // given up on: it counts, and makes the run invalid
+        if (!s.invalid_causes.empty())
+          judged_on_.push_back(s.index);  // given up on: it counts, and makes the run invalid
         invalid_in_a_row = 0;
         planner.record(*step, {s.requests, s.good});
         const double rate = s.good_rate.per_second();
@@ -157,23 +166,36 @@ class Rehearsal {
   }
 
   Result<StageSummary> measure(const PlannedStep& step) {
-    StagePlan plan = constant_stage(fmt::format("step {}", ++steps_), StageKind::step, step.rate, step.warm_up, step.measured,
-                                    repeats_of(step.rate));
+    StagePlan plan = constant_stage(fmt::format("step {}", ++steps_), StageKind::step, step.rate,
+                                    step.warm_up, step.measured, repeats_of(step.rate));
     ++repeats_[key_of(step.rate)];
-    DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan));
+    // A step ends early when it would be bad even if every request that is still open or not yet due turned
+    // out good. Nothing but a bad verdict can be reached that way, so looking every second does not bend the
+    // statistics.
+    const auto planned =
+        std::count_if(plan.due.begin(), plan.due.end(), [&](Nanos due) { return due >= plan.warm_up; });
+    const auto hopeless = [&](std::uint32_t stage, Nanos) {
+      const StageSummary s = recorder_.summarize(stage);
+      std::int64_t ended = 0;
+      for (const std::int64_t n : s.requests_by_reason) ended += n;
+      return results::judge_step(planned - (ended - s.good), planned).verdict == StepVerdict::bad;
+    };
+    DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan, hopeless));
     stages_.push_back(stage);
     DSBENCH_CHECK(driver_.drain(drain_time()));
     const StageSummary s = driver_.summarize(stage, config_.slo);
-    say("step {:>2}  {:>8}  good {}/{} ({:.1f} %)  TTFT p50 {}  {}", steps_, format_rate(step.rate), s.good, s.requests,
-        100 * s.good_share, median(s.ttft), results::to_word(s.verdict));
+    say("step {:>2}  {:>8}  good {}/{} ({:.1f} %)  TTFT p50 {}  {}", steps_, format_rate(step.rate), s.good,
+        s.requests, 100 * s.good_share, median(s.ttft), results::to_word(s.verdict));
     return s;
   }
 
   Result<void> hold() {
     hold_rate_ = *knee_.offered * config_.hold_factor;
-    say("hold at {} × knee = {}, until collapse is shown or refuted", config_.hold_factor, format_rate(hold_rate_));
-    const StagePlan plan = constant_stage(fmt::format("hold {:g} × knee", config_.hold_factor), StageKind::hold, hold_rate_,
-                                          Nanos{0}, config_.hold_max, repeats_of(hold_rate_));
+    say("hold at {} × knee = {}, until collapse is shown or refuted", config_.hold_factor,
+        format_rate(hold_rate_));
+    const StagePlan plan =
+        constant_stage(fmt::format("hold {:g} × knee", config_.hold_factor), StageKind::hold, hold_rate_,
+                       Nanos{0}, config_.hold_max, repeats_of(hold_rate_));
     const auto enough = [this](std::uint32_t stage, Nanos elapsed) {
       if (elapsed < config_.hold_min) return false;
       const StageSummary s = recorder_.summarize(stage);
@@ -202,8 +224,8 @@ class Rehearsal {
     return recorder_.seconds(first * one_second, last * one_second);
   }
 
-  // The rates of the way up, in falling order, thinned so that neighbours differ: the highest below the hold, and the base below
-  // the knee.
+  // The rates of the way up, in falling order, thinned so that neighbours differ: the highest below the hold,
+  // and the base below the knee.
   [[nodiscard]] std::vector<Rate> descent_rates() const {
     std::vector<Rate> rates;
     for (auto it = measured_.rbegin(); it != measured_.rend(); ++it) {
@@ -213,7 +235,8 @@ class Rehearsal {
       rates.push_back(rate);
       if (rate.per_second() <= 0.75 * knee_.offered->per_second()) break;
     }
-    if (rates.empty() || rates.back().per_second() > 0.75 * knee_.offered->per_second()) rates.push_back(*knee_.offered * 0.7);
+    if (rates.empty() || rates.back().per_second() > 0.75 * knee_.offered->per_second())
+      rates.push_back(*knee_.offered * 0.7);
     // Keep the base and the highest ones.
     const auto keep = static_cast<std::size_t>(std::max(config_.descent_steps, 1));
     if (rates.size() > keep) {
@@ -228,7 +251,8 @@ class Rehearsal {
     base_ = rates.back();
     for (std::size_t i = 0; i + 1 < rates.size(); ++i) {
       say("down to {}", format_rate(rates[i]));
-      DSBENCH_CHECK(down(rates[i], fmt::format("down {}", i + 1), StageKind::descent, config_.descent_step, {}));
+      DSBENCH_CHECK(
+          down(rates[i], fmt::format("down {}", i + 1), StageKind::descent, config_.descent_step, {}));
     }
     return {};
   }
@@ -236,7 +260,8 @@ class Rehearsal {
   Result<void> recover() {
     say("down to {}, until the service has recovered", format_rate(base_));
     const auto enough = [this](std::uint32_t, Nanos elapsed) {
-      return elapsed >= config_.recovery_min && judge_return(runner_.now()).verdict == RecoveryVerdict::recovered;
+      return elapsed >= config_.recovery_min &&
+             judge_return(runner_.now()).verdict == RecoveryVerdict::recovered;
     };
     const Nanos left = std::max(config_.budget - runner_.now() - config_.drain_max, config_.recovery_min);
     return down(base_, "recovery", StageKind::recovery, std::min(config_.recovery_max, left), enough);
@@ -256,7 +281,8 @@ class Rehearsal {
     const auto after = whole_seconds(*trigger_end_, to);
     std::vector<double> in_flight;
     for (const auto& point : recorder_.timeline()) {
-      if (after.empty() || point.second < after.front().second || point.second > after.back().second) continue;
+      if (after.empty() || point.second < after.front().second || point.second > after.back().second)
+        continue;
       in_flight.push_back(static_cast<double>(point.in_flight));
     }
     in_flight.resize(after.size(), in_flight.empty() ? 0 : in_flight.back());
@@ -274,22 +300,27 @@ class Rehearsal {
       const StageSummary s = recorder_.summarize(*hold_stage_);
       summary.collapse = judge_hold(s.start, s.end);
       if (summary.collapse.peak_good_rate) {
-        summary.collapse.collapse_load = results::lowest_collapsed_load(summary.stages, *summary.collapse.peak_good_rate);
+        summary.collapse.collapse_load =
+            results::lowest_collapsed_load(summary.stages, *summary.collapse.peak_good_rate);
       }
     }
     if (trigger_end_) {
       summary.recovery = judge_return(summary.stages.back().end);
       for (const StageSummary& s : summary.stages) {
         const bool on_the_way_down = s.kind == StageKind::descent || s.kind == StageKind::recovery;
-        const bool higher = !summary.recovery.highest_recovered || s.planned > *summary.recovery.highest_recovered;
-        if (on_the_way_down && s.verdict == StepVerdict::good && higher) summary.recovery.highest_recovered = s.planned;
+        const bool higher =
+            !summary.recovery.highest_recovered || s.planned > *summary.recovery.highest_recovered;
+        if (on_the_way_down && s.verdict == StepVerdict::good && higher)
+          summary.recovery.highest_recovered = s.planned;
       }
     }
     for (const StageSummary& s : summary.stages) {
-      const bool rests_on = s.kind == StageKind::hold || s.kind == StageKind::descent || s.kind == StageKind::recovery ||
+      const bool rests_on = s.kind == StageKind::hold || s.kind == StageKind::descent ||
+                            s.kind == StageKind::recovery ||
                             std::find(judged_on_.begin(), judged_on_.end(), s.index) != judged_on_.end();
       if (!rests_on) continue;
-      for (const std::string& cause : s.invalid_causes) summary.invalid_causes.push_back(fmt::format("{}: {}", s.name, cause));
+      for (const std::string& cause : s.invalid_causes)
+        summary.invalid_causes.push_back(fmt::format("{}: {}", s.name, cause));
     }
     summary.valid = summary.invalid_causes.empty();
     add_criteria(summary);
@@ -304,7 +335,8 @@ class Rehearsal {
     summary.requests = recorder_.requests();
     summary.attempts = recorder_.attempts();
     summary.retry_amplification =
-        summary.requests > 0 ? static_cast<double>(summary.attempts) / static_cast<double>(summary.requests) : 1;
+        summary.requests > 0 ? static_cast<double>(summary.attempts) / static_cast<double>(summary.requests)
+                             : 1;
     summary.ledger = driver_.ledger();
     summary.timeline = driver_.timeline();
     summary.duration = runner_.now();
@@ -313,19 +345,22 @@ class Rehearsal {
   }
 
   void add_criteria(RunSummary& summary) const {
-    Criterion knee{"some load meets the objectives", knee_.sentence.empty() ? "not measured" : knee_.sentence, StepVerdict::unclear};
+    Criterion knee{"some load meets the objectives", knee_.sentence.empty() ? "not measured" : knee_.sentence,
+                   StepVerdict::unclear};
     if (knee_.offered) {
       knee.verdict = StepVerdict::good;
-      knee.measured = fmt::format("safe load {}{}", format_rate(*knee_.offered),
-                                  knee_.upper ? fmt::format(", the knee lies below {}", format_rate(*knee_.upper)) : "");
+      knee.measured =
+          fmt::format("safe load {}{}", format_rate(*knee_.offered),
+                      knee_.upper ? fmt::format(", the knee lies below {}", format_rate(*knee_.upper)) : "");
     } else if (!knee_.sentence.empty()) {
       knee.verdict = StepVerdict::bad;
     }
     summary.criteria.push_back(knee);
     if (config_.forecast) {
-      Criterion forecast{fmt::format("safe load ≥ the forecast of {}", format_rate(*config_.forecast)), knee.measured, knee.verdict};
+      Criterion forecast{fmt::format("safe load ≥ the forecast of {}", format_rate(*config_.forecast)),
+                         knee.measured, knee.verdict};
       if (knee_.offered) {
-        forecast.verdict = *knee_.offered >= *config_.forecast                   ? StepVerdict::good
+        forecast.verdict = *knee_.offered >= *config_.forecast               ? StepVerdict::good
                            : knee_.upper && *knee_.upper > *config_.forecast ? StepVerdict::unclear
                                                                              : StepVerdict::bad;
         if (!knee_.upper && forecast.verdict == StepVerdict::bad) forecast.verdict = StepVerdict::unclear;
@@ -334,17 +369,18 @@ class Rehearsal {
       summary.criteria.push_back(forecast);
     }
     if (!knee_.offered) return;
-    Criterion collapse{fmt::format("no collapse at {:g} × knee", config_.hold_factor), summary.collapse.sentence,
-                       StepVerdict::unclear};
+    Criterion collapse{fmt::format("no collapse at {:g} × knee", config_.hold_factor),
+                       summary.collapse.sentence, StepVerdict::unclear};
     if (summary.collapse.verdict == CollapseVerdict::none) collapse.verdict = StepVerdict::good;
     if (summary.collapse.verdict == CollapseVerdict::collapsed) collapse.verdict = StepVerdict::bad;
     if (collapse.measured.empty()) collapse.measured = "not measured";
     summary.criteria.push_back(collapse);
 
-    Criterion recovery{fmt::format("recovers within {}", format_duration(config_.recovery_objective)), summary.recovery.sentence,
-                       StepVerdict::unclear};
+    Criterion recovery{fmt::format("recovers within {}", format_duration(config_.recovery_objective)),
+                       summary.recovery.sentence, StepVerdict::unclear};
     if (summary.recovery.verdict == RecoveryVerdict::recovered && summary.recovery.time) {
-      recovery.verdict = *summary.recovery.time <= config_.recovery_objective ? StepVerdict::good : StepVerdict::bad;
+      recovery.verdict =
+          *summary.recovery.time <= config_.recovery_objective ? StepVerdict::good : StepVerdict::bad;
     }
     if (summary.recovery.verdict == RecoveryVerdict::metastable) recovery.verdict = StepVerdict::bad;
     if (recovery.measured.empty()) recovery.measured = "not measured";
@@ -354,7 +390,8 @@ class Rehearsal {
   // ---- plumbing
 
   // The same rate always draws the same schedule and the same contents; a repeat draws others.
-  StagePlan constant_stage(const std::string& name, StageKind kind, Rate rate, Nanos warm_up, Nanos measured, int repeat) {
+  StagePlan constant_stage(const std::string& name, StageKind kind, Rate rate, Nanos warm_up, Nanos measured,
+                           int repeat) {
     profiles::TrafficProfile profile;
     profile.arrivals.kind = profiles::ArrivalProcess::Kind::poisson;
     profile.pieces.push_back({profiles::HoldPiece{rate, warm_up + measured}, name, warm_up});
@@ -366,13 +403,18 @@ class Rehearsal {
     plan.warm_up = warm_up;
     plan.length = warm_up + measured;
     plan.first_content = content_of(key);
-    for (const Arrival& a : make_schedule(profile, derive_seed(config_.seed, "stage", key))) plan.due.push_back(a.due);
+    for (const Arrival& a : make_schedule(profile, derive_seed(config_.seed, "stage", key)))
+      plan.due.push_back(a.due);
     measured_.emplace(key_of(rate), rate);
     return plan;
   }
-  static std::uint64_t key_of(Rate rate) { return static_cast<std::uint64_t>(std::llround(rate.per_second() * 1e6)); }
+  static std::uint64_t key_of(Rate rate) {
+    return static_cast<std::uint64_t>(std::llround(rate.per_second() * 1e6));
+  }
   // A range of 2^32 contents for each schedule.
-  std::uint64_t content_of(std::uint64_t key) const { return derive_seed(config_.seed, "contents", key) & ~0xFFFFFFFFULL; }
+  std::uint64_t content_of(std::uint64_t key) const {
+    return derive_seed(config_.seed, "contents", key) & ~0xFFFFFFFFULL;
+  }
   int repeats_of(Rate rate) const {
     const auto it = repeats_.find(key_of(rate));
     return it == repeats_.end() ? 0 : it->second;
@@ -416,8 +458,9 @@ class Rehearsal {
 
 }  // namespace
 
-Result<RunSummary> rehearse(Runner& runner, results::Recorder& recorder, ContentMap& contents, Observer* observer,
-                            const RehearsalConfig& config, const RehearsalListener& listener) {
+Result<RunSummary> rehearse(Runner& runner, results::Recorder& recorder, ContentMap& contents,
+                            Observer* observer, const RehearsalConfig& config,
+                            const RehearsalListener& listener) {
   return Rehearsal{runner, recorder, contents, observer, config, listener}.run();
 }
 

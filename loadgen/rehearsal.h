@@ -24,6 +24,7 @@ struct RehearsalConfig {
   std::optional<Rate> forecast;    // what the launch expects; a criterion when given
   Nanos recovery_objective{30'000'000'000};
   double resolution = 0.10;      // the search ends when its bracket is this narrow
+  std::int32_t min_steps = 2;    // of one rate, before the search concludes anything from it
   Nanos warm_up{2'000'000'000};  // of each step; at least 1.5 × the unloaded latency is used
   Nanos step_min{5'000'000'000}, step_max{30'000'000'000};
   double hold_factor = 1.5;  // × knee

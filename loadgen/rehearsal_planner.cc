@@ -78,7 +78,8 @@ RehearsalPlanner::Judgement RehearsalPlanner::judge(const Point& p) const {
   const StepCounts& judged = j.disputed ? voted : j.all;
   j.looks_good = looks_good(judged);
   j.verdict = verdict_of(judged);
-  j.settled = out_of_repeats || (p.steps.size() >= 2 && j.verdict != StepVerdict::unclear);
+  j.settled = out_of_repeats || (p.steps.size() >= static_cast<std::size_t>(config_.min_steps) &&
+                                 j.verdict != StepVerdict::unclear);
   return j;
 }
 

@@ -24,6 +24,7 @@ struct PlannerConfig {
   // Pearson), 473 with one …
   std::int64_t scout_requests = 100;
   std::int64_t spare_requests = 31;  // over and above, because arrivals are random
+  std::int32_t min_steps = 2;        // of one rate, before anything is concluded from it
   std::int32_t max_repeats = 3;  // of one rate; after these an unclear rate counts as its point estimate says
   Nanos warm_up{2'000'000'000};
   Nanos step_min{5'000'000'000}, step_max{30'000'000'000};  // measured part of a step

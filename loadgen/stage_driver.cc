@@ -11,7 +11,7 @@ namespace {
 
 constexpr Nanos one_second{1'000'000'000};
 // From "we decided" to the first instant that may be due: time enough to hand over the first arrivals.
-constexpr Nanos lead{20'000'000};
+constexpr Nanos lead{10'000'000};
 
 results::Ledger difference(const results::Ledger& after, const results::Ledger& before) {
   results::Ledger d;
@@ -37,8 +37,8 @@ GeneratorHealth worse(const GeneratorHealth& a, const GeneratorHealth& b) {
 
 }  // namespace
 
-StageDriver::StageDriver(Runner& runner, results::Recorder& recorder, ContentMap& contents, Observer* observer,
-                         std::function<void(const StageStatus&)> on_second)
+StageDriver::StageDriver(Runner& runner, results::Recorder& recorder, ContentMap& contents,
+                         Observer* observer, std::function<void(const StageStatus&)> on_second)
     : runner_{runner},
       recorder_{recorder},
       contents_{contents},
@@ -58,20 +58,30 @@ std::optional<Observation> StageDriver::observe() {
   return seen;
 }
 
-StageDriver::StageNotes& StageDriver::notes_of(std::uint32_t stage) { return notes_[stage - first_stage_]; }
+StageDriver::StageNotes& StageDriver::notes_of(std::uint32_t stage) {
+  return notes_[stage - first_stage_];
+}
 
 Result<std::uint32_t> StageDriver::run(const StagePlan& plan, const Enough& enough) {
   DSBENCH_TRY(const std::vector<std::uint32_t> stages, offer({&plan, 1}, enough));
   return stages.front();
 }
 
-Result<std::vector<std::uint32_t>> StageDriver::run_all(std::span<const StagePlan> plans) { return offer(plans, {}); }
+Result<std::vector<std::uint32_t>> StageDriver::run_all(std::span<const StagePlan> plans) {
+  return offer(plans, {});
+}
 
-Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan> plans, const Enough& enough) {
+Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan> plans,
+                                                      const Enough& enough) {
   assert(!plans.empty());
   const auto target_before = observe();
   (void)runner_.health();  // the stretch begins here
-  const Nanos start = runner_.now() + lead;
+  // On a whole second, so that the per-second counts of a stage are whole; a stage that follows another without a
+  // pause goes on at once.
+  Nanos start = runner_.now() + lead;
+  if (runner_.in_flight() == 0) {
+    start = Nanos{(start.count() + one_second.count() - 1) / one_second.count() * one_second.count()};
+  }
 
   // The whole schedule, before the first request leaves.
   std::vector<std::uint32_t> stages;
@@ -127,7 +137,8 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
     }
     const auto seen = observe();
     if (on_second_) {
-      on_second_({notes.name, notes.planned, slice_end - notes.start, notes.end - notes.start, runner_.in_flight(), seen});
+      on_second_({notes.name, notes.planned, slice_end - notes.start, notes.end - notes.start,
+                  runner_.in_flight(), seen});
     }
     if (!last && enough && slice_end < end && enough(stages[current], slice_end - notes.start)) {
       end = std::min(slice_end + one_second, end);  // the second that was handed over already
@@ -149,7 +160,8 @@ Result<void> StageDriver::drain(Nanos at_most) {
     DSBENCH_TRY(const std::size_t left, runner_.drain(slice));
     if (observer_ != nullptr) (void)observe();
     if (left == 0) return {};
-    if (on_second_) on_second_({"draining", Rate{}, at_most - (deadline - runner_.now()), at_most, left, std::nullopt});
+    if (on_second_)
+      on_second_({"draining", Rate{}, at_most - (deadline - runner_.now()), at_most, left, std::nullopt});
     if (runner_.now() >= deadline) break;
   }
   runner_.abandon();
@@ -167,8 +179,9 @@ results::StageSummary StageDriver::summarize(std::uint32_t stage, const results:
 std::vector<results::TimelinePoint> StageDriver::timeline() {
   std::vector<results::TimelinePoint> points = recorder_.timeline();
   for (const Gauges& g : gauges_) {
-    const auto it = std::lower_bound(points.begin(), points.end(), g.second,
-                                     [](const results::TimelinePoint& p, std::int64_t s) { return p.second < s; });
+    const auto it =
+        std::lower_bound(points.begin(), points.end(), g.second,
+                         [](const results::TimelinePoint& p, std::int64_t s) { return p.second < s; });
     if (it == points.end() || it->second != g.second) continue;
     it->engine_running = g.observation.running;
     it->engine_waiting = g.observation.waiting;

@@ -35,24 +35,26 @@ struct StagePlan {
   std::uint64_t first_content = 0;  // see ContentMap
 };
 
-// Offers stages through a Runner, second by second, so that somebody can watch, stop early, and read the target's own account
-// meanwhile. Arrivals are handed over at least one second before they are due, so that nothing here can make them late.
+// Offers stages through a Runner, second by second, so that somebody can watch, stop early, and read the
+// target's own account meanwhile. Arrivals are handed over at least one second before they are due, so that
+// nothing here can make them late.
 class StageDriver {
  public:
   // Everything must outlive the driver. `observer` may be null.
   StageDriver(Runner& runner, results::Recorder& recorder, ContentMap& contents, Observer* observer,
               std::function<void(const StageStatus&)> on_second);
 
-  // Offers the stage from now on; what is in flight afterwards goes on. `enough`, asked after every second with the time since
-  // the stage's start, may end it early (the second that is under way is finished). Returns the recorder's stage index.
-  // Errors: interrupted; the stage is then closed at the present instant.
+  // Offers the stage from now on; what is in flight afterwards goes on. `enough`, asked after every second
+  // with the time since the stage's start, may end it early (the second that is under way is finished).
+  // Returns the recorder's stage index. Errors: interrupted; the stage is then closed at the present instant.
   Result<std::uint32_t> run(const StagePlan& plan,
                             const std::function<bool(std::uint32_t stage, Nanos elapsed)>& enough = {});
 
   // The same for several stages of one schedule that was drawn as a whole: consecutive, one after the other.
   Result<std::vector<std::uint32_t>> run_all(std::span<const StagePlan> plans);
 
-  // Waits until nothing is in flight, at most so long; what is left then is given up and recorded as interrupted.
+  // Waits until nothing is in flight, at most so long; what is left then is given up and recorded as
+  // interrupted.
   Result<void> drain(Nanos at_most);
 
   // What is known of a stage now, with the target's ledger over it and the causes that make it invalid.

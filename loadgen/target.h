@@ -7,8 +7,9 @@
 #include "core/units.h"
 #include "results/record.h"
 
-// The one small interface at which load generation meets what is being loaded. The wire (libcurl) and a simulated fleet both
-// turn Attempts into TargetEvents; everything that decides sits above it and cannot tell them apart.
+// The one small interface at which load generation meets what is being loaded. The wire (libcurl) and a
+// simulated fleet both turn Attempts into TargetEvents; everything that decides sits above it and cannot tell
+// them apart.
 namespace dsbench::loadgen {
 
 // What to send.
@@ -24,7 +25,8 @@ struct Attempt {
 enum class EventKind : std::uint8_t {
   sent,        // the request's first byte left us
   first_byte,  // of the response
-  tokens,      // a chunk with `tokens` tokens of content arrived (text or reasoning; the empty role chunk is none)
+  tokens,      // a chunk with `tokens` tokens of content arrived (text or reasoning; the empty role chunk is
+               // none)
   done,        // whole: the end marker came after a finish reason
   failed,      // anything else, with its reason; no event follows
 };

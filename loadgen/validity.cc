@@ -28,9 +28,10 @@ struct Lag {
   std::string name;
 };
 
+// The highest percentile up to the 99th that the samples can carry; with hardly any sample, the maximum.
 Lag lag_of(const results::LatencySummary& lag) {
-  for (const auto& p : lag.percentiles) {
-    if (p.q == 0.99 && p.value) return {*p.value, "p99"};
+  for (auto p = lag.percentiles.rbegin(); p != lag.percentiles.rend(); ++p) {
+    if (p->q <= 0.99 && p->q >= 0.9 && p->value) return {*p->value, fmt::format("p{:g}", 100 * p->q)};
   }
   return {lag.max, fmt::format("maximum of {}", lag.count)};
 }

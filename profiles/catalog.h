@@ -20,8 +20,8 @@ struct ProfileText {
 // Names of the profiles of a kind that are compiled into the binary, sorted.
 [[nodiscard]] std::vector<std::string_view> shipped_names(std::string_view kind);
 
-// A profile by shipped name ("tiny") or by path (anything with a '/' or ending in ".json"). An unknown name is a usage error
-// that lists the shipped ones and suggests the nearest.
+// A profile by shipped name ("tiny") or by path (anything with a '/' or ending in ".json"). An unknown name
+// is a usage error that lists the shipped ones and suggests the nearest.
 [[nodiscard]] Result<ProfileText> find_profile(std::string_view kind, std::string_view name_or_path);
 
 }  // namespace dsbench::profiles

@@ -57,17 +57,21 @@ Result<JsonObject> JsonObject::parse(std::string_view text, std::string source) 
     return fail(ErrorKind::usage, "{}: line {}: not valid JSON: {}", document->source, line, e.what());
   }
   if (!document->root.is_object()) {
-    return fail(ErrorKind::usage, "{}: expected a JSON object, found {}", document->source, kind_of(document->root));
+    return fail(ErrorKind::usage, "{}: expected a JSON object, found {}", document->source,
+                kind_of(document->root));
   }
   auto node = std::make_shared<Node>();
   node->json = &document->root;
   return JsonObject{std::move(document), std::move(node)};
 }
 
-bool JsonObject::has(std::string_view key) const { return node_->json != nullptr && node_->json->contains(key); }
+bool JsonObject::has(std::string_view key) const {
+  return node_->json != nullptr && node_->json->contains(key);
+}
 
 void JsonObject::complain(std::string_view key, std::string message) {
-  document_->errors.push_back(fmt::format("{}: {}: {}", document_->source, join_path(node_->path, key), message));
+  document_->errors.push_back(
+      fmt::format("{}: {}: {}", document_->source, join_path(node_->path, key), message));
 }
 
 namespace {
@@ -208,7 +212,8 @@ void JsonObject::schema(std::string_view kind, int newest_major) {
     major = std::stoi(digits);
   }
   if (major < 1 || major > newest_major) {
-    complain("schema", fmt::format("found '{}'; this dsbench reads {}1 to {}{}", found, prefix, prefix, newest_major));
+    complain("schema",
+             fmt::format("found '{}'; this dsbench reads {}1 to {}{}", found, prefix, prefix, newest_major));
   }
 }
 
@@ -229,6 +234,8 @@ Result<void> JsonObject::finish() const {
   return fail(ErrorKind::usage, "{}", fmt::join(errors, "\n"));
 }
 
-const std::string& JsonObject::source() const { return document_->source; }
+const std::string& JsonObject::source() const {
+  return document_->source;
+}
 
 }  // namespace dsbench::profiles

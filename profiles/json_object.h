@@ -13,21 +13,24 @@
 
 namespace dsbench::profiles {
 
-// Reads one JSON object strictly, for profiles: every key is asked for once, a missing or mistyped one is remembered as an
-// error with its path, and finish() also refuses keys that nobody asked for (with the nearest accepted one). Reading goes on
-// after an error with the fallback, so a loader stays a flat list of reads and checks once, at the end.
+// Reads one JSON object strictly, for profiles: every key is asked for once, a missing or mistyped one is
+// remembered as an error with its path, and finish() also refuses keys that nobody asked for (with the
+// nearest accepted one). Reading goes on after an error with the fallback, so a loader stays a flat list of
+// reads and checks once, at the end.
 //
 // Copies share one document and one error list: an object from object() or each() reports to its root.
 class JsonObject {
  public:
-  // `source` names the document in messages (a path, or "shipped profile 'x'"). Accepts // and /* */ comments.
+  // `source` names the document in messages (a path, or "shipped profile 'x'"). Accepts // and /* */
+  // comments.
   [[nodiscard]] static Result<JsonObject> parse(std::string_view text, std::string source);
 
   [[nodiscard]] bool has(std::string_view key) const;
 
   // Required when no fallback is given.
   [[nodiscard]] double number(std::string_view key, std::optional<double> fallback = std::nullopt);
-  [[nodiscard]] std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback = std::nullopt);
+  [[nodiscard]] std::int64_t integer(std::string_view key,
+                                     std::optional<std::int64_t> fallback = std::nullopt);
   [[nodiscard]] bool boolean(std::string_view key, std::optional<bool> fallback = std::nullopt);
   [[nodiscard]] std::string text(std::string_view key, std::optional<std::string> fallback = std::nullopt);
   // A string with its unit, "30s"; see core/text.h.
@@ -37,7 +40,8 @@ class JsonObject {
   // One of the accepted words; returns its index.
   [[nodiscard]] std::size_t choice(std::string_view key, const std::vector<std::string_view>& accepted,
                                    std::optional<std::size_t> fallback = std::nullopt);
-  [[nodiscard]] std::vector<double> numbers(std::string_view key, std::optional<std::vector<double>> fallback = std::nullopt);
+  [[nodiscard]] std::vector<double> numbers(std::string_view key,
+                                            std::optional<std::vector<double>> fallback = std::nullopt);
   // A nested object; an empty one (every read fails or falls back) when it is missing and `required`.
   [[nodiscard]] JsonObject object(std::string_view key, bool required = true);
   // Calls `f` on each element of an array of objects.

@@ -1,0 +1,20 @@
+# The binary as a user meets it. Python's standard library drives it; nothing of the product needs Python.
+find_package(Python3 COMPONENTS Interpreter REQUIRED)
+
+function(dsbench_e2e name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "LABELS" ${ARGN})
+  add_test(NAME e2e_${name} COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}_test.py" -v)
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 240)
+  endif()
+  # These measure: they run alone.
+  set_tests_properties(e2e_${name} PROPERTIES LABELS "host;e2e" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ON
+    ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
+endfunction()
+
+dsbench_e2e(serve)
+dsbench_e2e(load)
+dsbench_e2e(rehearse TIMEOUT 400)
+
+add_test(NAME cli_help COMMAND "${PROJECT_SOURCE_DIR}/scripts/update-help" --check)
+set_tests_properties(cli_help PROPERTIES LABELS host ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
