@@ -1,0 +1,127 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "core/text.h"
+#include "results/report/escape.h"
+#include "results/report/report.h"
+#include "results/report/words.h"
+
+namespace dsbench::results::report {
+namespace {
+
+std::string pad(std::string text, std::size_t width, bool right) {
+  const std::size_t n = code_points(text);
+  if (n >= width) return text;
+  return right ? std::string(width - n, ' ') + text : text + std::string(width - n, ' ');
+}
+
+// Columns as wide as their widest cell; `left` columns are aligned left, the others right.
+void put_columns(std::string& out, const std::vector<std::vector<std::string>>& rows,
+                 const std::vector<std::size_t>& left) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], code_points(row[i]));
+  }
+  for (const auto& row : rows) {
+    std::string line = " ";
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const bool is_left = std::find(left.begin(), left.end(), i) != left.end();
+      line += (i > 0 ? "  " : " ") + pad(row[i], widths[i], !is_left);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + '\n';
+  }
+}
+
+class Ansi {
+ public:
+  explicit Ansi(bool on) : on_{on} {}
+  [[nodiscard]] std::string operator()(std::string_view tone, const std::string& text) const {
+    if (!on_) return text;
+    const char* code = tone == "pass"    ? "1;34"
+                       : tone == "fail"  ? "1;31"
+                       : tone == "doubt" ? "1;33"
+                       : tone == "void"  ? "1;35"
+                                         : "1";
+    return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
+  }
+
+ private:
+  bool on_;
+};
+
+}  // namespace
+
+std::string render_text(const RunSummary& run, const TextOptions& options) {
+  const Ansi ansi(options.colour);
+  std::string out;
+  const auto add = [&]<class... Args>(fmt::format_string<Args...> format, Args&&... args) {
+    fmt::format_to(std::back_inserter(out), format, std::forward<Args>(args)...);
+  };
+  const auto clean = [](std::string_view text) { return terminal_escape(text); };
+  const Mark verdict = verdict_mark(run.verdict);
+  add("{}{}{}\n", ansi(verdict.tone, fmt::format("{} {}", verdict.shape, verdict.word)),
+      run.simulated ? "  [simulated]" : "",
+      run.ended == "complete" ? "" : fmt::format("  [{}]", clean(run.ended)));
+  if (!run.sentence.empty()) add("{}\n", clean(run.sentence));
+
+  if (!run.criteria.empty()) {
+    add("\ncriteria\n");
+    std::size_t widest = 0;
+    for (const Criterion& c : run.criteria) widest = std::max(widest, code_points(clean(c.name)));
+    for (const Criterion& c : run.criteria) {
+      const Mark m = criterion_mark(c.verdict);
+      add("  {}  {}  {}\n", ansi(m.tone, pad(fmt::format("{} {}", m.shape, m.word), 9, false)),
+          pad(clean(c.name), widest, false), clean(c.measured));
+    }
+  }
+
+  add("\n");
+  if (run.kind != "load") {
+    const auto line = [&](std::string_view name, std::string_view tone, std::string_view word,
+                          const std::string& sentence) {
+      add("{:<10}", name);
+      if (!word.empty()) add("{}: ", ansi(tone, std::string(word)));
+      add("{}\n", clean(sentence));
+    };
+    line("knee", "", "", knee_sentence(run));
+    const Mark collapse = collapse_mark(run.collapse.verdict);
+    const Mark recovery = recovery_mark(run.recovery.verdict);
+    line("collapse", collapse.tone, run.collapse.sentence.empty() ? "" : collapse.word,
+         collapse_sentence(run));
+    line("recovery", recovery.tone, run.recovery.sentence.empty() ? "" : recovery.word,
+         recovery_sentence(run));
+  }
+  add("{:<10}{} attempts for {} requests ({})", "retries", count_text(run.attempts), count_text(run.requests),
+      times_text(run.retry_amplification));
+  if (run.ledger) {
+    add("; recompute tax {}, tokens for nobody {}",
+        part_text(run.ledger->recomputed_tokens, run.ledger->computed_tokens),
+        part_text(run.ledger->abandoned_tokens, run.ledger->computed_tokens));
+  }
+  add("\n{:<10}{}\n", "SLO", slo_text(run.slo));
+  add("{:<10}{}{}\n", "target", clean(run.target),
+      run.target_description.empty() ? "" : ", " + clean(run.target_description));
+  for (const std::string& cause : run.invalid_causes) add("{:<10}{}\n", "invalid", clean(cause));
+  for (const std::string& warning : run.warnings) add("{:<10}{}\n", "note", clean(warning));
+
+  if (!run.stages.empty()) {
+    add("\nstages\n");
+    std::vector<std::vector<std::string>> rows{
+        {"stage", "offered", "completed", "good", "share", "TTFT p50", "TTFT p99", "E2E p99", "verdict"}};
+    for (const StageSummary& s : run.stages) {
+      const Mark m = step_mark(s);
+      rows.push_back({clean(s.name), format_rate(s.offered), format_rate(s.completed_rate),
+                      format_rate(s.good_rate), share_text(s.good_share), percentile_text(s.ttft, 0.5),
+                      percentile_text(s.ttft, 0.99), percentile_text(s.e2e, 0.99),
+                      fmt::format("{} {}", m.shape, m.word)});
+    }
+    put_columns(out, rows, {0, 8});
+  }
+  return out;
+}
+
+}  // namespace dsbench::results::report

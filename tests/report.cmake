@@ -1,0 +1,9 @@
+dsbench_test(report_test
+  SOURCES unit/report_axis_test.cc unit/report_chart_test.cc unit/report_page_test.cc fakes/sample_runs.cc fakes/xml_check.cc
+  LIBS dsbench::report fmt::fmt)
+
+add_executable(report_browser_pages e2e/report_browser_pages.cc fakes/sample_runs.cc)
+target_link_libraries(report_browser_pages PRIVATE dsbench::report fmt::fmt dsbench_warnings)
+target_include_directories(report_browser_pages PRIVATE "${PROJECT_SOURCE_DIR}")
+add_test(NAME report_browser COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/report_browser" "$<TARGET_FILE:report_browser_pages>")
+set_tests_properties(report_browser PROPERTIES LABELS browser TIMEOUT 600 SKIP_RETURN_CODE 77)
