@@ -59,6 +59,10 @@ class Experiment {
   [[nodiscard]] loadgen::ContentMap& contents() { return *contents_; }
   [[nodiscard]] loadgen::Observer* observer() { return observer_; }
   [[nodiscard]] const results::Slo& slo() const { return slo_; }
+  // How long a client waits for its first token, or for the whole answer; nothing: for ever.
+  [[nodiscard]] std::optional<Nanos> client_patience() const {
+    return policy_.first_token_timeout ? policy_.first_token_timeout : policy_.total_timeout;
+  }
   [[nodiscard]] bool simulated() const { return fleet_ != nullptr; }
   [[nodiscard]] const results::RunDirectory& directory() const { return directory_; }
 

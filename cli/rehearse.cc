@@ -31,7 +31,7 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
   if (o.budget) {
     c.budget = *o.budget;
   } else if (o.quick) {
-    c.budget = std::chrono::seconds{53};
+    c.budget = std::chrono::seconds{55};
   } else if (simulated) {
     c.budget = std::chrono::hours{1};
   } else if (o.experiment.target != "embedded") {
@@ -46,14 +46,15 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
   c.warm_up = share(0.01, seconds{1}, seconds{5});
   c.step_min = share(0.02, seconds{5}, seconds{60});
   c.step_max = share(0.12, seconds{5}, seconds{300});
-  c.hold_min = share(0.05, seconds{10}, seconds{60});
-  c.hold_max = share(0.14, seconds{11}, seconds{300});
+  c.hold_min = share(0.07, seconds{12}, seconds{60});
+  c.hold_max = share(0.14, seconds{17}, seconds{300});
   c.descent_step = share(0.025, seconds{3}, seconds{60});
   c.descent_steps = o.quick ? 1 : 3;
   c.min_steps = o.quick ? 1 : 2;
   c.recovery_min = share(0.03, seconds{6}, seconds{60});
-  c.recovery_max = share(0.18, seconds{12}, seconds{600});
+  c.recovery_max = share(0.18, seconds{10}, seconds{600});
   c.drain_max = share(0.05, seconds{3}, seconds{60});
+  c.settle_max = share(0.05, seconds{3}, seconds{60});
   c.resolution = o.quick ? 0.25 : 0.10;
 }
 
@@ -73,6 +74,7 @@ int rehearse(RehearseOptions& o) {
   Experiment& experiment = **opened;
   scale_to_budget(o, experiment.simulated());
   o.plan.slo = experiment.slo();
+  o.plan.client_patience = experiment.client_patience();
   o.plan.seed = o.experiment.seed;
   o.plan.start_rate = o.start_rate;
   o.plan.forecast = o.forecast;
@@ -126,7 +128,7 @@ void add_rehearse(CLI::App& app, std::function<int()>& chosen, const std::vector
   RehearseOptions& o = *options;
   verb->add_flag("--quick", o.quick, "within a minute: a coarser knee, shorter holds");
   add_duration(*verb, "--budget", o.budget, "time for the whole rehearsal",
-               "215s; with a URL: 15m; simulated: 1h; --quick: 53s");
+               "215s; with a URL: 15m; simulated: 1h; --quick: 55s");
   add_rate(*verb, "--forecast", o.forecast, "what the launch expects; the safe load must reach it",
            "none: not a criterion");
   add_rate(*verb, "--start-rate", o.start_rate, "first rate of the search", "1 ÷ the unloaded latency");

@@ -146,7 +146,9 @@ class Rehearsal {
         invalid_in_a_row = 0;
         planner.record(*step, {s.requests, s.good});
         const double rate = s.good_rate.per_second();
-        if (rate > peak_.per_second()) {
+        // A step that was cut short rests on too few seconds to be a peak.
+        const bool long_enough = whole_seconds(s.measure_from, s.end).size() >= 4;
+        if (long_enough && rate > peak_.per_second()) {
           peak_ = s.good_rate;
           peak_stage_ = s.index;
         }
@@ -184,9 +186,32 @@ class Rehearsal {
     stages_.push_back(stage);
     DSBENCH_CHECK(driver_.drain(drain_time()));
     const StageSummary s = driver_.summarize(stage, config_.slo);
+    if (s.verdict == StepVerdict::bad) DSBENCH_CHECK(settle());
     say("step {:>2}  {:>8}  good {}/{} ({:.1f} %)  TTFT p50 {}  {}", steps_, format_rate(step.rate), s.good,
         s.requests, 100 * s.good_share, median(s.ttft), results::to_word(s.verdict));
     return s;
+  }
+
+  // Waits until the target is as fast as it was unloaded, asking with one request at a time.
+  Result<void> settle() {
+    const Nanos deadline = runner_.now() + config_.settle_max;
+    while (true) {
+      StagePlan plan;
+      plan.name = "settle";
+      plan.kind = StageKind::probe;
+      plan.planned = Rate::per_second(1);
+      plan.length = Nanos{1'000'000};
+      plan.first_content = content_of(0);
+      plan.due.push_back(Nanos{0});
+      DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan));
+      DSBENCH_CHECK(driver_.drain(std::max(deadline - runner_.now(), one_second)));
+      const StageSummary s = driver_.summarize(stage, config_.slo);
+      if (s.completed == 1 && s.e2e.mean <= 2 * unloaded_ + Nanos{20'000'000}) return {};
+      if (runner_.now() >= deadline) {
+        say("  the target has not come to rest within {}; going on", format_duration(config_.settle_max));
+        return {};
+      }
+    }
   }
 
   Result<void> hold() {
@@ -287,7 +312,8 @@ class Rehearsal {
     }
     in_flight.resize(after.size(), in_flight.empty() ? 0 : in_flight.back());
     results::RecoveryRule rule;
-    rule.min_hold = config_.recovery_max;
+    rule.min_hold = config_.client_patience ? results::metastable_hold(*config_.client_patience, Nanos{0})
+                                            : config_.recovery_max / 10 * 9;
     return results::judge_recovery({base_, *trigger_end_, after, in_flight}, rule);
   }
 

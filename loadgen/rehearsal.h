@@ -23,6 +23,10 @@ struct RehearsalConfig {
   std::optional<Rate> start_rate;  // default: one request at a time, 1 ÷ unloaded latency
   std::optional<Rate> forecast;    // what the launch expects; a criterion when given
   Nanos recovery_objective{30'000'000'000};
+  // How long a client waits before it gives an attempt up; METASTABLE is not said before 10 times that have
+  // passed since the trigger was gone. Absent: clients wait for ever, and most of the recovery hold must have
+  // passed.
+  std::optional<Nanos> client_patience;
   double resolution = 0.10;      // the search ends when its bracket is this narrow
   std::int32_t min_steps = 2;    // of one rate, before the search concludes anything from it
   Nanos warm_up{2'000'000'000};  // of each step; at least 1.5 × the unloaded latency is used
@@ -33,6 +37,9 @@ struct RehearsalConfig {
   Nanos descent_step{6'000'000'000};
   Nanos recovery_min{8'000'000'000}, recovery_max{40'000'000'000};
   Nanos drain_max{12'000'000'000};  // after a step; at least 4 × the unloaded latency is used
+  // After a bad step: how long to wait until a lone request is as fast as at the start. A target that goes on working for
+  // clients who left looks idle from outside while it is not.
+  Nanos settle_max{30'000'000'000};
 };
 
 // What the rehearsal tells whoever waits.

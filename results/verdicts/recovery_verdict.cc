@@ -119,7 +119,7 @@ Recovery judge_recovery(const RecoveryEvidence& evidence, const RecoveryRule& ru
     return recovery;
   }
   const double fall = -slope->per_second * static_cast<double>(n - late_from);
-  if (slope->upper < 0 && fall >= 0.05 * slope->mean) {
+  if (slope->upper < 0 && fall >= standing_share * slope->mean) {
     recovery.sentence = fmt::format(
         "undecided: {}, but what is in flight falls by {:.1f} requests a second: "
         "a longer hold would tell",

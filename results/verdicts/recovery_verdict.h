@@ -8,6 +8,9 @@
 
 namespace dsbench::results {
 
+// A crowd in flight that shrinks by less than this over half a hold is standing, not on its way out.
+inline constexpr double standing_share = 0.2;
+
 struct RecoveryRule {
   double share = 0.95;                // good ÷ offered that counts as back
   int windows = 5;                    // consecutive windows, one second apart, that must have it
@@ -32,7 +35,8 @@ struct RecoveryEvidence {
 // metastable: the hold lasted at least min_hold; over its later half the upper 97.5 % bound of good ÷ offered
 // (open requests
 //             counted as good) is below 0.9; and what is in flight does not fall: either its trend is not
-//             significantly negative or it takes less than 5 % off it over that half.
+//             significantly negative or it takes less than 20 % off it over that half
+// (clients who leave and come back make what is in flight wander by a tenth of itself).
 // undecided:  anything else, with what was missing.
 //
 // Fills everything but highest_recovered. ratio and ratio_upper are of the later half.

@@ -17,7 +17,7 @@ class Load(TestCase):
         cls.addClassCleanup(cls.server.__exit__)
 
     def load(self, *arguments, **options):
-        return run("load", "--target", self.server.url, "--out", self.folder / "r", *arguments, **options)
+        return run("load", "--target", self.server.url, "--out", self.folder / "r", "--workload", "fixed-tiny", *arguments, **options)
 
     def test_everything_offered_is_recorded(self):
         done = self.load("--traffic", "hold(20/s,3s)", "--arrivals", "constant", "--json")
@@ -33,7 +33,8 @@ class Load(TestCase):
     def test_one_seed_one_schedule(self):
         dues = []
         for name in ("a", "b"):
-            done = run("load", "--target", self.server.url, "--out", self.folder / name, "--traffic", "hold(30/s,2s)", "--seed", "5")
+            done = run("load", "--target", self.server.url, "--out", self.folder / name, "--workload", "fixed-tiny",
+                       "--traffic", "hold(30/s,2s)", "--seed", "5")
             self.assertIn(done.returncode, (0, 3), done.stderr)
             dues.append(column(self.folder / name, "due_ns", "attempt = 0"))
         self.assertEqual([d - dues[0][0] for d in dues[0]], [d - dues[1][0] for d in dues[1]])
@@ -58,11 +59,12 @@ class Load(TestCase):
         self.assertLess(quantile(service, 0.90), quantile(response, 0.96))
         # and the run says so itself
         self.assertEqual(process.returncode, 7)
-        self.assertIn("send lag", " ".join(run_json(self.folder / "r")["validity"]["causes"]))
+        self.assertIn("send lag", " ".join(run_json(self.folder / "r")["validity"]["invalid_causes"]))
 
     def test_ctrl_c_leaves_whole_results(self):
         process = subprocess.Popen(
-            [BINARY, "load", "--target", self.server.url, "--out", str(self.folder / "r"), "--traffic", "hold(20/s,60s)"],
+            [BINARY, "load", "--target", self.server.url, "--out", str(self.folder / "r"), "--workload", "fixed-tiny",
+             "--traffic", "hold(20/s,60s)"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(3)
         process.send_signal(signal.SIGINT)

@@ -89,7 +89,7 @@ class ServeStart(TestCase):
     def test_a_model_that_does_not_fit_is_refused_with_its_bill(self):
         done = run("serve", "--model", "v3", "--port", "0")
         self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertRegex(done.stderr, r"v3 needs .*TiB")
+        self.assertRegex(done.stderr, r"'v3' needs .*TiB")
 
     def test_dry_run_prints_the_bill(self):
         done = run("serve", "--model", "v3", "--dry-run")

@@ -62,7 +62,8 @@ class Server:
         if self.url is None:
             self.process.kill()
             raise RuntimeError("dsbench serve did not start: " + "".join(self.said))
-        threading.Thread(target=lambda: self.said.extend(self.process.stderr), daemon=True).start()
+        self.reader = threading.Thread(target=lambda: self.said.extend(self.process.stderr), daemon=True)
+        self.reader.start()
 
     def __enter__(self):
         return self
@@ -74,7 +75,9 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.reader.join(10)
         self.process.stdout.close()
+        self.process.stderr.close()
 
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=10) as response:

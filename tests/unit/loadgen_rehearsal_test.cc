@@ -1,0 +1,123 @@
+// Whole rehearsals against scripted targets, in virtual time: minutes of it in milliseconds.
+#include "loadgen/rehearsal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+
+#include "loadgen/virtual_runner.h"
+#include "loadgen/workload.h"
+#include "results/recorder.h"
+#include "tests/fakes/fifo_target.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using results::CollapseVerdict;
+using results::RecoveryVerdict;
+using results::Verdict;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr double capacity = 100;  // requests a second of the scripted service
+
+class RehearsalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    directory_ = std::filesystem::temp_directory_path() / (std::string("dsbench_rehearsal_") + info->name());
+    std::filesystem::remove_all(directory_);
+    std::filesystem::create_directories(directory_);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  results::RunSummary rehearse_against(const fakes::FifoConfig& service, RehearsalConfig config = {}) {
+    config.slo.ttft = seconds{2};  // so that an answer after two refusals is still a good one
+    config.budget = seconds{1200};
+    config.resolution = 0.03;
+    config.step_max = seconds{60};
+    config.recovery_max = seconds{60};
+    config.client_patience = seconds{3};
+    ClientPolicy policy;
+    policy.first_token_timeout = seconds{3};
+    policy.retry.max_retries = 2;
+    fakes::FifoTarget target{service};
+    profiles::WorkloadProfile workload;
+    workload.prompt_tokens = {profiles::LengthLaw::Kind::constant, 32, 32, 1, 0};
+    workload.output_tokens = {profiles::LengthLaw::Kind::constant, 4, 4, 1, 0};
+    ContentMap contents{make_source(workload, 1)};
+    auto recorder = results::open_recorder(directory_, config.slo);
+    EXPECT_TRUE(recorder) << recorder.error().message;
+    std::atomic<bool> stop{false};
+    auto runner = make_virtual_runner(
+        target, policy, [&](std::uint64_t request) { return contents(request); }, 1, (*recorder)->channel(0), stop);
+    RehearsalListener listener;
+    auto summary = rehearse(*runner, **recorder, contents, nullptr, config, listener);
+    EXPECT_TRUE(summary) << summary.error().message;
+    EXPECT_TRUE((*recorder)->close());
+    return *summary;
+  }
+
+  std::filesystem::path directory_;
+};
+
+TEST_F(RehearsalTest, FindsTheKneeTheCollapseAndTheRecovery) {
+  fakes::FifoConfig service;
+  service.capacity = Rate::per_second(capacity);
+  const auto summary = rehearse_against(service);
+  ASSERT_TRUE(summary.knee.offered) << summary.knee.sentence;
+  EXPECT_NEAR(summary.knee.offered->per_second(), capacity, 0.05 * capacity) << summary.knee.sentence;
+  EXPECT_EQ(summary.collapse.verdict, CollapseVerdict::collapsed) << summary.collapse.sentence;
+  EXPECT_EQ(summary.recovery.verdict, RecoveryVerdict::recovered) << summary.recovery.sentence;
+  EXPECT_EQ(summary.verdict, Verdict::not_ready) << summary.sentence;
+  EXPECT_TRUE(summary.valid);
+  EXPECT_GT(summary.retry_amplification, 1.0);
+  EXPECT_EQ(summary.ended, "complete");
+}
+
+TEST_F(RehearsalTest, ABoundedQueueDoesNotCollapse) {
+  fakes::FifoConfig service;
+  service.capacity = Rate::per_second(capacity);
+  service.max_queued = 20;  // a fifth of a second
+  const auto summary = rehearse_against(service);
+  ASSERT_TRUE(summary.knee.offered) << summary.knee.sentence;
+  EXPECT_NEAR(summary.knee.offered->per_second(), capacity, 0.05 * capacity) << summary.knee.sentence;
+  EXPECT_EQ(summary.collapse.verdict, CollapseVerdict::none) << summary.collapse.sentence;
+  EXPECT_EQ(summary.recovery.verdict, RecoveryVerdict::recovered) << summary.recovery.sentence;
+  EXPECT_EQ(summary.verdict, Verdict::ready) << summary.sentence;
+}
+
+TEST_F(RehearsalTest, AServiceThatWorksForTheAbsentStaysDown) {
+  fakes::FifoConfig service;
+  service.capacity = Rate::per_second(capacity);
+  service.cancels = false;
+  const auto summary = rehearse_against(service);
+  EXPECT_EQ(summary.collapse.verdict, CollapseVerdict::collapsed) << summary.collapse.sentence;
+  EXPECT_EQ(summary.recovery.verdict, RecoveryVerdict::metastable) << summary.recovery.sentence;
+  EXPECT_EQ(summary.verdict, Verdict::not_ready) << summary.sentence;
+}
+
+TEST_F(RehearsalTest, AForecastBeyondTheKneeIsACriterionMissed) {
+  fakes::FifoConfig service;
+  service.capacity = Rate::per_second(capacity);
+  service.max_queued = 20;
+  RehearsalConfig config;
+  config.forecast = Rate::per_second(150);
+  const auto summary = rehearse_against(service, config);
+  EXPECT_EQ(summary.verdict, Verdict::not_ready) << summary.sentence;
+  EXPECT_THAT(summary.sentence, ::testing::HasSubstr("forecast"));
+}
+
+TEST_F(RehearsalTest, AnObjectiveThatNothingMeetsIsNotReady) {
+  fakes::FifoConfig service;
+  service.capacity = Rate::per_second(capacity);
+  service.latency = milliseconds{2500};  // beyond the bound even when idle
+  const auto summary = rehearse_against(service);
+  EXPECT_FALSE(summary.knee.offered);
+  EXPECT_EQ(summary.verdict, Verdict::not_ready) << summary.sentence;
+}
+
+}  // namespace
+}  // namespace dsbench::loadgen
