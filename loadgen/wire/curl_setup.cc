@@ -1,4 +1,5 @@
 #include "loadgen/wire/curl_setup.h"
+#include "loadgen/wire/curl_library.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -47,7 +48,7 @@ Result<std::string> resolve_once(const BaseUrl& base) {
 HeaderList make_headers(const WireConfig& config) {
   HeaderList list;
   const auto add = [&list](const std::string& line) {
-    curl_slist* const longer = curl_slist_append(list.get(), line.c_str());
+    curl_slist* const longer = curl().slist_append(list.get(), line.c_str());
     if (longer == nullptr) return;
     (void)list.release();
     list.reset(longer);
@@ -61,15 +62,15 @@ HeaderList make_headers(const WireConfig& config) {
 
 void set_common_options(CURL* easy, const WireConfig& config) {
   const std::string agent = fmt::format("dsbench/{}", version());
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, "");
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, agent.c_str());
-  if (!config.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, config.ca_file.c_str());
+  curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl().easy_setopt(easy, CURLOPT_PROXY, "");
+  curl().easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl().easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl().easy_setopt(easy, CURLOPT_USERAGENT, agent.c_str());
+  if (!config.ca_file.empty()) curl().easy_setopt(easy, CURLOPT_CAINFO, config.ca_file.c_str());
   if (config.insecure) {
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl().easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl().easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "loadgen/wire/curl_handles.h"
+#include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
 #include "loadgen/wire/openai_codec.h"
 #include "loadgen/wire/retry_advice.h"
@@ -257,13 +258,13 @@ struct CurlTransport::Impl {
     }
     shards.push_back(std::make_unique<Shard>(*this, static_cast<std::uint32_t>(shards.size() + 1)));
     Shard& shard = *shards.back();
-    shard.multi.reset(curl_multi_init());
+    shard.multi.reset(curl().multi_init());
     CURLM* const m = shard.multi.get();
-    curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, &Impl::on_interest);
-    curl_multi_setopt(m, CURLMOPT_SOCKETDATA, &shard);
-    curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
-    curl_multi_setopt(m, CURLMOPT_TIMERDATA, &shard);
-    curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, static_cast<long>(2 * streams_per_shard));
+    curl().multi_setopt(m, CURLMOPT_SOCKETFUNCTION, &Impl::on_interest);
+    curl().multi_setopt(m, CURLMOPT_SOCKETDATA, &shard);
+    curl().multi_setopt(m, CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
+    curl().multi_setopt(m, CURLMOPT_TIMERDATA, &shard);
+    curl().multi_setopt(m, CURLMOPT_MAXCONNECTS, static_cast<long>(2 * streams_per_shard));
     return shard;
   }
 
@@ -275,28 +276,28 @@ struct CurlTransport::Impl {
     }
     shard.slots.push_back(std::make_unique<Slot>(shard));
     Slot& slot = *shard.slots.back();
-    slot.easy.reset(curl_easy_init());
+    slot.easy.reset(curl().easy_init());
     CURL* const e = slot.easy.get();
     set_common_options(e, config);
-    curl_easy_setopt(e, CURLOPT_CURLU, url.get());
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
-    if (resolve) curl_easy_setopt(e, CURLOPT_RESOLVE, resolve.get());
-    curl_easy_setopt(e, CURLOPT_POST, 1L);
-    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
-    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN,
-                     std::max(1L, static_cast<long>(config.idle_connection_limit.count() / 1'000'000'000)));
-    curl_easy_setopt(e, CURLOPT_PRIVATE, &slot);
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &Impl::on_body);
-    curl_easy_setopt(e, CURLOPT_WRITEDATA, &slot);
-    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &Impl::on_header);
-    curl_easy_setopt(e, CURLOPT_HEADERDATA, &slot);
-    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, &Impl::on_request);
-    curl_easy_setopt(e, CURLOPT_PREREQDATA, &slot);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, &Impl::on_open);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, &slot);
-    curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, &Impl::on_close);
-    curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, this);
+    curl().easy_setopt(e, CURLOPT_CURLU, url.get());
+    curl().easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
+    if (resolve) curl().easy_setopt(e, CURLOPT_RESOLVE, resolve.get());
+    curl().easy_setopt(e, CURLOPT_POST, 1L);
+    curl().easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L);
+    curl().easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
+    curl().easy_setopt(e, CURLOPT_MAXAGE_CONN,
+                       std::max(1L, static_cast<long>(config.idle_connection_limit.count() / 1'000'000'000)));
+    curl().easy_setopt(e, CURLOPT_PRIVATE, &slot);
+    curl().easy_setopt(e, CURLOPT_WRITEFUNCTION, &Impl::on_body);
+    curl().easy_setopt(e, CURLOPT_WRITEDATA, &slot);
+    curl().easy_setopt(e, CURLOPT_HEADERFUNCTION, &Impl::on_header);
+    curl().easy_setopt(e, CURLOPT_HEADERDATA, &slot);
+    curl().easy_setopt(e, CURLOPT_PREREQFUNCTION, &Impl::on_request);
+    curl().easy_setopt(e, CURLOPT_PREREQDATA, &slot);
+    curl().easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, &Impl::on_open);
+    curl().easy_setopt(e, CURLOPT_OPENSOCKETDATA, &slot);
+    curl().easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, &Impl::on_close);
+    curl().easy_setopt(e, CURLOPT_CLOSESOCKETDATA, this);
     return slot;
   }
 
@@ -304,7 +305,7 @@ struct CurlTransport::Impl {
     Shard& shard = slot.shard;
     if (!slot.ended) live.erase(slot.key);
     counts.comments += slot.reader.comments();
-    curl_multi_remove_handle(shard.multi.get(), slot.easy.get());
+    curl().multi_remove_handle(shard.multi.get(), slot.easy.get());
     slot.busy = false;
     ++slot.use;
     --shard.active;
@@ -313,18 +314,18 @@ struct CurlTransport::Impl {
 
   void act(Shard& shard, curl_socket_t fd, int what) {
     int running = 0;
-    curl_multi_socket_action(shard.multi.get(), fd, what, &running);
+    curl().multi_socket_action(shard.multi.get(), fd, what, &running);
     shard.touched = true;
   }
 
   void read_messages(Shard& shard) {
     shard.touched = false;
     int left = 0;
-    while (const CURLMsg* const message = curl_multi_info_read(shard.multi.get(), &left)) {
+    while (const CURLMsg* const message = curl().multi_info_read(shard.multi.get(), &left)) {
       if (message->msg != CURLMSG_DONE) continue;
       const CURLcode code = message->data.result;
       void* user = nullptr;
-      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
+      curl().easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
       Slot& slot = *static_cast<Slot*>(user);
       if (!slot.ended) tell_end(slot, EventKind::failed, why(slot, code));
       release(slot);
@@ -336,7 +337,7 @@ struct CurlTransport::Impl {
     if (code == CURLE_OK) return slot.reader.end_of_body();
     if (slot.no_descriptor) return Reason::unsent;
     long os_errno = 0;
-    curl_easy_getinfo(slot.easy.get(), CURLINFO_OS_ERRNO, &os_errno);
+    curl().easy_getinfo(slot.easy.get(), CURLINFO_OS_ERRNO, &os_errno);
     return reason_of(code, os_errno, slot.written, slot.got_byte);
   }
 };
@@ -356,15 +357,15 @@ CurlTransport::~CurlTransport() {
 Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& config,
                                                            const ClientPolicy& policy, const Clock& clock,
                                                            Nanos epoch, Poller& poller) {
-  start_curl();
+  DSBENCH_CHECK(open_curl());
   DSBENCH_TRY(const BaseUrl base, parse_base_url(config.base_url));
   DSBENCH_TRY(const std::string resolved, resolve_once(base));
   auto impl = std::make_unique<Impl>(config, clock, epoch, poller);
   impl->headers = make_headers(config);
-  if (!resolved.empty()) impl->resolve.reset(curl_slist_append(nullptr, resolved.c_str()));
-  impl->url.reset(curl_url());
+  if (!resolved.empty()) impl->resolve.reset(curl().slist_append(nullptr, resolved.c_str()));
+  impl->url.reset(curl().url());
   const std::string url = base.api + std::string{impl->encoder.path()};
-  if (curl_url_set(impl->url.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
+  if (curl().url_set(impl->url.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
     return fail(ErrorKind::usage, "the target {} makes no URL; accepted is http://HOST:PORT",
                 config.base_url);
   }
@@ -388,12 +389,12 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.reader.reset();
   slot.retry = {};
   t.encoder.encode(attempt, slot.body);
-  curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
-  curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDS, slot.body.data());
+  curl().easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
+  curl().easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDS, slot.body.data());
   t.live.emplace(slot.key, &slot);
   ++shard.active;
   const std::size_t from = events.size();
-  if (curl_multi_add_handle(shard.multi.get(), slot.easy.get()) != CURLM_OK) {
+  if (curl().multi_add_handle(shard.multi.get(), slot.easy.get()) != CURLM_OK) {
     t.tell_end(slot, EventKind::failed, Reason::unsent);
     t.release(slot);
     return;

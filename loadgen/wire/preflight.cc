@@ -5,6 +5,7 @@
 
 #include "core/text.h"
 #include "loadgen/wire/curl_handles.h"
+#include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
 
 namespace dsbench::loadgen {
@@ -29,7 +30,7 @@ std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* user) {
 std::size_t on_header(char* bytes, std::size_t, std::size_t size, void* user) {
   const std::string_view line{bytes, size};
   constexpr std::string_view name = "server:";
-  if (line.size() > name.size() && curl_strnequal(line.data(), name.data(), name.size()) != 0) {
+  if (line.size() > name.size() && curl().strnequal(line.data(), name.data(), name.size()) != 0) {
     std::string_view value = line.substr(name.size());
     while (!value.empty() && (value.back() == '\r' || value.back() == '\n')) value.remove_suffix(1);
     while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
@@ -58,8 +59,8 @@ std::string complaint(const std::string& body) {
 
 // One request, waited for. `body`: POST. Errors: unreachable.
 Result<Reply> ask(const WireConfig& config, const std::string& url, const std::string* body, Nanos timeout) {
-  start_curl();
-  const Easy easy{curl_easy_init()};
+  DSBENCH_CHECK(open_curl());
+  const Easy easy{curl().easy_init()};
   if (!easy) return fail(ErrorKind::internal, "libcurl gives no handle");
   CURL* const e = easy.get();
   const HeaderList headers = make_headers(config);
@@ -67,26 +68,26 @@ Result<Reply> ask(const WireConfig& config, const std::string& url, const std::s
   char why[CURL_ERROR_SIZE] = "";
   const auto millis = static_cast<long>(std::max<std::int64_t>(1, timeout.count() / 1'000'000));
   set_common_options(e, config);
-  curl_easy_setopt(e, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(e, CURLOPT_ERRORBUFFER, why);
-  curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, millis);
-  curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, std::min(millis, 10'000L));
-  curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &on_body);
-  curl_easy_setopt(e, CURLOPT_WRITEDATA, &reply);
-  curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &on_header);
-  curl_easy_setopt(e, CURLOPT_HEADERDATA, &reply);
+  curl().easy_setopt(e, CURLOPT_URL, url.c_str());
+  curl().easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
+  curl().easy_setopt(e, CURLOPT_ERRORBUFFER, why);
+  curl().easy_setopt(e, CURLOPT_TIMEOUT_MS, millis);
+  curl().easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, std::min(millis, 10'000L));
+  curl().easy_setopt(e, CURLOPT_WRITEFUNCTION, &on_body);
+  curl().easy_setopt(e, CURLOPT_WRITEDATA, &reply);
+  curl().easy_setopt(e, CURLOPT_HEADERFUNCTION, &on_header);
+  curl().easy_setopt(e, CURLOPT_HEADERDATA, &reply);
   if (body != nullptr) {
-    curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
-    curl_easy_setopt(e, CURLOPT_POSTFIELDS, body->data());
+    curl().easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
+    curl().easy_setopt(e, CURLOPT_POSTFIELDS, body->data());
   }
-  const CURLcode code = curl_easy_perform(e);
+  const CURLcode code = curl().easy_perform(e);
   if (code != CURLE_OK) {
     return fail(ErrorKind::unreachable, "{} does not answer: {}", url,
-                why[0] != '\0' ? why : curl_easy_strerror(code));
+                why[0] != '\0' ? why : curl().easy_strerror(code));
   }
   long status = 0;
-  curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
+  curl().easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
   reply.status = static_cast<std::int32_t>(status);
   return reply;
 }

@@ -1,4 +1,5 @@
 #include "loadgen/wire/retry_advice.h"
+#include "loadgen/wire/curl_library.h"
 
 #include <curl/curl.h>
 
@@ -51,7 +52,7 @@ void RetryHeaders::read(std::string_view line, Nanos wall_now) {
   } else if (same_word(name, "retry-after") && !in_millis_) {
     if (const auto wait = parse_amount(value, 1)) {
       advice_.retry_after = wait;
-    } else if (const time_t date = curl_getdate(std::string{value}.c_str(), nullptr); date != -1) {
+    } else if (const time_t date = curl().getdate(std::string{value}.c_str(), nullptr); date != -1) {
       advice_.retry_after = std::max(Nanos{0}, Nanos{std::int64_t{date} * 1'000'000'000} - wall_now);
     }
   } else if (same_word(name, "x-should-retry")) {

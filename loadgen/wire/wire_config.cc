@@ -1,34 +1,30 @@
 #include "loadgen/wire/wire_config.h"
 
 #include "loadgen/wire/curl_handles.h"
+#include "loadgen/wire/curl_library.h"
 
 namespace dsbench::loadgen {
 namespace {
 
 std::string part(CURLU* url, CURLUPart which, unsigned flags = 0) {
   char* text = nullptr;
-  if (curl_url_get(url, which, &text, flags) != CURLUE_OK) return {};
+  if (curl().url_get(url, which, &text, flags) != CURLUE_OK) return {};
   const CurlString owner{text};
   return text;
 }
 
 }  // namespace
 
-void start_curl() {
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  (void)started;
-}
-
 Result<BaseUrl> parse_base_url(const std::string& text) {
-  start_curl();
+  DSBENCH_CHECK(open_curl());
   constexpr auto usage = ErrorKind::usage;
-  const Url url{curl_url()};
+  const Url url{curl().url()};
   // The text is quoted in no message before it is known to hold no credentials.
-  if (const CURLUcode code = curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_NON_SUPPORT_SCHEME);
+  if (const CURLUcode code = curl().url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_NON_SUPPORT_SCHEME);
       code != CURLUE_OK) {
     return fail(usage,
                 "the target is not a URL ({}); accepted is http://HOST:PORT or https://HOST[:PORT][/PATH]",
-                curl_url_strerror(code));
+                curl().url_strerror(code));
   }
   if (!part(url.get(), CURLUPART_USER).empty() || !part(url.get(), CURLUPART_PASSWORD).empty()) {
     return fail(

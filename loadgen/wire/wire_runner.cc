@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "loadgen/wire/curl_handles.h"
+#include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/host_limits.h"
 #include "loadgen/wire/issuer.h"
 #include "loadgen/wire/jitter_probe.h"
@@ -140,7 +141,7 @@ Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const
     return fail(ErrorKind::usage,
                 "no model was named; give one, or take the one that the target's /v1/models names");
   }
-  start_curl();
+  DSBENCH_CHECK(open_curl());
   auto runner = std::make_unique<WireRunner>(stop);
   DSBENCH_CHECK(runner->start(config, policy, source, seed, sink_of));
   return runner;

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <curl/curl.h>
+
+#include "core/result.h"
+
+namespace dsbench::loadgen {
+
+// libcurl, opened when the first request needs it and not when the program starts: with the thirty libraries
+// that it brings, loading it takes longer than everything else that `dsbench --version` does, ten times over.
+//
+// One pointer for each function that we call, without the prefix: curl().easy_init() is curl_easy_init().
+struct CurlLibrary {
+#define DSBENCH_CURL_FUNCTIONS(X)                                                                      \
+  X(easy_cleanup)                                                                                      \
+  X(easy_getinfo)                                                                                      \
+  X(easy_init) X(easy_perform) X(easy_setopt) X(easy_strerror) X(free) X(getdate) X(global_init)       \
+      X(multi_add_handle) X(multi_cleanup) X(multi_info_read) X(multi_init) X(multi_remove_handle)     \
+          X(multi_setopt) X(multi_socket_action) X(slist_append) X(slist_free_all) X(strnequal) X(url) \
+              X(url_cleanup) X(url_get) X(url_set) X(url_strerror)
+#define DSBENCH_CURL_POINTER(name) decltype(&curl_##name) name = nullptr;
+  DSBENCH_CURL_FUNCTIONS(DSBENCH_CURL_POINTER)
+#undef DSBENCH_CURL_POINTER
+};
+
+// Opens libcurl and its global state, once for the process; later calls do nothing. The first must come
+// before a second thread exists. Errors: io, with the loader's reason and the remedy.
+[[nodiscard]] Result<void> open_curl();
+
+// Opens it if need be; who can refuse calls open_curl() before, because here a missing library ends the
+// program.
+[[nodiscard]] const CurlLibrary& curl();
+
+}  // namespace dsbench::loadgen
