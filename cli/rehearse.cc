@@ -52,8 +52,9 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
   c.descent_steps = o.quick ? 1 : 3;
   c.min_steps = o.quick ? 1 : 2;
   c.recovery_min = share(0.03, seconds{6}, seconds{60});
-  c.recovery_max = share(0.18, seconds{10}, seconds{600});
+  c.recovery_max = share(0.18, seconds{14}, seconds{600});
   c.drain_max = share(0.05, seconds{3}, seconds{60});
+  c.start_in_flight = o.quick ? 2 : 1;
   c.settle_max = share(0.05, seconds{3}, seconds{60});
   c.resolution = o.quick ? 0.25 : 0.10;
 }

@@ -81,7 +81,7 @@ class Rehearsal {
 
   // A first request alone warms the target up; then a few, one at a time, give the unloaded latency.
   Result<void> probe() {
-    DSBENCH_TRY(const Nanos cold, one_at_a_time("warm-up", StageKind::warm_up, 1, Nanos{1'000'000}));
+    DSBENCH_TRY(const Nanos cold, one_at_a_time("warm-up", StageKind::warm_up, 1, Nanos{100'000'000}));
     const Nanos apart = std::max(cold + cold / 4, Nanos{20'000'000});
     DSBENCH_TRY(unloaded_, one_at_a_time("probe", StageKind::probe, probe_requests, apart));
     say("unloaded: a request takes {}", format_duration(unloaded_));
@@ -118,7 +118,8 @@ class Rehearsal {
 
   Result<void> search() {
     PlannerConfig planner_config;
-    planner_config.start_rate = config_.start_rate.value_or(Rate::per_second(1 / to_seconds(unloaded_)));
+    planner_config.start_rate =
+        config_.start_rate.value_or(Rate::per_second(config_.start_in_flight / to_seconds(unloaded_)));
     planner_config.resolution = config_.resolution;
     planner_config.min_steps = config_.min_steps;
     planner_config.warm_up = std::max(config_.warm_up, unloaded_ + unloaded_ / 2);

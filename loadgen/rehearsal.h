@@ -20,8 +20,9 @@ struct RehearsalConfig {
   results::Slo slo;
   std::uint64_t seed = 1;
   Nanos budget{210'000'000'000};   // for everything, from the first request
-  std::optional<Rate> start_rate;  // default: one request at a time, 1 ÷ unloaded latency
-  std::optional<Rate> forecast;    // what the launch expects; a criterion when given
+  std::optional<Rate> start_rate;  // default: start_in_flight ÷ unloaded latency
+  double start_in_flight = 1;
+  std::optional<Rate> forecast;  // what the launch expects; a criterion when given
   Nanos recovery_objective{30'000'000'000};
   // How long a client waits before it gives an attempt up; METASTABLE is not said before 10 times that have
   // passed since the trigger was gone. Absent: clients wait for ever, and most of the recovery hold must have
@@ -37,8 +38,8 @@ struct RehearsalConfig {
   Nanos descent_step{6'000'000'000};
   Nanos recovery_min{8'000'000'000}, recovery_max{40'000'000'000};
   Nanos drain_max{12'000'000'000};  // after a step; at least 4 × the unloaded latency is used
-  // After a bad step: how long to wait until a lone request is as fast as at the start. A target that goes on working for
-  // clients who left looks idle from outside while it is not.
+  // After a bad step: how long to wait until a lone request is as fast as at the start. A target that goes on
+  // working for clients who left looks idle from outside while it is not.
   Nanos settle_max{30'000'000'000};
 };
 

@@ -137,9 +137,19 @@ std::string knee_sentence(const RunSummary& run) {
   return fmt::format("The knee is at or above {}: no higher rate was measured.", rate_text(run.knee.offered));
 }
 
+namespace {
+
+// The verdict's word stands beside the sentence already.
+std::string without_word(const std::string& sentence, std::string_view word) {
+  const std::string prefix = fmt::format("{}: ", word);
+  return sentence.starts_with(prefix) ? sentence.substr(prefix.size()) : sentence;
+}
+
+}  // namespace
+
 std::string collapse_sentence(const RunSummary& run) {
   const Collapse& c = run.collapse;
-  if (!c.sentence.empty()) return c.sentence;
+  if (!c.sentence.empty()) return without_word(c.sentence, to_word(c.verdict));
   const std::string_view word = collapse_mark(c.verdict).word;
   if (!c.at || !c.ratio) return fmt::format("Collapse: {}.", word);
   return fmt::format("Collapse: {}; at {} offered the good rate was {} of its peak.", word, rate_text(c.at),
@@ -148,7 +158,7 @@ std::string collapse_sentence(const RunSummary& run) {
 
 std::string recovery_sentence(const RunSummary& run) {
   const Recovery& r = run.recovery;
-  if (!r.sentence.empty()) return r.sentence;
+  if (!r.sentence.empty()) return without_word(r.sentence, to_word(r.verdict));
   const std::string_view word = recovery_mark(r.verdict).word;
   if (r.time)
     return fmt::format("Recovery: {}, {} after the trigger had gone.", word, format_duration(*r.time));

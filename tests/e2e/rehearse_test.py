@@ -11,7 +11,7 @@ from support import BINARY, TestCase, count, run, run_json
 
 
 def without_stamps(summary):
-    return {k: v for k, v in summary.items() if k not in ("started_at", "ended_at")}
+    return {k: v for k, v in summary.items() if k not in ("started_at_ns", "ended_at_ns")}
 
 
 class Simulated(TestCase):
