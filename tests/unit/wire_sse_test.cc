@@ -121,7 +121,8 @@ TEST(Sse, TellsAForeignBody) {
 
 TEST(Sse, ResetForgetsEverything) {
   SseParser parser{64};
-  parser.feed(std::string(100, 'x'));
+  const std::string too_long(100, 'x');
+  parser.feed(too_long);
   EXPECT_FALSE(parser.next());
   EXPECT_TRUE(parser.overflowed());
   parser.reset();
