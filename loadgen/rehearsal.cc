@@ -147,8 +147,9 @@ class Rehearsal {
         invalid_in_a_row = 0;
         planner.record(*step, {s.requests, s.good});
         const double rate = s.good_rate.per_second();
-        // A step that was cut short rests on too few seconds to be a peak.
-        const bool long_enough = whole_seconds(s.measure_from, s.end).size() >= 4;
+        // A step that was cut short saw the queue fill, not the service at work: it makes no peak.
+        const bool whole = s.end - s.measure_from >= step->measured - one_second / 2;
+        const bool long_enough = whole && whole_seconds(s.measure_from, s.end).size() >= 4;
         if (long_enough && rate > peak_.per_second()) {
           peak_ = s.good_rate;
           peak_stage_ = s.index;

@@ -11,9 +11,9 @@ namespace dsbench::engine {
 
 struct SchedulerConfig {
   std::int32_t block_size = 16;  // tokens per KV block
-  // In the pool. 5,120 tokens: some 60 chats of the tiny model, so that an overload presses on it as it does
+  // In the pool. 4,096 tokens: some 60 chats of the tiny model, so that an overload presses on it as it does
   // in large engines.
-  std::int32_t blocks = 320;
+  std::int32_t blocks = 256;
   std::int32_t max_running = 64;          // sequences in one step
   std::int32_t max_batched_tokens = 512;  // token budget of one step; longer prefills are chunked
   std::int32_t max_model_len = 4096;      // prompt + output of one sequence

@@ -176,7 +176,7 @@ TEST(ClientProfile, BecomesAPolicy) {
   const auto profile = load_client("interactive");
   ASSERT_TRUE(profile);
   const loadgen::ClientPolicy policy = loadgen::policy_of(*profile);
-  EXPECT_EQ(policy.first_token_timeout, 2s);
+  EXPECT_EQ(policy.first_token_timeout, 3s);
   EXPECT_EQ(policy.total_timeout, 20s);
   EXPECT_EQ(policy.stall_timeout, std::nullopt);
   EXPECT_EQ(policy.retry.max_retries, 2);
