@@ -119,6 +119,10 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
   add_duration(app, flag("queue-timeout"), o.queue_timeout, "a request that waits longer is refused with 503",
                "none")
       ->group(group);
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_group() != group) continue;
+    option->each([&o, name = option->get_name()](const std::string&) { o.given.push_back(name); });
+  }
 }
 
 std::vector<std::string> to_serve_arguments(const EngineOptions& o) {

@@ -22,6 +22,7 @@ struct EngineOptions {
   std::uint64_t seed = 1;    // of the weights
   std::optional<std::int32_t> blocks, block_size, max_running, max_batched_tokens, max_model_len, max_queued;
   std::optional<Nanos> queue_timeout;
+  std::vector<std::string> given;  // the flags that were on the command line, as written
 };
 
 void add_engine_flags(CLI::App& app, EngineOptions& options, const std::string& prefix);

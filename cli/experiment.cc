@@ -66,6 +66,21 @@ bool is_url(std::string_view target) {
   return target.starts_with("http://") || target.starts_with("https://");
 }
 
+// A flag that would change nothing is a misunderstanding, and better said than passed over.
+Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
+  if (o.target == "embedded") return {};
+  const bool simulated = o.target.starts_with(sim_prefix);
+  for (const std::string& flag : o.engine.given) {
+    if (simulated && (flag == "--engine-max-queued" || flag == "--engine-queue-timeout")) continue;
+    return fail(ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
+                simulated ? "a simulated fleet takes --engine-max-queued and --engine-queue-timeout, and "
+                            "everything else from its "
+                            "profile"
+                          : "it belongs to the engine that dsbench starts itself (--target embedded)");
+  }
+  return {};
+}
+
 struct Defaults {
   std::string_view workload, slo;
 };
@@ -154,6 +169,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   e->options_ = options;
 
   // Everything that can be refused is refused before anything is made.
+  DSBENCH_CHECK(refuse_idle_engine_flags(options));
   const Defaults defaults = defaults_of(options);
   DSBENCH_TRY(const auto workload, profiles::load_workload(or_default(options.workload, defaults.workload)));
   DSBENCH_TRY(const auto slo, profiles::load_slo(or_default(options.slo, defaults.slo)));

@@ -92,13 +92,13 @@ int rehearse(RehearseOptions& o) {
                     s.target && s.target->waiting ? fmt::format(" · {} queued", *s.target->waiting) : "",
                     format_duration(left)));
   };
-  auto summary = loadgen::rehearse(experiment.runner(), experiment.recorder(), experiment.contents(),
-                                   experiment.observer(), o.plan, listener);
+  loadgen::Rehearsed done = loadgen::rehearse(experiment.runner(), experiment.recorder(),
+                                              experiment.contents(), experiment.observer(), o.plan, listener);
   progress.clear();
-  if (!summary) return refuse(summary.error());
+  results::RunSummary& summary = done.summary;
   const auto& c = o.plan;
   experiment.describe(
-      *summary,
+      summary,
       fmt::format(
           R"("rehearsal":{{"budget_ns":{},"resolution":{},"warm_up_ns":{},"step_min_ns":{},"step_max_ns":{},"hold_factor":{},)"
           R"("hold_min_ns":{},"hold_max_ns":{},"descent_step_ns":{},"descent_steps":{},"recovery_min_ns":{},"recovery_max_ns":{},)"
@@ -107,8 +107,9 @@ int rehearse(RehearseOptions& o) {
           c.hold_factor, c.hold_min.count(), c.hold_max.count(), c.descent_step.count(), c.descent_steps,
           c.recovery_min.count(), c.recovery_max.count(), c.recovery_objective.count(),
           c.forecast ? fmt::format("{}", c.forecast->per_second()) : "null"));
-  if (const auto written = experiment.write(*summary); !written) return refuse(written.error());
-  const int code = conclude(*summary, o.experiment, experiment.directory());
+  if (const auto written = experiment.write(summary); !written) return refuse(written.error());
+  if (done.aborted) return refuse(*done.aborted);
+  const int code = conclude(summary, o.experiment, experiment.directory());
   return signal_exit_code() != 0 ? signal_exit_code() : code;
 }
 

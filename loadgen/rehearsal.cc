@@ -10,6 +10,7 @@
 
 #include "core/rng.h"
 #include "core/text.h"
+#include "loadgen/rehearsal_criteria.h"
 #include "loadgen/rehearsal_planner.h"
 #include "loadgen/schedule.h"
 #include "results/verdicts/collapse_verdict.h"
@@ -21,7 +22,6 @@ namespace dsbench::loadgen {
 namespace {
 
 using results::CollapseVerdict;
-using results::Criterion;
 using results::RecoveryVerdict;
 using results::RunSummary;
 using results::SecondCounts;
@@ -53,17 +53,20 @@ class Rehearsal {
         listener_{listener},
         driver_{runner, recorder, contents, observer, [this](const StageStatus& s) { on_second(s); }} {}
 
-  Result<RunSummary> run() {
+  Rehearsed run() {
     const auto walked = walk();
-    if (!walked && walked.error().kind != ErrorKind::interrupted) return tl::unexpected(walked.error());
-    RunSummary summary;
-    summary.kind = "rehearse";
-    if (!walked) {
+    Rehearsed done;
+    done.summary.kind = "rehearse";
+    if (!walked && walked.error().kind == ErrorKind::interrupted) {
       (void)driver_.drain(config_.drain_max);
-      summary.ended = "interrupted";
+      done.summary.ended = "interrupted";
+    } else if (!walked) {
+      runner_.abandon();
+      done.summary.ended = "aborted: " + walked.error().message;
+      done.aborted = walked.error();
     }
-    judge(summary);
-    return summary;
+    judge(done.summary);
+    return done;
   }
 
  private:
@@ -163,6 +166,7 @@ class Rehearsal {
         return {};
       } else {
         knee_.sentence = std::get<Doomed>(answer).sentence;
+        without_knee_ = std::get<Doomed>(answer).verdict;
         say("no knee: {}", knee_.sentence);
         return {};
       }
@@ -351,14 +355,16 @@ class Rehearsal {
         summary.invalid_causes.push_back(fmt::format("{}: {}", s.name, cause));
     }
     summary.valid = summary.invalid_causes.empty();
-    add_criteria(summary);
+    summary.criteria = criteria_of(summary, config_, without_knee_);
     const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
     summary.verdict = judged.verdict;
     summary.sentence = judged.sentence;
     if (summary.ended != "complete" && summary.verdict != results::Verdict::invalid &&
         summary.verdict != results::Verdict::not_ready) {
       summary.verdict = results::Verdict::inconclusive;
-      summary.sentence = "the rehearsal was interrupted before it could decide";
+      summary.sentence = summary.ended == "interrupted"
+                             ? "the rehearsal was interrupted before it could decide"
+                             : "the rehearsal could not go on (" + summary.ended + ")";
     }
     summary.requests = recorder_.requests();
     summary.attempts = recorder_.attempts();
@@ -370,49 +376,6 @@ class Rehearsal {
     summary.duration = runner_.now();
     summary.slo = config_.slo;
     summary.seed = config_.seed;
-  }
-
-  void add_criteria(RunSummary& summary) const {
-    Criterion knee{"some load meets the objectives", knee_.sentence.empty() ? "not measured" : knee_.sentence,
-                   StepVerdict::unclear};
-    if (knee_.offered) {
-      knee.verdict = StepVerdict::good;
-      knee.measured =
-          fmt::format("safe load {}{}", format_rate(*knee_.offered),
-                      knee_.upper ? fmt::format(", the knee lies below {}", format_rate(*knee_.upper)) : "");
-    } else if (!knee_.sentence.empty()) {
-      knee.verdict = StepVerdict::bad;
-    }
-    summary.criteria.push_back(knee);
-    if (config_.forecast) {
-      Criterion forecast{fmt::format("safe load ≥ the forecast of {}", format_rate(*config_.forecast)),
-                         knee.measured, knee.verdict};
-      if (knee_.offered) {
-        forecast.verdict = *knee_.offered >= *config_.forecast               ? StepVerdict::good
-                           : knee_.upper && *knee_.upper > *config_.forecast ? StepVerdict::unclear
-                                                                             : StepVerdict::bad;
-        if (!knee_.upper && forecast.verdict == StepVerdict::bad) forecast.verdict = StepVerdict::unclear;
-        forecast.measured += fmt::format(", headroom {:.2f} ×", *knee_.offered / *config_.forecast);
-      }
-      summary.criteria.push_back(forecast);
-    }
-    if (!knee_.offered) return;
-    Criterion collapse{fmt::format("no collapse at {:g} × knee", config_.hold_factor),
-                       summary.collapse.sentence, StepVerdict::unclear};
-    if (summary.collapse.verdict == CollapseVerdict::none) collapse.verdict = StepVerdict::good;
-    if (summary.collapse.verdict == CollapseVerdict::collapsed) collapse.verdict = StepVerdict::bad;
-    if (collapse.measured.empty()) collapse.measured = "not measured";
-    summary.criteria.push_back(collapse);
-
-    Criterion recovery{fmt::format("recovers within {}", format_duration(config_.recovery_objective)),
-                       summary.recovery.sentence, StepVerdict::unclear};
-    if (summary.recovery.verdict == RecoveryVerdict::recovered && summary.recovery.time) {
-      recovery.verdict =
-          *summary.recovery.time <= config_.recovery_objective ? StepVerdict::good : StepVerdict::bad;
-    }
-    if (summary.recovery.verdict == RecoveryVerdict::metastable) recovery.verdict = StepVerdict::bad;
-    if (recovery.measured.empty()) recovery.measured = "not measured";
-    summary.criteria.push_back(recovery);
   }
 
   // ---- plumbing
@@ -477,6 +440,7 @@ class Rehearsal {
   int steps_ = 0;
   Nanos unloaded_{0};
   results::Knee knee_;
+  StepVerdict without_knee_ = StepVerdict::unclear;
   Rate peak_;  // the highest good rate of a step
   std::optional<std::uint32_t> peak_stage_;
   Rate hold_rate_, base_;
@@ -486,9 +450,8 @@ class Rehearsal {
 
 }  // namespace
 
-Result<RunSummary> rehearse(Runner& runner, results::Recorder& recorder, ContentMap& contents,
-                            Observer* observer, const RehearsalConfig& config,
-                            const RehearsalListener& listener) {
+Rehearsed rehearse(Runner& runner, results::Recorder& recorder, ContentMap& contents, Observer* observer,
+                   const RehearsalConfig& config, const RehearsalListener& listener) {
   return Rehearsal{runner, recorder, contents, observer, config, listener}.run();
 }
 

@@ -49,14 +49,17 @@ struct RehearsalListener {
   std::function<void(const StageStatus&, Nanos run_elapsed)> second;  // once a second
 };
 
+struct Rehearsed {
+  results::RunSummary summary;   // whole for what was measured, however it ended
+  std::optional<Error> aborted;  // why it did not come to its end; an interruption is none
+};
+
 // Walks through probe, search, hold, descent and recovery hold (docs/design.md, "The rehearsal") and judges.
 // Fills everything of the summary that the experiment yields: verdict, criteria, stages, knee, collapse,
 // recovery, ledger, timeline, counts, ended. What surrounds it (command, host, versions, stamps, target) is
-// the caller's. An interruption is no error: the summary then says so. Errors: unreachable, when the target
-// answered none of the first requests.
-[[nodiscard]] Result<results::RunSummary> rehearse(Runner& runner, results::Recorder& recorder,
-                                                   ContentMap& contents, Observer* observer,
-                                                   const RehearsalConfig& config,
-                                                   const RehearsalListener& listener);
+// the caller's. Aborted: unreachable, when the target answered none of the first requests.
+[[nodiscard]] Rehearsed rehearse(Runner& runner, results::Recorder& recorder, ContentMap& contents,
+                                 Observer* observer, const RehearsalConfig& config,
+                                 const RehearsalListener& listener);
 
 }  // namespace dsbench::loadgen

@@ -202,7 +202,8 @@ PlannerAnswer RehearsalPlanner::conclude(bool out_of_time) const {
   if (!has_bad && !out_of_time) {
     return Doomed{
         fmt::format("the knee lies above {}, the highest rate that may be offered: {}; allow a higher one",
-                    format_rate(points_.back().rate), evidence(points_.back()))};
+                    format_rate(points_.back().rate), evidence(points_.back())),
+        StepVerdict::unclear};
   }
   const Point& good = points_[i - 1];
   FoundKnee knee;

@@ -60,6 +60,8 @@ struct FoundKnee {
 // This can never converge, or did not within the budget, because …
 struct Doomed {
   std::string sentence;
+  // bad: even the lowest measured rate was; unclear: nothing is known against the target.
+  results::StepVerdict verdict = results::StepVerdict::bad;
 };
 
 using PlannerAnswer = std::variant<PlannedStep, FoundKnee, Doomed>;

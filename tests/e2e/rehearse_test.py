@@ -88,6 +88,12 @@ class Refusals(TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("did you mean 'laptop'?", done.stderr)
 
+    def test_a_flag_without_effect_is_2(self):
+        done = run("rehearse", "--target", "sim:laptop", "--engine-threads", "2", "--out", self.folder / "r")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--engine-threads has no effect on --target sim:laptop", done.stderr)
+        self.assertFalse((self.folder / "r").exists())
+
     def test_a_wrong_flag_and_a_wrong_verb_are_2(self):
         self.assertEqual(run("rehearse", "--quik").returncode, 2)
         done = run("reherse")

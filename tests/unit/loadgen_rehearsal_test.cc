@@ -52,12 +52,13 @@ class RehearsalTest : public ::testing::Test {
     EXPECT_TRUE(recorder) << recorder.error().message;
     std::atomic<bool> stop{false};
     auto runner = make_virtual_runner(
-        target, policy, [&](std::uint64_t request) { return contents(request); }, 1, (*recorder)->channel(0), stop);
+        target, policy, [&](std::uint64_t request) { return contents(request); }, 1, (*recorder)->channel(0),
+        stop);
     RehearsalListener listener;
-    auto summary = rehearse(*runner, **recorder, contents, nullptr, config, listener);
-    EXPECT_TRUE(summary) << summary.error().message;
+    const Rehearsed done = rehearse(*runner, **recorder, contents, nullptr, config, listener);
+    EXPECT_FALSE(done.aborted) << done.aborted->message;
     EXPECT_TRUE((*recorder)->close());
-    return *summary;
+    return done.summary;
   }
 
   std::filesystem::path directory_;
