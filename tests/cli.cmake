@@ -14,6 +14,7 @@ endfunction()
 
 dsbench_e2e(serve)
 dsbench_e2e(load)
+dsbench_e2e(tls)
 dsbench_e2e(rehearse TIMEOUT 400)
 
 add_test(NAME cli_help COMMAND "${PROJECT_SOURCE_DIR}/scripts/update-help" --check)
