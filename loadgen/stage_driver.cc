@@ -76,8 +76,8 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
   assert(!plans.empty());
   const auto target_before = observe();
   (void)runner_.health();  // the stretch begins here
-  // On a whole second, so that the per-second counts of a stage are whole; a stage that follows another without a
-  // pause goes on at once.
+  // On a whole second, so that the per-second counts of a stage are whole; a stage that follows another
+  // without a pause goes on at once.
   Nanos start = runner_.now() + lead;
   if (runner_.in_flight() == 0) {
     start = Nanos{(start.count() + one_second.count() - 1) / one_second.count() * one_second.count()};

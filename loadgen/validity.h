@@ -23,9 +23,9 @@ struct ValidityLimits {
 // and the remedy. Empty: the generator was fit to measure it. A run that is slow because we are slow is never
 // called a pass or a failure.
 //
-// Send lag is judged at the highest percentile up to the 99th that the stage's samples can carry (p90 takes 64 of
-// them; below that, at its maximum); the platform's own jitter, measured beside it, is no excuse for it (a number that
-// is wrong is wrong) but names the culprit.
+// Send lag is judged at the highest percentile up to the 99th that the stage's samples can carry (p90 takes
+// 64 of them; below that, at its maximum); the platform's own jitter, measured beside it, is no excuse for it
+// (a number that is wrong is wrong) but names the culprit.
 [[nodiscard]] std::vector<std::string> validity_causes(const GeneratorHealth& health,
                                                        const results::StageSummary& stage,
                                                        const results::Slo& slo,

@@ -13,14 +13,16 @@ namespace dsbench::engine {
 using TokenId = std::int32_t;
 using SequenceId = std::uint64_t;
 
-// One sequence's share of a step: compute `tokens`, which stand at positions start … start + tokens.size() − 1.
+// One sequence's share of a step: compute `tokens`, which stand at positions start … start + tokens.size()
+// − 1.
 struct StepItem {
   SequenceId sequence = 0;
   std::span<const TokenId> tokens;
   std::int32_t start = 0;
-  // Block table: position p lives in slot p % block_size of block blocks[p / block_size]. Covers all positions of the item.
+  // Block table: position p lives in slot p % block_size of block blocks[p / block_size]. Covers all
+  // positions of the item.
   std::span<const std::int32_t> blocks;
-  bool sample = false;  // the last token of the item wants a successor
+  bool sample = false;    // the last token of the item wants a successor
   float temperature = 0;  // 0 is greedy
   // Sampling is a function of (seed, position), so that a recomputed token is the same token.
   std::uint64_t seed = 0;
@@ -34,13 +36,14 @@ struct StepBatch {
   std::int64_t kv_tokens = 0;       // Σ over items of the context length after the step
 };
 
-// What a step costs and what it yields. Three of them: the CPU model (computes), the cost model under a real clock (sleeps),
-// and the cost model in virtual time (only says how long). One thread at a time.
+// What a step costs and what it yields. Three of them: the CPU model (computes), the cost model under a real
+// clock (sleeps), and the cost model in virtual time (only says how long). One thread at a time.
 class Executor {
  public:
   virtual ~Executor() = default;
   // Runs the step. sampled[i] is the successor of items[i] where it asked for one; others are left alone.
-  // sampled.size() == batch.items.size(). Returns how long the step took, by the executor's own notion of time.
+  // sampled.size() == batch.items.size(). Returns how long the step took, by the executor's own notion of
+  // time.
   virtual Result<Nanos> execute(const StepBatch& batch, std::span<TokenId> sampled) = 0;
   // For /v1/models, run files and bills: "tiny (cpu, fp32, seed 1)".
   [[nodiscard]] virtual std::string describe() const = 0;

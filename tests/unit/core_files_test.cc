@@ -29,7 +29,8 @@ TEST(WriteFileAtomically, SaysWhyItCouldNot) {
 }
 
 TEST(ReadFile, SaysWhatIsWrong) {
-  EXPECT_EQ(read_file("/nonexistent").error().message, "cannot read '/nonexistent': No such file or directory");
+  EXPECT_EQ(read_file("/nonexistent").error().message,
+            "cannot read '/nonexistent': No such file or directory");
   EXPECT_EQ(read_file("/tmp").error().message, "cannot read '/tmp': it is a directory, a file was expected");
 }
 

@@ -12,8 +12,9 @@ TEST(ParseDuration, ReadsNumbersWithTheirUnits) {
     const char* text;
     std::int64_t ns;
   };
-  for (const Row& row : {Row{"10ns", 10}, Row{"250us", 250'000}, Row{"500ms", 500'000'000}, Row{"30s", 30'000'000'000},
-                         Row{"1.5s", 1'500'000'000}, Row{"4m", 240'000'000'000}, Row{"1h30m", 5'400'000'000'000}}) {
+  for (const Row& row :
+       {Row{"10ns", 10}, Row{"250us", 250'000}, Row{"500ms", 500'000'000}, Row{"30s", 30'000'000'000},
+        Row{"1.5s", 1'500'000'000}, Row{"4m", 240'000'000'000}, Row{"1h30m", 5'400'000'000'000}}) {
     const auto parsed = parse_duration(row.text);
     ASSERT_TRUE(parsed) << row.text;
     EXPECT_EQ(parsed->count(), row.ns) << row.text;
@@ -26,12 +27,14 @@ TEST(ParseDuration, RefusesABareNumberWithAnExample) {
     ASSERT_FALSE(parsed) << text;
     EXPECT_EQ(parsed.error().kind, ErrorKind::usage);
     EXPECT_EQ(parsed.error().message,
-              std::string("'") + text + "' is not a duration; write a number with its unit, as in 500ms, 30s, 4m or 1h30m");
+              std::string("'") + text +
+                  "' is not a duration; write a number with its unit, as in 500ms, 30s, 4m or 1h30m");
   }
 }
 
 TEST(ParseDuration, ReadsBackWhatIsPrinted) {
-  for (const std::int64_t ns : {0LL, 1LL, 999LL, 1'000LL, 1'500'000LL, 2'000'000'000LL, 90'000'000'000LL, 1'234'567'891LL}) {
+  for (const std::int64_t ns :
+       {0LL, 1LL, 999LL, 1'000LL, 1'500'000LL, 2'000'000'000LL, 90'000'000'000LL, 1'234'567'891LL}) {
     EXPECT_EQ(parse_duration(print_duration(Nanos{ns}))->count(), ns);
   }
 }

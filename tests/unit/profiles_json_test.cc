@@ -8,7 +8,8 @@ namespace dsbench::profiles {
 namespace {
 
 TEST(JsonObject, ReadsWhatIsThere) {
-  auto root = JsonObject::parse(R"({"schema": "dsbench.slo/1", "ttft": "1s", "n": 3, "parts": [{"rate": "5/s"}]})", "x.json");
+  auto root = JsonObject::parse(
+      R"({"schema": "dsbench.slo/1", "ttft": "1s", "n": 3, "parts": [{"rate": "5/s"}]})", "x.json");
   ASSERT_TRUE(root);
   root->schema("slo", 1);
   EXPECT_EQ(root->duration("ttft"), Nanos{1'000'000'000});
@@ -23,7 +24,8 @@ TEST(JsonObject, ReadsWhatIsThere) {
 }
 
 TEST(JsonObject, SaysEverythingThatIsWrongAtOnce) {
-  auto root = JsonObject::parse(R"({"schema": "dsbench.slo/9", "ttfd": "1s", "n": "many", "parts": [{"rate": 5}]})", "x.json");
+  auto root = JsonObject::parse(
+      R"({"schema": "dsbench.slo/9", "ttfd": "1s", "n": "many", "parts": [{"rate": 5}]})", "x.json");
   ASSERT_TRUE(root);
   root->schema("slo", 1);
   (void)root->duration("ttft");
@@ -32,13 +34,14 @@ TEST(JsonObject, SaysEverythingThatIsWrongAtOnce) {
   root->each("parts", [&](JsonObject& part) { (void)part.rate("rate"); });
   const auto verdict = root->finish();
   ASSERT_FALSE(verdict);
-  EXPECT_EQ(verdict.error().message,
-            "x.json: schema: found 'dsbench.slo/9'; this dsbench reads dsbench.slo/1 to dsbench.slo/1\n"
-            "x.json: ttft: required, but missing\n"
-            "x.json: n: expected a whole number, found the string \"many\"\n"
-            "x.json: law: required, but missing\n"
-            "x.json: parts[0].rate: '5' is not a rate; write a number with its unit, as in 12.5/s, 300/m or 40/h\n"
-            "x.json: unknown key 'ttfd'; did you mean 'ttft'?");
+  EXPECT_EQ(
+      verdict.error().message,
+      "x.json: schema: found 'dsbench.slo/9'; this dsbench reads dsbench.slo/1 to dsbench.slo/1\n"
+      "x.json: ttft: required, but missing\n"
+      "x.json: n: expected a whole number, found the string \"many\"\n"
+      "x.json: law: required, but missing\n"
+      "x.json: parts[0].rate: '5' is not a rate; write a number with its unit, as in 12.5/s, 300/m or 40/h\n"
+      "x.json: unknown key 'ttfd'; did you mean 'ttft'?");
 }
 
 TEST(JsonObject, NamesTheLineOfASyntaxError) {
