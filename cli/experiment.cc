@@ -36,12 +36,12 @@ constexpr Nanos scrape_timeout{900'000'000};
 // Less than this free, and a run would end in a full disk.
 constexpr Bytes room_needed{64 << 20};
 
-// Reads a target's /metrics; a target that has none is asked only once more, later.
+// Reads a target's /metrics; after three failures in a row it has none, and is asked no more.
 class Scraper final : public loadgen::Observer {
  public:
   explicit Scraper(std::string url) : url_{std::move(url)} {}
   std::optional<loadgen::Observation> observe() override {
-    if (failures_ >= 3) return std::nullopt;  // it has no such page: do not load it with our questions
+    if (failures_ >= 3) return std::nullopt;
     const auto page = loadgen::http_get(url_, scrape_timeout);
     if (!page) {
       ++failures_;

@@ -66,7 +66,7 @@ class Experiment {
   [[nodiscard]] bool simulated() const { return fleet_ != nullptr; }
   [[nodiscard]] const results::RunDirectory& directory() const { return directory_; }
 
-  // What surrounds the measurement: target, command, host, versions, stamps. `profile_json` is what the verb
+  // What surrounds the measurement: target, command, host, versions, stamps. `verb_json` is what the verb
   // adds to the profiles.
   void describe(results::RunSummary& summary, const std::string& verb_json) const;
 

@@ -7,6 +7,7 @@
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/flags.h"
+#include "cli/refuse.h"
 #include "cli/signals.h"
 #include "core/text.h"
 #include "loadgen/schedule.h"
@@ -26,11 +27,6 @@ struct LoadOptions {
   std::string arrivals;
   Nanos drain{60'000'000'000};
 };
-
-int refuse(const Error& error) {
-  fmt::print(stderr, "dsbench load: {}\n", error.message);
-  return exit_code_of(error.kind);
-}
 
 Result<profiles::TrafficProfile> traffic_of(const LoadOptions& o) {
   DSBENCH_TRY(auto traffic, profiles::load_traffic(o.traffic));
@@ -65,14 +61,14 @@ std::vector<loadgen::StagePlan> stages_of(const profiles::TrafficProfile& traffi
 
 int load(const LoadOptions& o) {
   const auto traffic = traffic_of(o);
-  if (!traffic) return refuse(traffic.error());
+  if (!traffic) return refuse("load", traffic.error());
   const auto plans = stages_of(*traffic, o.experiment.seed);
   std::atomic<bool>& stop = handle_signals();
   Progress progress{o.experiment.quiet};
   auto opened = Experiment::open(o.experiment, default_client, stop, progress);
   if (!opened) {
     progress.clear();
-    return refuse(opened.error());
+    return refuse("load", opened.error());
   }
   Experiment& experiment = **opened;
   const Nanos total = plan_of(*traffic).length;
@@ -89,11 +85,11 @@ int load(const LoadOptions& o) {
   results::RunSummary summary;
   summary.kind = "load";
   const auto ran = driver.run_all(plans);
-  if (!ran && ran.error().kind != ErrorKind::interrupted) return refuse(ran.error());
+  if (!ran && ran.error().kind != ErrorKind::interrupted) return refuse("load", ran.error());
   if (!ran) summary.ended = "interrupted";
   if (const auto drained = driver.drain(o.drain);
       !drained && drained.error().kind != ErrorKind::interrupted) {
-    return refuse(drained.error());
+    return refuse("load", drained.error());
   }
   progress.clear();
   for (std::uint32_t i = 0; i < plans.size(); ++i) {
@@ -116,7 +112,7 @@ int load(const LoadOptions& o) {
   summary.timeline = driver.timeline();
   summary.duration = experiment.runner().now();
   experiment.describe(summary, fmt::format(R"("traffic":{})", to_json(*traffic)));
-  if (const auto written = experiment.write(summary); !written) return refuse(written.error());
+  if (const auto written = experiment.write(summary); !written) return refuse("load", written.error());
   const int code = conclude(summary, o.experiment, experiment.directory());
   return signal_exit_code() != 0 ? signal_exit_code() : code;
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cli/exit_codes.h"
+#include "cli/refuse.h"
 #include "core/text.h"
 #include "profiles/catalog.h"
 #include "profiles/client_profile.h"
@@ -21,11 +22,6 @@
 
 namespace dsbench::cli {
 namespace {
-
-int refuse(const Error& error) {
-  fmt::print(stderr, "dsbench profile: {}\n", error.message);
-  return exit_code_of(error.kind);
-}
 
 template <class T>
 Result<void> outcome(const Result<T>& loaded) {
@@ -59,16 +55,16 @@ int list() {
 }
 
 int show(const std::string& kind, const std::string& name) {
-  if (const auto known = known_kind(kind); !known) return refuse(known.error());
+  if (const auto known = known_kind(kind); !known) return refuse("profile", known.error());
   const auto found = profiles::find_profile(kind, name);
-  if (!found) return refuse(found.error());
+  if (!found) return refuse("profile", found.error());
   fmt::print("{}{}", found->text, found->text.ends_with('\n') ? "" : "\n");
   return exit_ok;
 }
 
 int check(const std::string& kind, const std::string& name) {
-  if (const auto known = known_kind(kind); !known) return refuse(known.error());
-  if (const auto loaded = load_any(kind, name); !loaded) return refuse(loaded.error());
+  if (const auto known = known_kind(kind); !known) return refuse("profile", known.error());
+  if (const auto loaded = load_any(kind, name); !loaded) return refuse("profile", loaded.error());
   fmt::print("{}/{}: accepted\n", kind, name);
   return exit_ok;
 }

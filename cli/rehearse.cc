@@ -8,6 +8,7 @@
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/flags.h"
+#include "cli/refuse.h"
 #include "cli/signals.h"
 #include "core/text.h"
 #include "loadgen/rehearsal.h"
@@ -59,18 +60,13 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
   c.resolution = o.quick ? 0.25 : 0.10;
 }
 
-int refuse(const Error& error) {
-  fmt::print(stderr, "dsbench rehearse: {}\n", error.message);
-  return exit_code_of(error.kind);
-}
-
 int rehearse(RehearseOptions& o) {
   std::atomic<bool>& stop = handle_signals();
   Progress progress{o.experiment.quiet};
   auto opened = Experiment::open(o.experiment, default_client, stop, progress);
   if (!opened) {
     progress.clear();
-    return refuse(opened.error());
+    return refuse("rehearse", opened.error());
   }
   Experiment& experiment = **opened;
   scale_to_budget(o, experiment.simulated());
@@ -107,8 +103,8 @@ int rehearse(RehearseOptions& o) {
           c.hold_factor, c.hold_min.count(), c.hold_max.count(), c.descent_step.count(), c.descent_steps,
           c.recovery_min.count(), c.recovery_max.count(), c.recovery_objective.count(),
           c.forecast ? fmt::format("{}", c.forecast->per_second()) : "null"));
-  if (const auto written = experiment.write(summary); !written) return refuse(written.error());
-  if (done.aborted) return refuse(*done.aborted);
+  if (const auto written = experiment.write(summary); !written) return refuse("rehearse", written.error());
+  if (done.aborted) return refuse("rehearse", *done.aborted);
   const int code = conclude(summary, o.experiment, experiment.directory());
   return signal_exit_code() != 0 ? signal_exit_code() : code;
 }

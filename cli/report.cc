@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/exit_codes.h"
+#include "cli/refuse.h"
 #include "core/files.h"
 #include "results/report/report.h"
 #include "results/run_directory.h"
@@ -22,24 +23,20 @@ struct ReportOptions {
   std::string out;
 };
 
-int refuse(const Error& error) {
-  fmt::print(stderr, "dsbench report: {}\n", error.message);
-  return exit_code_of(error.kind);
-}
-
 int report(const ReportOptions& o) {
   std::vector<results::RunDirectory> directories;
   std::vector<results::RunSummary> runs;
   for (const std::string& run : o.runs) {
     auto found = results::find_run_directory(run);
-    if (!found) return refuse(found.error());
+    if (!found) return refuse("report", found.error());
     auto read = results::read_run(found->run_json());
-    if (!read) return refuse(read.error());
+    if (!read) return refuse("report", read.error());
     directories.push_back(std::move(*found));
     runs.push_back(std::move(*read));
   }
   if (!o.labels.empty() && o.labels.size() != runs.size()) {
     return refuse(
+        "report",
         {ErrorKind::usage, fmt::format("{} runs and {} labels; give --label once for each run, or not at all",
                                        runs.size(), o.labels.size())});
   }
@@ -60,13 +57,15 @@ int report(const ReportOptions& o) {
                           : runs.size() == 1   ? directories.front().report().string()
                                                : "";
   if (out.empty())
-    return refuse({ErrorKind::usage,
+    return refuse("report",
+                  {ErrorKind::usage,
                    "several runs in one report: say where to write it with --out FILE ('-' is stdout)"});
   if (out == "-") {
     fmt::print("{}", text);
     return exit_ok;
   }
-  if (const auto written = write_file_atomically(out, text); !written) return refuse(written.error());
+  if (const auto written = write_file_atomically(out, text); !written)
+    return refuse("report", written.error());
   fmt::print(stderr, "report: {}\n", out);
   return exit_ok;
 }

@@ -12,6 +12,7 @@
 #include "cli/engine_options.h"
 #include "cli/exit_codes.h"
 #include "cli/flags.h"
+#include "cli/refuse.h"
 #include "cli/signals.h"
 #include "core/clock.h"
 #include "core/text.h"
@@ -30,11 +31,6 @@ struct ServeOptions {
   bool embedded = false;
 };
 
-int refuse(const Error& error) {
-  fmt::print(stderr, "dsbench serve: {}\n", error.message);
-  return exit_code_of(error.kind);
-}
-
 int serve(const ServeOptions& options) {
   if (options.embedded) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -44,14 +40,14 @@ int serve(const ServeOptions& options) {
   }
   SteadyClock clock;
   auto parts = make_engine_parts(options.engine, clock, options.dry_run);
-  if (!parts) return refuse(parts.error());
+  if (!parts) return refuse("serve", parts.error());
   if (options.dry_run) {
     fmt::print("{}", parts->bill);
     return exit_ok;
   }
   const std::string description = parts->executor->describe();
   auto engine = engine::start_engine(parts->config, std::move(parts->executor), clock, options.step_log);
-  if (!engine) return refuse(engine.error());
+  if (!engine) return refuse("serve", engine.error());
   engine::server::ServerConfig config;
   config.host = options.host;
   config.port = static_cast<std::uint16_t>(options.port);
@@ -59,13 +55,13 @@ int serve(const ServeOptions& options) {
   config.vocabulary = parts->vocabulary;
   std::atomic<bool>& stop = handle_signals();
   auto server = engine::server::Server::start(**engine, clock, config);
-  if (!server) return refuse(server.error());
+  if (!server) return refuse("serve", server.error());
   fmt::print(stderr, "dsbench serve: {} at {}/v1, metrics at {}/metrics; Ctrl-C to stop\n", description,
              (*server)->url(), (*server)->url());
   if (options.ready_fd >= 0) {
     const std::string line = fmt::format("ready {}\n", (*server)->port());
     if (::write(options.ready_fd, line.data(), line.size()) < 0)
-      return refuse({ErrorKind::io, "cannot write to --ready-fd"});
+      return refuse("serve", {ErrorKind::io, "cannot write to --ready-fd"});
     ::close(options.ready_fd);
   }
   while (!stop) clock.sleep_until(clock.now() + Nanos{50'000'000});
