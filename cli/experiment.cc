@@ -13,6 +13,7 @@
 #include "core/files.h"
 #include "core/text.h"
 #include "core/version.h"
+#include "loadgen/codec/codec.h"
 #include "loadgen/from_profiles.h"
 #include "loadgen/virtual_runner.h"
 #include "loadgen/wire/preflight.h"
@@ -131,7 +132,8 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
       ->default_str("the first of /v1/models")
       ->group(wire);
   app.add_option("--api", o.api, "which API to speak")
-      ->check(CLI::IsMember({"chat", "completions"}))
+      ->check(CLI::IsMember(
+          std::vector<std::string>{loadgen::codec_names().begin(), loadgen::codec_names().end()}))
       ->capture_default_str()
       ->group(wire);
   app.add_option(
@@ -176,7 +178,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   DSBENCH_TRY(const auto client, profiles::load_client(or_default(options.client, default_client)));
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
-  e->contents_ = std::make_unique<loadgen::ContentMap>(loadgen::make_source(workload, options.seed));
+  e->contents_ = std::make_shared<loadgen::ContentMap>(loadgen::make_source(workload, options.seed));
   e->profiles_json_ =
       fmt::format(R"("workload":{},"slo":{},"client":{})", to_json(workload), to_json(slo), to_json(client));
   e->started_at_ = wall_clock_now();
@@ -219,27 +221,27 @@ Result<void> Experiment::open_simulation(const std::string& name, std::atomic<bo
       fmt::format("simulated fleet '{}': {}; {}", profile.name, profile.description, parameters_of(profile));
   DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
-  runner_ = loadgen::make_virtual_runner(
-      *fleet_, policy_, [this](std::uint64_t request) { return (*contents_)(request); }, options_.seed,
-      recorder_->channel(0), stop);
+  runner_ =
+      loadgen::make_virtual_runner(*fleet_, policy_, contents_, options_.seed, recorder_->channel(0), stop);
   return {};
 }
 
 Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& stop) {
   loadgen::WireConfig config;
-  config.base_url = url;
-  config.api = options_.api == "chat" ? loadgen::Api::chat : loadgen::Api::completions;
-  config.model = options_.model;
+  loadgen::ProviderConfig& provider = config.providers.front();
+  provider.base_url = url;
+  provider.api = options_.api;
+  provider.model = options_.model;
   if (!options_.api_key.empty()) {
     DSBENCH_TRY(auto secret, loadgen::read_secret(options_.api_key));
-    config.api_key = std::move(secret);
+    provider.api_key = std::move(secret);
   }
   config.ca_file = options_.ca_file;
   config.insecure = options_.insecure;
   config.threads = options_.threads;
   DSBENCH_TRY(const auto base, loadgen::parse_base_url(url));
   DSBENCH_TRY(const auto info, loadgen::probe_target(config));
-  config.model = info.model;
+  provider.model = info.model;
   target_description_ =
       fmt::format("model {}{}{}", info.model, info.server.empty() ? "" : ", server ", info.server);
   if (info.max_model_len) target_description_ += fmt::format(", context {} tokens", *info.max_model_len);
@@ -255,7 +257,7 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   DSBENCH_TRY(
       runner_,
       loadgen::make_wire_runner(
-          config, policy_, [this](std::uint64_t request) { return (*contents_)(request); }, options_.seed,
+          config, policy_, contents_, options_.seed,
           [this](std::uint32_t worker) -> results::RecordSink& { return recorder_->channel(worker); }, stop));
   return {};
 }

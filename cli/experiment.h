@@ -91,7 +91,7 @@ class Experiment {
   std::unique_ptr<FleetTarget> fleet_;
   std::unique_ptr<loadgen::Observer> scraper_;
   loadgen::Observer* observer_ = nullptr;
-  std::unique_ptr<loadgen::ContentMap> contents_;
+  std::shared_ptr<loadgen::ContentMap> contents_;
   std::unique_ptr<results::Recorder> recorder_;
   std::unique_ptr<loadgen::Runner> runner_;
 };

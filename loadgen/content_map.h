@@ -5,9 +5,10 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
-#include "loadgen/load_machine.h"
+#include "loadgen/request_source.h"
 
 namespace dsbench::loadgen {
 
@@ -15,9 +16,9 @@ namespace dsbench::loadgen {
 // stage, so that the same rate offered on the way up and on the way down offers the same prompts and lengths.
 //
 // One writer (the controller, before it offers a stage's arrivals), any number of readers (the issuers).
-class ContentMap {
+class ContentMap final : public RequestSource {
  public:
-  explicit ContentMap(AttemptSource source) : source_{std::move(source)} {}
+  explicit ContentMap(SharedSource source) : source_{std::move(source)} {}
 
   // Requests from `first_request` on have contents first_content, first_content + 1, … until the next call's
   // first request.
@@ -29,7 +30,7 @@ class ContentMap {
     count_.store(n + 1, std::memory_order_release);
   }
 
-  [[nodiscard]] Attempt operator()(std::uint64_t request) const {
+  [[nodiscard]] Attempt first(std::uint64_t request) const override {
     std::size_t low = 0;
     std::size_t high = count_.load(std::memory_order_acquire);
     while (low < high) {  // the last entry that begins at or before the request
@@ -41,9 +42,15 @@ class ContentMap {
       }
     }
     const Entry entry = low == 0 ? Entry{} : entries_[low - 1];
-    Attempt attempt = source_(entry.first_content + (request - entry.first_request));
+    const std::uint64_t content = entry.first_content + (request - entry.first_request);
+    Attempt attempt = source_(content);
     attempt.request = request;
+    attempt.content = content;
     return attempt;
+  }
+  [[nodiscard]] std::optional<FollowUp> next(const Attempt& ended,
+                                             const results::RequestRecord& outcome) const override {
+    return source_.next(ended, outcome);
   }
 
  private:
@@ -51,7 +58,7 @@ class ContentMap {
     std::uint64_t first_request = 0;
     std::uint64_t first_content = 0;
   };
-  AttemptSource source_;
+  SharedSource source_;
   std::array<Entry, 4096> entries_{};
   std::atomic<std::size_t> count_{0};
 };

@@ -55,7 +55,7 @@ struct InFlight {
 
 struct LoadMachine::Impl {
   ClientPolicy policy;
-  AttemptSource source;
+  SharedSource source;
   std::uint64_t seed;
   std::uint32_t worker;
   results::RecordSink& sink;
@@ -68,8 +68,7 @@ struct LoadMachine::Impl {
   std::vector<std::uint32_t> heap;  // slots by timer, a binary heap that knows each slot's place
   std::uint64_t unsent = 0;
 
-  Impl(const ClientPolicy& p, AttemptSource s, std::uint64_t run_seed, std::uint32_t w,
-       results::RecordSink& k)
+  Impl(const ClientPolicy& p, SharedSource s, std::uint64_t run_seed, std::uint32_t w, results::RecordSink& k)
       : policy{p}, source{std::move(s)}, seed{run_seed}, worker{w}, sink{k} {}
 
   // ---- timers
@@ -148,11 +147,16 @@ struct LoadMachine::Impl {
     InFlight& f = slots[slot];
     AttemptRecord& r = f.record;
     r.attempt = f.attempt.attempt;
+    r.turn = f.attempt.turn;
+    r.tenant = f.attempt.tenant;
+    r.provider = f.attempt.provider;
     r.due = due;
     r.sent = r.first_byte = r.first_token = r.last_token = r.done = never;
     r.prompt_tokens = f.attempt.prompt_tokens;
     r.output_tokens = 0;
     r.output_tokens_asked = f.attempt.output_tokens;
+    r.cached_prompt_tokens = r.reasoning_tokens = -1;
+    r.connect_time = r.tls_time = never;
     r.token_source = TokenSource::chunks;
     r.reason = Reason::ok;
     r.http_status = 0;
@@ -192,6 +196,9 @@ struct LoadMachine::Impl {
     sink.request({.request = r.request,
                   .stage = r.stage,
                   .attempts = r.attempt + 1,
+                  .turn = r.turn,
+                  .tenant = r.tenant,
+                  .provider = r.provider,
                   .due = f.request_due,
                   .sent = f.first_sent,
                   .final_sent = r.sent,
@@ -246,7 +253,7 @@ struct LoadMachine::Impl {
   }
 };
 
-LoadMachine::LoadMachine(const ClientPolicy& policy, AttemptSource source, std::uint64_t seed,
+LoadMachine::LoadMachine(const ClientPolicy& policy, SharedSource source, std::uint64_t seed,
                          std::uint32_t worker, results::RecordSink& sink)
     : impl_{std::make_unique<Impl>(policy, std::move(source), seed, worker, sink)} {}
 
@@ -309,6 +316,8 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
   }
   AttemptRecord& r = f.record;
   if (event.http_status != 0) r.http_status = event.http_status;
+  if (event.connect_time) r.connect_time = *event.connect_time;
+  if (event.tls_time) r.tls_time = *event.tls_time;
   switch (event.kind) {
     case EventKind::sent:
       if (r.sent == never) r.sent = event.at;
@@ -337,6 +346,8 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
         r.token_source = TokenSource::usage;
       }
       if (event.usage_prompt_tokens) r.prompt_tokens = *event.usage_prompt_tokens;
+      r.cached_prompt_tokens = event.usage_cached_prompt_tokens.value_or(-1);
+      r.reasoning_tokens = event.usage_reasoning_tokens.value_or(-1);
       m.end_attempt(slot, event.at, failure_of(r.first_token == never ? Reason::empty : Reason::ok));
       break;
     case EventKind::failed: {

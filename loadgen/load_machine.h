@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,6 +9,7 @@
 
 #include "core/units.h"
 #include "loadgen/client_policy.h"
+#include "loadgen/request_source.h"
 #include "loadgen/runner.h"
 #include "loadgen/target.h"
 #include "results/record.h"
@@ -23,10 +23,6 @@ struct Action {
   Attempt attempt;
 };
 
-// What request number i of a run consists of: a function of (workload, seed, i) alone. See
-// loadgen/workload.h.
-using AttemptSource = std::function<Attempt(std::uint64_t request)>;
-
 // Every decision of a client population, as a state machine over timestamped events: when to send, when to
 // give up, when to retry, when a request has ended. Reads no clock, opens no socket, starts no thread. The
 // wire loop and the virtual-time loop feed it and carry out its actions; both therefore behave alike.
@@ -37,7 +33,7 @@ class LoadMachine {
  public:
   // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries", by request
   // number).
-  LoadMachine(const ClientPolicy& policy, AttemptSource source, std::uint64_t seed, std::uint32_t worker,
+  LoadMachine(const ClientPolicy& policy, SharedSource source, std::uint64_t seed, std::uint32_t worker,
               results::RecordSink& sink);
   ~LoadMachine();
   LoadMachine(const LoadMachine&) = delete;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -12,13 +13,30 @@
 // them apart.
 namespace dsbench::loadgen {
 
-// What to send.
+// A stretch of a prompt. Its text is a function of (seed, tokens): the same pair is the same text, which a
+// prefix cache can find again.
+struct PromptPart {
+  enum class Role : std::uint8_t { system, user, assistant };
+  std::uint64_t seed = 0;
+  std::int32_t tokens = 0;
+  Role role = Role::user;
+  friend bool operator==(const PromptPart&, const PromptPart&) = default;
+};
+using PromptParts = std::vector<PromptPart>;
+
+// What to send, and to whom.
 struct Attempt {
   std::uint64_t request = 0;
   std::uint32_t attempt = 0;
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;  // max_tokens, with ignore_eos: exactly as many
-  std::uint64_t prompt_seed = 0;   // the text of the prompt is a function of this
+  std::uint64_t prompt_seed = 0;   // the text of the prompt is a function of this, when there are no parts
+  std::shared_ptr<const PromptParts> parts = nullptr;  // prompt_tokens is their sum; null: one of the user's
+  std::uint64_t content =
+      0;                   // number of the content within its stage: what a session's next turn is drawn from
+  std::uint32_t turn = 0;  // of its session, from 0
+  std::uint16_t tenant = 0;    // class of the workload
+  std::uint16_t provider = 0;  // index of the target that this attempt goes to
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
@@ -42,6 +60,10 @@ struct TargetEvent {
   // Of `done`: what the server's usage says was generated and read, when it said it.
   std::optional<std::int32_t> usage_output_tokens;
   std::optional<std::int32_t> usage_prompt_tokens;
+  std::optional<std::int32_t> usage_cached_prompt_tokens, usage_reasoning_tokens;
+  bool reasoning = false;  // of `tokens`: not the answer yet
+  // Of `sent` that opened a connection, told with the first event after it: how long it took to have one.
+  std::optional<Nanos> connect_time, tls_time;
   // Of `failed` with a response: how the server wants us to behave.
   std::optional<Nanos> retry_after;
   std::optional<bool> should_retry;  // x-should-retry

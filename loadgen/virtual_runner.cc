@@ -14,7 +14,7 @@ constexpr int most_idle_turns = 1'000'000;
 
 class VirtualRunner final : public Runner {
  public:
-  VirtualRunner(VirtualTarget& target, const ClientPolicy& policy, AttemptSource source, std::uint64_t seed,
+  VirtualRunner(VirtualTarget& target, const ClientPolicy& policy, SharedSource source, std::uint64_t seed,
                 results::RecordSink& sink, std::atomic<bool>& stop)
       : target_{target}, machine_{policy, std::move(source), seed, 0, sink}, stop_{stop} {}
 
@@ -125,7 +125,7 @@ class VirtualRunner final : public Runner {
 }  // namespace
 
 std::unique_ptr<Runner> make_virtual_runner(VirtualTarget& target, const ClientPolicy& policy,
-                                            AttemptSource source, std::uint64_t seed,
+                                            SharedSource source, std::uint64_t seed,
                                             results::RecordSink& sink, std::atomic<bool>& stop) {
   return std::make_unique<VirtualRunner>(target, policy, std::move(source), seed, sink, stop);
 }

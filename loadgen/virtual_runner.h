@@ -20,7 +20,7 @@ namespace dsbench::loadgen {
 // `stop` is looked at on every turn of offer(); drain() does not look at it, because draining is what one
 // does after a stop. Target, sink and flag must outlive the runner.
 [[nodiscard]] std::unique_ptr<Runner> make_virtual_runner(VirtualTarget& target, const ClientPolicy& policy,
-                                                          AttemptSource source, std::uint64_t seed,
+                                                          SharedSource source, std::uint64_t seed,
                                                           results::RecordSink& sink, std::atomic<bool>& stop);
 
 }  // namespace dsbench::loadgen

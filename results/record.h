@@ -47,10 +47,13 @@ inline constexpr Nanos never{-1};
 
 // One try of a request on the wire (or in virtual time). Points of time are since the start of the run.
 struct AttemptRecord {
-  std::uint64_t request = 0;  // number of the request in the run, from 0
-  std::uint32_t attempt = 0;  // 0 is the first
-  std::uint32_t stage = 0;    // index of the stage that offered the request
-  std::uint32_t worker = 0;   // issuer thread
+  std::uint64_t request = 0;   // number of the request in the run, from 0
+  std::uint32_t attempt = 0;   // 0 is the first
+  std::uint32_t stage = 0;     // index of the stage that offered the request
+  std::uint32_t worker = 0;    // issuer thread
+  std::uint32_t turn = 0;      // of its session, from 0; a session's first request gives it its number
+  std::uint16_t tenant = 0;    // class of the workload
+  std::uint16_t provider = 0;  // target that it was sent to
   Nanos due = never;         // for attempt 0 the schedule's instant, never moved; for a retry the instant the
                              // client's law gave
   Nanos sent = never;        // first byte handed to the socket
@@ -61,9 +64,14 @@ struct AttemptRecord {
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;        // tokens that arrived
   std::int32_t output_tokens_asked = 0;  // max_tokens of the request
+  std::int32_t cached_prompt_tokens =
+      -1;                              // what the server says it had in its prefix cache; -1: it does not say
+  std::int32_t reasoning_tokens = -1;  // of output_tokens, as the server says; -1: it does not say
   TokenSource token_source = TokenSource::chunks;
   Reason reason = Reason::ok;
   std::int32_t http_status = 0;  // 0 when there was no response
+  Nanos connect_time = never;    // TCP, when this attempt opened a connection
+  Nanos tls_time = never;        // TLS after it
   std::vector<Nanos> gaps;       // between consecutive content chunks
 };
 
@@ -72,10 +80,13 @@ struct RequestRecord {
   std::uint64_t request = 0;
   std::uint32_t stage = 0;
   std::uint32_t attempts = 0;
-  Nanos due = never;          // the schedule's
-  Nanos sent = never;         // first attempt
-  Nanos final_sent = never;   // the attempt that ended the request
-  Nanos first_token = never;  // of the attempt that ended the request
+  std::uint32_t turn = 0;      // of its session, from 0
+  std::uint16_t tenant = 0;    // class of the workload
+  std::uint16_t provider = 0;  // target of the last attempt
+  Nanos due = never;           // the schedule's
+  Nanos sent = never;          // first attempt
+  Nanos final_sent = never;    // the attempt that ended the request
+  Nanos first_token = never;   // of the attempt that ended the request
   Nanos last_token = never;
   Nanos done = never;
   std::int32_t prompt_tokens = 0;
@@ -94,10 +105,20 @@ struct Slo {
 // True iff the request completed whole and met every bound.
 [[nodiscard]] bool is_good(const RequestRecord& request, const Slo& slo);
 
+// Requests are numbered through the run. Those of a session have their first request's number in the low bits
+// and their turn above it.
+inline constexpr int turn_shift = 40;
+[[nodiscard]] constexpr std::uint64_t session_of(std::uint64_t request) {
+  return request & ((std::uint64_t{1} << turn_shift) - 1);
+}
+
 // Where finished attempts and requests go. One sink belongs to one thread.
 class RecordSink {
  public:
   virtual ~RecordSink() = default;
+  // A request that the schedule could not know, because it follows from another (a session's next turn), is
+  // offered now.
+  virtual void offered(std::uint32_t /*stage*/, std::uint64_t /*request*/, Nanos /*due*/) {}
   virtual void attempt(const AttemptRecord& record) = 0;
   virtual void request(const RequestRecord& record) = 0;
 };

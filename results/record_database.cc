@@ -25,10 +25,13 @@ create table stages(stage integer primary key, name text not null, kind text not
 create table attempts(request integer not null, attempt integer not null, stage integer not null, worker integer not null,
   due_ns integer, sent_ns integer, first_byte_ns integer, first_token_ns integer, last_token_ns integer, done_ns integer,
   prompt_tokens integer not null, output_tokens integer not null, output_tokens_asked integer not null,
-  token_source text not null, reason text not null, http_status integer not null, gaps_us blob);
+  token_source text not null, reason text not null, http_status integer not null,
+  turn integer not null, tenant integer not null, provider integer not null, cached_prompt_tokens integer, reasoning_tokens integer,
+  connect_ns integer, tls_ns integer, gaps_us blob);
 create table requests(request integer not null, stage integer not null, attempts integer not null, due_ns integer,
   sent_ns integer, final_sent_ns integer, first_token_ns integer, last_token_ns integer, done_ns integer,
-  prompt_tokens integer not null, output_tokens integer not null, reason text not null, good integer not null);
+  prompt_tokens integer not null, output_tokens integer not null, reason text not null, good integer not null,
+  turn integer not null, tenant integer not null, provider integer not null);
 )";
 
 // Binds the parameters of one row in order. A failure to bind (out of memory) shows when the row is stepped.
@@ -43,6 +46,8 @@ class Binder {
     sqlite3_bind_double(statement_, ++at_, value);
     return *this;
   }
+  // A number that -1 says is not known.
+  Binder& count(std::int32_t n) { return n < 0 ? null() : integer(n); }
   Binder& time(Nanos t) { return t == never ? null() : integer(t.count()); }
   // The text must outlive the step.
   Binder& text(std::string_view value) {
@@ -101,6 +106,9 @@ AttemptRow to_row(const AttemptRecord& r) {
           r.attempt,
           r.stage,
           r.worker,
+          r.turn,
+          r.tenant,
+          r.provider,
           r.due,
           r.sent,
           r.first_byte,
@@ -111,6 +119,10 @@ AttemptRow to_row(const AttemptRecord& r) {
           r.output_tokens,
           r.output_tokens_asked,
           r.http_status,
+          r.cached_prompt_tokens,
+          r.reasoning_tokens,
+          r.connect_time,
+          r.tls_time,
           r.token_source,
           r.reason};
 }
@@ -163,9 +175,10 @@ Result<RecordDatabase> RecordDatabase::create(const std::filesystem::path& path,
   DSBENCH_CHECK(handles->prepare(handles->commit, "commit"));
   DSBENCH_CHECK(handles->prepare(handles->roll_back, "rollback"));
   DSBENCH_CHECK(handles->prepare(handles->stage, "insert or replace into stages values(?,?,?,?,?,?,?)"));
+  DSBENCH_CHECK(handles->prepare(
+      handles->attempt, "insert into attempts values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(
-      handles->prepare(handles->attempt, "insert into attempts values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
-  DSBENCH_CHECK(handles->prepare(handles->request, "insert into requests values(?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+      handles->prepare(handles->request, "insert into requests values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   return RecordDatabase{std::move(handles)};
 }
 
@@ -199,6 +212,8 @@ Result<void> RecordDatabase::write(const AttemptRow& r, std::string_view gaps) {
   row.text(r.token_source == TokenSource::usage ? "usage" : "chunks")
       .text(to_word(r.reason))
       .integer(r.http_status);
+  row.integer(r.turn).integer(r.tenant).integer(r.provider);
+  row.count(r.cached_prompt_tokens).count(r.reasoning_tokens).time(r.connect_time).time(r.tls_time);
   if (gaps.empty())
     row.null();
   else
@@ -211,6 +226,7 @@ Result<void> RecordDatabase::write(const RequestRecord& r, bool good) {
   row.integer(static_cast<std::int64_t>(r.request)).integer(r.stage).integer(r.attempts);
   row.time(r.due).time(r.sent).time(r.final_sent).time(r.first_token).time(r.last_token).time(r.done);
   row.integer(r.prompt_tokens).integer(r.output_tokens).text(to_word(r.reason)).integer(good ? 1 : 0);
+  row.integer(r.turn).integer(r.tenant).integer(r.provider);
   return handles_->step(handles_->request, "write");
 }
 

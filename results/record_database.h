@@ -31,9 +31,12 @@ namespace dsbench::results {
 // An attempt less its gaps, which lie beside it as bytes.
 struct AttemptRow {
   std::uint64_t request = 0;
-  std::uint32_t attempt = 0, stage = 0, worker = 0;
+  std::uint32_t attempt = 0, stage = 0, worker = 0, turn = 0;
+  std::uint16_t tenant = 0, provider = 0;
   Nanos due = never, sent = never, first_byte = never, first_token = never, last_token = never, done = never;
   std::int32_t prompt_tokens = 0, output_tokens = 0, output_tokens_asked = 0, http_status = 0;
+  std::int32_t cached_prompt_tokens = -1, reasoning_tokens = -1;
+  Nanos connect_time = never, tls_time = never;
   TokenSource token_source = TokenSource::chunks;
   Reason reason = Reason::ok;
 };

@@ -45,18 +45,25 @@ Result<std::string> resolve_once(const BaseUrl& base) {
   return entry;
 }
 
-HeaderList make_headers(const WireConfig& config) {
+void append(HeaderList& list, const std::string& line) {
+  curl_slist* const longer = curl().slist_append(list.get(), line.c_str());
+  if (longer == nullptr) return;
+  (void)list.release();
+  list.reset(longer);
+}
+
+HeaderList make_headers(const ProviderConfig& provider, const Codec& codec) {
   HeaderList list;
-  const auto add = [&list](const std::string& line) {
-    curl_slist* const longer = curl().slist_append(list.get(), line.c_str());
-    if (longer == nullptr) return;
-    (void)list.release();
-    list.reset(longer);
-  };
+  const auto add = [&list](const std::string& line) { append(list, line); };
   add("Content-Type: application/json");
   add("Accept: text/event-stream, application/json");
   add("Expect:");
-  if (config.api_key) add("Authorization: Bearer " + config.api_key->reveal());
+  for (const auto& [name, value] : codec.headers()) add(name + ": " + value);
+  for (const auto& [name, value] : provider.headers) add(name + ": " + value);
+  if (provider.api_key) {
+    const auto [name, value] = codec.key_header(provider.api_key->reveal());
+    add(name + ": " + value);
+  }
   return list;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/result.h"
+#include "loadgen/codec/codec.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/wire_config.h"
 
@@ -15,9 +16,12 @@ namespace dsbench::loadgen {
 // unreachable.
 [[nodiscard]] Result<std::string> resolve_once(const BaseUrl& base);
 
-// Content type, what we accept, the API key; "Expect" taken out (its 100-continue would add a round trip to
-// long prompts).
-[[nodiscard]] HeaderList make_headers(const WireConfig& config);
+// Content type, what we accept, the API key, the codec's own and those the user gave; "Expect" taken out (its
+// 100-continue would add a round trip to long prompts).
+[[nodiscard]] HeaderList make_headers(const ProviderConfig& provider, const Codec& codec);
+
+// Appends a line to a list that may be empty.
+void append(HeaderList& list, const std::string& line);
 
 // No signals, no proxy, HTTP/1.1, no redirects, TLS verified unless told otherwise.
 void set_common_options(CURL* easy, const WireConfig& config);

@@ -9,10 +9,11 @@
 #include <deque>
 #include <unordered_map>
 
+#include "loadgen/codec/codec.h"
+#include "loadgen/codec/prompt_text.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
-#include "loadgen/wire/openai_codec.h"
 #include "loadgen/wire/retry_advice.h"
 
 namespace dsbench::loadgen {
@@ -39,10 +40,6 @@ struct KeyHash {
   }
 };
 
-bool is_success(std::int32_t status) {
-  return status >= 200 && status < 300;
-}
-
 // The number in "HTTP/1.1 200 OK"; nothing when the line is no status line.
 std::optional<std::int32_t> status_in(std::string_view line) {
   if (!line.starts_with("HTTP/")) return std::nullopt;
@@ -58,6 +55,14 @@ std::optional<std::int32_t> status_in(std::string_view line) {
 
 struct CurlTransport::Impl {
   struct Slot;
+
+  // libcurl keeps the addresses of the header list and the URL.
+  struct Provider {
+    std::shared_ptr<const Codec> codec;
+    HeaderList headers;
+    Url url;
+    std::string unix_socket;
+  };
 
   // One multi handle with its own connections. libcurl keeps its address: never moved.
   struct Shard {
@@ -82,8 +87,10 @@ struct CurlTransport::Impl {
     Slot(const Slot&) = delete;
     Slot& operator=(const Slot&) = delete;
     Shard& shard;
-    std::string body;
-    StreamReader reader;
+    Body body;
+    std::size_t body_sent = 0;     // of a body in several pieces
+    Provider* provider = nullptr;  // whose URL, headers and reader the handle has
+    std::unique_ptr<ReplyReader> reader;
     RetryHeaders retry;
     Key key{};
     std::uint64_t use = 0;  // counts attempts, so that a linger entry knows its own
@@ -103,17 +110,15 @@ struct CurlTransport::Impl {
     std::uint64_t use;
   };
 
-  Impl(const WireConfig& c, const Clock& k, Nanos e, Poller& p)
-      : config{c}, clock{k}, epoch{e}, poller{p}, encoder{c.api, c.model, c.exact_lengths} {}
+  Impl(const WireConfig& c, const Clock& k, Nanos e, Poller& p) : config{c}, clock{k}, epoch{e}, poller{p} {}
 
   const WireConfig config;
   const Clock& clock;
   const Nanos epoch;
   Poller& poller;
-  const RequestEncoder encoder;
-  HeaderList headers;
+  std::deque<Provider> providers;
+  PromptCache prompts;
   HeaderList resolve;
-  Url url;
   long connect_timeout_ms = no_connect_timeout_ms;
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
@@ -132,10 +137,12 @@ struct CurlTransport::Impl {
     e.at = stamp;
     e.http_status = slot.status;
     e.reason = reason;
-    if (kind == EventKind::tokens) e.tokens = 1;
     if (kind == EventKind::done) {
-      e.usage_output_tokens = slot.reader.usage_output_tokens();
-      e.usage_prompt_tokens = slot.reader.usage_prompt_tokens();
+      const ReplyReader::Usage usage = slot.reader->usage();
+      e.usage_output_tokens = usage.output_tokens;
+      e.usage_prompt_tokens = usage.prompt_tokens;
+      e.usage_cached_prompt_tokens = usage.cached_prompt_tokens;
+      e.usage_reasoning_tokens = usage.reasoning_tokens;
     }
     if (kind == EventKind::failed && slot.status != 0) {
       e.retry_after = slot.retry.advice().retry_after;
@@ -148,6 +155,22 @@ struct CurlTransport::Impl {
     tell(slot, kind, reason);
     slot.ended = true;
     live.erase(slot.key);
+  }
+
+  void tell_step(Slot& slot, const ReplyReader::Step& step) {
+    switch (step.kind) {
+      case ReplyReader::Step::Kind::tokens:
+        tell(slot, EventKind::tokens);
+        events->back().tokens = step.tokens;
+        events->back().reasoning = step.reasoning;
+        break;
+      case ReplyReader::Step::Kind::done:
+        tell_end(slot, EventKind::done);
+        break;
+      case ReplyReader::Step::Kind::failed:
+        tell_end(slot, EventKind::failed, step.reason);
+        break;
+    }
   }
 
   void tell_sent(Slot& slot) {
@@ -221,30 +244,33 @@ struct CurlTransport::Impl {
       slot.status = *status;
       if (!slot.got_byte) t.tell(slot, EventKind::first_byte);
       slot.got_byte = true;
-    } else if (!is_success(slot.status)) {
+    } else if (slot.reader->expects(slot.status)) {
+      if (line == "\r\n") slot.reader->begin(slot.status);
+    } else {
       slot.retry.read(line, wall_clock_now());
     }
     return size;
   }
 
+  static std::size_t on_read(char* to, std::size_t, std::size_t most, void* user) {
+    Slot& slot = *static_cast<Slot*>(user);
+    std::size_t filled = 0;
+    while (filled < most) {
+      const std::string_view piece = slot.body.at(slot.body_sent, most - filled);
+      if (piece.empty()) break;
+      std::copy(piece.begin(), piece.end(), to + filled);
+      filled += piece.size();
+      slot.body_sent += piece.size();
+    }
+    return filled;
+  }
+
   static std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* user) {
     Slot& slot = *static_cast<Slot*>(user);
     Impl& t = slot.shard.transport;
-    if (slot.ended || !is_success(slot.status)) return size;
-    slot.reader.feed({bytes, size});
-    while (const auto step = slot.reader.next()) {
-      switch (step->kind) {
-        case StreamReader::Step::Kind::tokens:
-          t.tell(slot, EventKind::tokens);
-          break;
-        case StreamReader::Step::Kind::done:
-          t.tell_end(slot, EventKind::done);
-          break;
-        case StreamReader::Step::Kind::failed:
-          t.tell_end(slot, EventKind::failed, step->reason);
-          break;
-      }
-    }
+    if (slot.ended || !slot.reader->expects(slot.status)) return size;
+    slot.reader->feed({bytes, size});
+    while (const auto step = slot.reader->next()) t.tell_step(slot, *step);
     if (slot.ended) t.lingering.push_back({t.stamp + linger_limit, &slot, slot.use});
     return size;
   }
@@ -279,15 +305,14 @@ struct CurlTransport::Impl {
     slot.easy.reset(curl().easy_init());
     CURL* const e = slot.easy.get();
     set_common_options(e, config);
-    curl().easy_setopt(e, CURLOPT_CURLU, url.get());
-    curl().easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
     if (resolve) curl().easy_setopt(e, CURLOPT_RESOLVE, resolve.get());
-    curl().easy_setopt(e, CURLOPT_POST, 1L);
     curl().easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L);
     curl().easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
     curl().easy_setopt(e, CURLOPT_MAXAGE_CONN,
                        std::max(1L, static_cast<long>(config.idle_connection_limit.count() / 1'000'000'000)));
     curl().easy_setopt(e, CURLOPT_PRIVATE, &slot);
+    curl().easy_setopt(e, CURLOPT_READFUNCTION, &Impl::on_read);
+    curl().easy_setopt(e, CURLOPT_READDATA, &slot);
     curl().easy_setopt(e, CURLOPT_WRITEFUNCTION, &Impl::on_body);
     curl().easy_setopt(e, CURLOPT_WRITEDATA, &slot);
     curl().easy_setopt(e, CURLOPT_HEADERFUNCTION, &Impl::on_header);
@@ -301,10 +326,32 @@ struct CurlTransport::Impl {
     return slot;
   }
 
+  // Turns the handle to another provider, where it is not already.
+  void aim(Slot& slot, Provider& provider) {
+    if (slot.provider == &provider) return;
+    slot.provider = &provider;
+    slot.reader = provider.codec->make_reader();
+    CURL* const e = slot.easy.get();
+    curl().easy_setopt(e, CURLOPT_CURLU, provider.url.get());
+    curl().easy_setopt(e, CURLOPT_HTTPHEADER, provider.headers.get());
+    if (!provider.unix_socket.empty() || providers.size() > 1) {
+      curl().easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH,
+                         provider.unix_socket.empty() ? nullptr : provider.unix_socket.c_str());
+    }
+    if (provider.codec->method() == "GET") {
+      curl().easy_setopt(e, CURLOPT_HTTPGET, 1L);
+    } else {
+      curl().easy_setopt(e, CURLOPT_POST, 1L);
+      curl().easy_setopt(
+          e, CURLOPT_CUSTOMREQUEST,
+          provider.codec->method() == "POST" ? nullptr : std::string{provider.codec->method()}.c_str());
+    }
+  }
+
   void release(Slot& slot) {
     Shard& shard = slot.shard;
     if (!slot.ended) live.erase(slot.key);
-    counts.comments += slot.reader.comments();
+    counts.comments += slot.reader->comments();
     curl().multi_remove_handle(shard.multi.get(), slot.easy.get());
     slot.busy = false;
     ++slot.use;
@@ -327,18 +374,25 @@ struct CurlTransport::Impl {
       void* user = nullptr;
       curl().easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
       Slot& slot = *static_cast<Slot*>(user);
-      if (!slot.ended) tell_end(slot, EventKind::failed, why(slot, code));
+      if (!slot.ended) tell_over(slot, code);
       release(slot);
     }
   }
 
-  Reason why(Slot& slot, CURLcode code) {
-    if (slot.status != 0 && !is_success(slot.status)) return reason_of_status(slot.status);
-    if (code == CURLE_OK) return slot.reader.end_of_body();
-    if (slot.no_descriptor) return Reason::unsent;
-    long os_errno = 0;
-    curl().easy_getinfo(slot.easy.get(), CURLINFO_OS_ERRNO, &os_errno);
-    return reason_of(code, os_errno, slot.written, slot.got_byte);
+  // The transfer is over before the content was.
+  void tell_over(Slot& slot, CURLcode code) {
+    if (slot.status != 0 && !slot.reader->expects(slot.status)) {
+      tell_end(slot, EventKind::failed, reason_of_status(slot.status));
+    } else if (code == CURLE_OK) {
+      tell_step(slot, slot.reader->end_of_body());
+    } else if (slot.no_descriptor) {
+      tell_end(slot, EventKind::failed, Reason::unsent);
+    } else {
+      long os_errno = 0;
+      curl().easy_getinfo(slot.easy.get(), CURLINFO_OS_ERRNO, &os_errno);
+      const Reason reason = reason_of(code, os_errno, slot.written, slot.got_byte);
+      tell_end(slot, EventKind::failed, reason == Reason::closed_early ? slot.reader->broken_off() : reason);
+    }
   }
 };
 
@@ -358,16 +412,22 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
                                                            const ClientPolicy& policy, const Clock& clock,
                                                            Nanos epoch, Poller& poller) {
   DSBENCH_CHECK(open_curl());
-  DSBENCH_TRY(const BaseUrl base, parse_base_url(config.base_url));
-  DSBENCH_TRY(const std::string resolved, resolve_once(base));
   auto impl = std::make_unique<Impl>(config, clock, epoch, poller);
-  impl->headers = make_headers(config);
-  if (!resolved.empty()) impl->resolve.reset(curl().slist_append(nullptr, resolved.c_str()));
-  impl->url.reset(curl().url());
-  const std::string url = base.api + std::string{impl->encoder.path()};
-  if (curl().url_set(impl->url.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
-    return fail(ErrorKind::usage, "the target {} makes no URL; accepted is http://HOST:PORT",
-                config.base_url);
+  for (const ProviderConfig& p : config.providers) {
+    Impl::Provider& provider = impl->providers.emplace_back();
+    DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
+    if (p.unix_socket.empty()) {
+      DSBENCH_TRY(const std::string resolved, resolve_once(base));
+      if (!resolved.empty()) append(impl->resolve, resolved);
+    }
+    DSBENCH_TRY(provider.codec, make_codec({p.api, p.model, p.exact_lengths}));
+    provider.headers = make_headers(p, *provider.codec);
+    provider.unix_socket = p.unix_socket;
+    provider.url.reset(curl().url());
+    const std::string url = base.base + std::string{provider.codec->path()};
+    if (curl().url_set(provider.url.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
+      return fail(ErrorKind::usage, "the target {} makes no URL; accepted is http://HOST:PORT", p.base_url);
+    }
   }
   if (policy.connect_timeout) {
     const auto millis = (policy.connect_timeout->count() + 999'999) / 1'000'000;
@@ -386,11 +446,17 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.busy = true;
   slot.ended = slot.sent = slot.written = slot.got_byte = slot.no_descriptor = false;
   slot.status = 0;
-  slot.reader.reset();
+  slot.body_sent = 0;
   slot.retry = {};
-  t.encoder.encode(attempt, slot.body);
-  curl().easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
-  curl().easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDS, slot.body.data());
+  t.aim(slot, t.providers[attempt.provider]);
+  slot.reader->begin(0);
+  slot.provider->codec->encode(attempt, t.prompts, slot.body);
+  if (slot.provider->codec->method() != "GET") {
+    CURL* const e = slot.easy.get();
+    curl().easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
+    // Without POSTFIELDS libcurl asks on_read() for the body, piece by piece.
+    curl().easy_setopt(e, CURLOPT_POSTFIELDS, slot.body.contiguous() ? slot.body.text().data() : nullptr);
+  }
   t.live.emplace(slot.key, &slot);
   ++shard.active;
   const std::size_t from = events.size();

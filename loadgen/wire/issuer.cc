@@ -12,8 +12,8 @@
 #include <optional>
 #include <utility>
 
-#include "loadgen/wire/curl_transport.h"
 #include "loadgen/wire/poller.h"
+#include "loadgen/wire/transport.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -25,7 +25,7 @@ constexpr std::size_t starts_per_turn = 16;
 }  // namespace
 
 struct Issuer::Parts {
-  Parts(const WireConfig& config, const ClientPolicy& policy, AttemptSource source, std::uint64_t seed,
+  Parts(const WireConfig& config, const ClientPolicy& policy, SharedSource source, std::uint64_t seed,
         std::uint32_t worker, results::RecordSink& sink, const Clock& c, Nanos e)
       : clock{c}, epoch{e}, spin{config.spin}, machine{policy, std::move(source), seed, worker, sink} {}
   const Clock& clock;
@@ -33,7 +33,7 @@ struct Issuer::Parts {
   Nanos spin;
   LoadMachine machine;
   std::unique_ptr<Poller> poller;
-  std::unique_ptr<CurlTransport> transport;
+  std::unique_ptr<Transport> transport;
   std::deque<Action> queue;  // decided and not yet carried out
   std::vector<Action> decided;
   std::vector<TargetEvent> events;
@@ -65,11 +65,11 @@ struct Issuer::Parts {
 Issuer::Issuer(std::unique_ptr<Parts> parts) : parts_{std::move(parts)} {}
 
 Result<std::unique_ptr<Issuer>> Issuer::make(const WireConfig& config, const ClientPolicy& policy,
-                                             AttemptSource source, std::uint64_t seed, std::uint32_t worker,
+                                             SharedSource source, std::uint64_t seed, std::uint32_t worker,
                                              results::RecordSink& sink, const Clock& clock, Nanos epoch) {
   auto parts = std::make_unique<Parts>(config, policy, std::move(source), seed, worker, sink, clock, epoch);
   DSBENCH_TRY(parts->poller, Poller::make(clock));
-  DSBENCH_TRY(parts->transport, CurlTransport::make(config, policy, clock, epoch, *parts->poller));
+  DSBENCH_TRY(parts->transport, make_transport(config, policy, clock, epoch, *parts->poller));
   std::unique_ptr<Issuer> issuer{new Issuer{std::move(parts)}};
   issuer->wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (issuer->wake_ < 0)
@@ -125,7 +125,7 @@ Nanos Issuer::cpu_time() const {
 }
 
 void Issuer::publish(std::uint64_t number) {
-  const CurlTransport::Counts& counts = parts_->transport->counts();
+  const Transport::Counts& counts = parts_->transport->counts();
   in_flight_.store(parts_->machine.in_flight(), std::memory_order_relaxed);
   pending_.store(parts_->machine.pending(), std::memory_order_relaxed);
   unsent_.store(parts_->machine.unsent(), std::memory_order_relaxed);

@@ -22,7 +22,7 @@
 
 namespace dsbench::loadgen {
 
-// One issuer thread: a LoadMachine that decides, a CurlTransport that carries out, and the loop between them.
+// One issuer thread: a LoadMachine that decides, a Transport that carries out, and the loop between them.
 // It reads the clock once per turn; only the moment of sending has a reading of its own, so that our lag is
 // never made to look small. Everything public is called by the controller; batches are handed over under a
 // lock that no request ever takes.
@@ -31,7 +31,7 @@ class Issuer {
   // Starts the thread. The clock and the sink must outlive the issuer; `epoch` is the start of the run on the
   // clock.
   [[nodiscard]] static Result<std::unique_ptr<Issuer>> make(const WireConfig& config,
-                                                            const ClientPolicy& policy, AttemptSource source,
+                                                            const ClientPolicy& policy, SharedSource source,
                                                             std::uint64_t seed, std::uint32_t worker,
                                                             results::RecordSink& sink, const Clock& clock,
                                                             Nanos epoch);

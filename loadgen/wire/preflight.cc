@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/text.h"
+#include "loadgen/codec/codec.h"
+#include "loadgen/codec/prompt_text.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
@@ -58,17 +60,20 @@ std::string complaint(const std::string& body) {
 }
 
 // One request, waited for. `body`: POST. Errors: unreachable.
-Result<Reply> ask(const WireConfig& config, const std::string& url, const std::string* body, Nanos timeout) {
+Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, const Codec& codec,
+                  const std::string& url, const std::string* body, Nanos timeout) {
   DSBENCH_CHECK(open_curl());
   const Easy easy{curl().easy_init()};
   if (!easy) return fail(ErrorKind::internal, "libcurl gives no handle");
   CURL* const e = easy.get();
-  const HeaderList headers = make_headers(config);
+  const HeaderList headers = make_headers(provider, codec);
   Reply reply;
   char why[CURL_ERROR_SIZE] = "";
   const auto millis = static_cast<long>(std::max<std::int64_t>(1, timeout.count() / 1'000'000));
   set_common_options(e, config);
   curl().easy_setopt(e, CURLOPT_URL, url.c_str());
+  if (!provider.unix_socket.empty())
+    curl().easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, provider.unix_socket.c_str());
   curl().easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
   curl().easy_setopt(e, CURLOPT_ERRORBUFFER, why);
   curl().easy_setopt(e, CURLOPT_TIMEOUT_MS, millis);
@@ -92,7 +97,7 @@ Result<Reply> ask(const WireConfig& config, const std::string& url, const std::s
   return reply;
 }
 
-tl::unexpected<Error> refused(const WireConfig& config, const std::string& url, const Reply& reply) {
+tl::unexpected<Error> refused(const ProviderConfig& config, const std::string& url, const Reply& reply) {
   std::string_view remedy = "a 200 was expected";
   if (reply.status == 401 || reply.status == 403) {
     remedy = config.api_key ? "the API key that was given is not accepted"
@@ -123,19 +128,24 @@ void read_models(const std::string& body, TargetInfo& info, const std::string& w
 
 }  // namespace
 
-Result<TargetInfo> probe_target(const WireConfig& config, Nanos timeout) {
+Result<TargetInfo> probe_target(const WireConfig& wire, std::size_t index, Nanos timeout) {
+  const ProviderConfig& config = wire.providers.at(index);
   DSBENCH_TRY(const BaseUrl base, parse_base_url(config.base_url));
+  DSBENCH_TRY(const auto named, make_codec({config.api, config.model, config.exact_lengths}));
   TargetInfo info;
-  const std::string models_url = base.api + "/models";
-  DSBENCH_TRY(const Reply models, ask(config, models_url, nullptr, timeout));
-  info.server = models.server;
-  if (models.status == 200) read_models(models.body, info, config.model);
-  // Some servers have no list of models: that is no reason to refuse one that was named.
-  const bool may_lack_list = models.status == 404 || models.status == 405 || models.status == 501;
-  if (models.status != 200 && (config.model.empty() || !may_lack_list))
-    return refused(config, models_url, models);
+  const bool has_list = !named->models_path().empty();
+  const std::string models_url = base.base + std::string{named->models_path()};
+  if (has_list) {
+    DSBENCH_TRY(const Reply models, ask(wire, config, *named, models_url, nullptr, timeout));
+    info.server = models.server;
+    if (models.status == 200) read_models(models.body, info, config.model);
+    // Some servers have no list of models: that is no reason to refuse one that was named.
+    const bool may_lack_list = models.status == 404 || models.status == 405 || models.status == 501;
+    if (models.status != 200 && (config.model.empty() || !may_lack_list))
+      return refused(config, models_url, models);
+  }
   info.model = config.model;
-  if (info.model.empty()) {
+  if (info.model.empty() && has_list) {
     if (info.models.empty()) {
       return fail(ErrorKind::unreachable, "{} names no model; name the model to ask for", models_url);
     }
@@ -147,18 +157,24 @@ Result<TargetInfo> probe_target(const WireConfig& config, Nanos timeout) {
                 join(names));
   }
 
-  const RequestEncoder encoder{config.api, info.model, config.exact_lengths};
-  std::string body;
-  encoder.encode(Attempt{.prompt_tokens = 8, .output_tokens = 1, .prompt_seed = 1}, body);
-  const std::string url = base.api + std::string{encoder.path()};
-  DSBENCH_TRY(const Reply reply, ask(config, url, &body, timeout));
-  if (reply.status != 200) return refused(config, url, reply);
-  StreamReader reader;
-  reader.feed(reply.body);
-  auto reason = results::Reason::ok;
-  while (const auto step = reader.next()) reason = step->reason;
-  if (!reader.ended()) reason = reader.end_of_body();
-  info.usage_reported = reader.usage_output_tokens().has_value();
+  DSBENCH_TRY(const auto codec, make_codec({config.api, info.model, config.exact_lengths}));
+  Body body;
+  PromptCache prompts;
+  codec->encode(Attempt{.prompt_tokens = 8, .output_tokens = 1, .prompt_seed = 1}, prompts, body);
+  const std::string url = base.base + std::string{codec->path()};
+  const std::string text = body.str();
+  DSBENCH_TRY(const Reply reply,
+              ask(wire, config, *codec, url, codec->method() == "GET" ? nullptr : &text, timeout));
+  if (info.server.empty()) info.server = reply.server;
+  const auto reader = codec->make_reader();
+  if (!reader->expects(reply.status)) return refused(config, url, reply);
+  reader->begin(reply.status);
+  reader->feed(reply.body);
+  auto last = ReplyReader::Step{};
+  while (const auto step = reader->next()) last = *step;
+  if (last.kind == ReplyReader::Step::Kind::tokens) last = reader->end_of_body();
+  const auto reason = last.reason;
+  info.usage_reported = reader->usage().output_tokens.has_value();
   if (reason != results::Reason::ok) {
     return fail(ErrorKind::unreachable,
                 "{} answers 200, but not with a whole event stream ({}): {}; accepted are content, a "
@@ -170,8 +186,10 @@ Result<TargetInfo> probe_target(const WireConfig& config, Nanos timeout) {
 }
 
 Result<std::string> http_get(const std::string& url, Nanos timeout, const WireConfig& as) {
-  DSBENCH_TRY(Reply reply, ask(as, url, nullptr, timeout));
-  if (reply.status != 200) return refused(as, url, reply);
+  const ProviderConfig provider = as.providers.empty() ? ProviderConfig{} : as.providers.front();
+  DSBENCH_TRY(const auto codec, make_codec({provider.api, provider.model, provider.exact_lengths}));
+  DSBENCH_TRY(Reply reply, ask(as, provider, *codec, url, nullptr, timeout));
+  if (reply.status != 200) return refused(provider, url, reply);
   return std::move(reply.body);
 }
 

@@ -20,14 +20,14 @@ struct TargetInfo {
   bool usage_reported = false;                // the answer carried a usage
 };
 
-// Asks GET /v1/models and one completion of one token, the way the run will ask. Errors: unreachable, with a
-// sentence that names what is wrong (no such host, connection refused, 401, 404, unknown model, an answer
-// that is no event stream); usage, for a URL that cannot be.
-[[nodiscard]] Result<TargetInfo> probe_target(const WireConfig& config,
+// Asks for the list of models, where the API has one, and one answer of one token, the way the run will ask.
+// Errors: unreachable, with a sentence that names what is wrong (no such host, connection refused, 401, 404,
+// unknown model, an answer that is not the API's); usage, for a URL that cannot be.
+[[nodiscard]] Result<TargetInfo> probe_target(const WireConfig& config, std::size_t provider = 0,
                                               Nanos timeout = Nanos{60'000'000'000});
 
-// The body of a 200. For /metrics: at most 64 MiB. `as` lends its key and its certificates. Errors:
-// unreachable.
+// The body of a 200. For /metrics: at most 64 MiB. `as` lends its certificates and its first provider's key.
+// Errors: unreachable.
 [[nodiscard]] Result<std::string> http_get(const std::string& url, Nanos timeout, const WireConfig& as = {});
 
 }  // namespace dsbench::loadgen

@@ -50,8 +50,8 @@ Result<BaseUrl> parse_base_url(const std::string& text) {
   base.host = host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
   std::string path = part(url.get(), CURLUPART_PATH);
   while (path.ends_with('/')) path.pop_back();
-  if (!path.ends_with("/v1")) path += "/v1";
-  base.api = base.origin + path;
+  if (path.ends_with("/v1")) path.resize(path.size() - 3);
+  base.base = base.origin + path;
   return base;
 }
 

@@ -3,25 +3,42 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/result.h"
 #include "core/units.h"
-#include "loadgen/wire/openai_codec.h"
 #include "loadgen/wire/secret.h"
 
 namespace dsbench::loadgen {
 
-// A target on the wire, and how we talk to it.
-struct WireConfig {
-  std::string
-      base_url;  // "http://host:port", "https://host/v1": "/v1" is added when the path does not end in it
-  Api api = Api::chat;
+// One service that requests may go to, and how we talk to it. Attempt::provider is its index.
+struct ProviderConfig {
+  std::string name;               // for people; empty: the origin of its URL
+  std::string base_url;           // "http://host:port", "https://host/v1"
+  std::string unix_socket;        // connect to this path instead; the URL still gives Host and path
+  std::string api = "chat";       // one of codec_names()
   std::string model;              // empty: what /v1/models names first (probe_target)
   bool exact_lengths = true;      // ask for ignore_eos and min_tokens
-  std::optional<Secret> api_key;  // sent as "Authorization: Bearer …"
-  std::string ca_file;            // instead of the system's certificates
-  bool insecure = false;          // does not verify the server's certificate
-  std::int32_t threads = 1;       // issuer threads
+  std::optional<Secret> api_key;  // in the header that the API wants it in
+  std::vector<std::pair<std::string, std::string>> headers;  // sent with every request
+};
+
+// Which code carries requests: libcurl (everything), or the lean one (plain-text HTTP/1.1 only). `automatic`
+// takes the lean one where it can do all that is asked.
+enum class WireKind : std::uint8_t { automatic, libcurl, lean };
+enum class HttpVersion : std::uint8_t { http1, http2, http2_prior_knowledge };
+
+// Targets on the wire, and how we talk to them.
+struct WireConfig {
+  std::vector<ProviderConfig> providers{1};
+  WireKind wire = WireKind::automatic;
+  HttpVersion http = HttpVersion::http1;
+  std::string proxy;  // "http://host:port", "socks5h://host:port"; empty: none, whatever the environment says
+  bool compressed = false;   // accept gzip, deflate, br where libcurl can
+  std::string ca_file;       // instead of the system's certificates
+  bool insecure = false;     // does not verify the server's certificate
+  std::int32_t threads = 1;  // issuer threads
   // Before a due instant a thread stops sleeping and polls: 50 µs of it bring the send lag's median from 60
   // µs to 10 µs for a few per cent of a core.
   Nanos spin{50'000};
@@ -32,7 +49,8 @@ struct WireConfig {
 
 // A base URL, taken apart and checked.
 struct BaseUrl {
-  std::string api;     // "http://host:port/v1", no slash at the end
+  std::string base;  // "http://host:port/prefix", no slash at the end; a final "/v1" is taken off, because
+                     // every path of a codec begins with its own
   std::string origin;  // "http://host:port": where /metrics and /health live
   std::string host;    // without brackets
   std::uint16_t port = 0;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "loadgen/codec/codec.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/host_limits.h"
@@ -22,7 +23,7 @@ class WireRunner final : public Runner {
  public:
   explicit WireRunner(std::atomic<bool>& stop) : stop_{stop}, epoch_{clock_.now()}, health_from_{epoch_} {}
 
-  Result<void> start(const WireConfig& config, const ClientPolicy& policy, const AttemptSource& source,
+  Result<void> start(const WireConfig& config, const ClientPolicy& policy, const SharedSource& source,
                      std::uint64_t seed, const SinkOfWorker& sink_of) {
     descriptors_limit_ = raise_descriptor_limit();
     for (std::int32_t i = 0; i < config.threads; ++i) {
@@ -132,14 +133,18 @@ class WireRunner final : public Runner {
 }  // namespace
 
 Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const ClientPolicy& policy,
-                                                 AttemptSource source, std::uint64_t seed,
+                                                 SharedSource source, std::uint64_t seed,
                                                  const SinkOfWorker& sink_of, std::atomic<bool>& stop) {
   if (config.threads < 1 || config.threads > 256) {
     return fail(ErrorKind::usage, "{} issuer threads were asked for; accepted are 1 to 256", config.threads);
   }
-  if (config.model.empty()) {
-    return fail(ErrorKind::usage,
-                "no model was named; give one, or take the one that the target's /v1/models names");
+  if (config.providers.empty()) return fail(ErrorKind::usage, "no target was named; give at least one URL");
+  for (const ProviderConfig& provider : config.providers) {
+    DSBENCH_TRY(const auto codec, make_codec({provider.api, provider.model, provider.exact_lengths}));
+    if (provider.model.empty() && !codec->models_path().empty()) {
+      return fail(ErrorKind::usage,
+                  "no model was named; give one, or take the one that the target's /v1/models names");
+    }
   }
   DSBENCH_CHECK(open_curl());
   auto runner = std::make_unique<WireRunner>(stop);

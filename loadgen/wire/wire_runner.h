@@ -29,7 +29,7 @@ using SinkOfWorker = std::function<results::RecordSink&(std::uint32_t worker)>;
 // such host).
 [[nodiscard]] Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config,
                                                                const ClientPolicy& policy,
-                                                               AttemptSource source, std::uint64_t seed,
+                                                               SharedSource source, std::uint64_t seed,
                                                                const SinkOfWorker& sink_of,
                                                                std::atomic<bool>& stop);
 

@@ -12,11 +12,11 @@
 #include <string_view>
 #include <vector>
 
-#include "loadgen/wire/chunk_scanner.h"
-#include "loadgen/wire/openai_codec.h"
+#include "loadgen/codec/chunk_scanner.h"
+#include "loadgen/codec/openai_codec.h"
+#include "loadgen/codec/sse_parser.h"
 #include "loadgen/wire/prometheus_text.h"
 #include "loadgen/wire/retry_advice.h"
-#include "loadgen/wire/sse_parser.h"
 
 namespace {
 
@@ -33,16 +33,20 @@ struct Told {
 Told read(std::string_view bytes, std::size_t piece) {
   Told told;
   SseParser parser{4096};
-  StreamReader reader;
+  OpenAiReader reader;
+  reader.begin(200);
+  bool ended = false;
   for (std::size_t at = 0; at < bytes.size(); at += piece) {
     const std::string part{bytes.substr(at, piece)};
     parser.feed(part);
     while (const auto e = parser.next()) told.events.emplace_back(e->event, e->data);
     reader.feed(part);
-    while (const auto s = reader.next())
+    while (const auto s = reader.next()) {
       told.steps.emplace_back(static_cast<int>(s->kind), static_cast<int>(s->reason));
+      ended = ended || s->kind != ReplyReader::Step::Kind::tokens;
+    }
   }
-  told.end = results::to_word(reader.ended() ? results::Reason::ok : reader.end_of_body());
+  told.end = results::to_word(ended ? results::Reason::ok : reader.end_of_body().reason);
   told.end += parser.overflowed() ? "!" : ".";
   return told;
 }

@@ -137,10 +137,10 @@ TEST(Schedule, GoldenFirstArrivals) {
 }
 
 TEST(Workload, IsAFunctionOfSeedAndNumberWhateverTheOrder) {
-  const AttemptSource source = make_source(chat(), 3);
+  const SharedSource source = make_source(chat(), 3);
   std::vector<Attempt> forward;
   for (std::uint64_t i = 0; i < 100; ++i) forward.push_back(source(i));
-  const AttemptSource other = make_source(chat(), 3);
+  const SharedSource other = make_source(chat(), 3);
   for (std::uint64_t i = 100; i-- > 0;) EXPECT_EQ(other(i), forward[i]);
   EXPECT_NE(make_source(chat(), 4)(0), forward[0]);
   std::set<std::uint64_t> prompts;
@@ -151,8 +151,8 @@ TEST(Workload, IsAFunctionOfSeedAndNumberWhateverTheOrder) {
 TEST(Workload, ChangingOneStreamLeavesTheOthersAlone) {
   profiles::WorkloadProfile changed = chat();
   changed.output_tokens = {profiles::LengthLaw::Kind::uniform, 1, 9, 1, 0};
-  const AttemptSource a = make_source(chat(), 3);
-  const AttemptSource b = make_source(changed, 3);
+  const SharedSource a = make_source(chat(), 3);
+  const SharedSource b = make_source(changed, 3);
   int different = 0;
   for (std::uint64_t i = 0; i < 200; ++i) {
     EXPECT_EQ(a(i).prompt_tokens, b(i).prompt_tokens);
@@ -163,7 +163,7 @@ TEST(Workload, ChangingOneStreamLeavesTheOthersAlone) {
 }
 
 TEST(Workload, LawsHaveTheirMedianAndStayInBounds) {
-  const AttemptSource source = make_source(chat(), 11);
+  const SharedSource source = make_source(chat(), 11);
   std::vector<std::int32_t> prompts;
   for (std::uint64_t i = 0; i < 20000; ++i) {
     const Attempt a = source(i);

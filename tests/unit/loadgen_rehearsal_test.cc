@@ -47,13 +47,12 @@ class RehearsalTest : public ::testing::Test {
     profiles::WorkloadProfile workload;
     workload.prompt_tokens = {profiles::LengthLaw::Kind::constant, 32, 32, 1, 0};
     workload.output_tokens = {profiles::LengthLaw::Kind::constant, 4, 4, 1, 0};
-    ContentMap contents{make_source(workload, 1)};
+    const auto map = std::make_shared<ContentMap>(make_source(workload, 1));
+    ContentMap& contents = *map;
     auto recorder = results::open_recorder(directory_, config.slo);
     EXPECT_TRUE(recorder) << recorder.error().message;
     std::atomic<bool> stop{false};
-    auto runner = make_virtual_runner(
-        target, policy, [&](std::uint64_t request) { return contents(request); }, 1, (*recorder)->channel(0),
-        stop);
+    auto runner = make_virtual_runner(target, policy, map, 1, (*recorder)->channel(0), stop);
     RehearsalListener listener;
     const Rehearsed done = rehearse(*runner, **recorder, contents, nullptr, config, listener);
     EXPECT_FALSE(done.aborted) << done.aborted->message;

@@ -119,8 +119,8 @@ int main(int argc, char** argv) {
   pin(1);
   SteadyClock clock;
   WireConfig config;
-  config.base_url = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
-  config.model = "m";
+  config.providers.front().base_url = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  config.providers.front().model = "m";
   if (argc > 4) config.spin = Nanos{std::atoll(argv[4]) * 1000};
 
   if (mode == "closed") {

@@ -4,8 +4,9 @@
 #include <string>
 
 #include "core/rng.h"
-#include "loadgen/wire/chunk_scanner.h"
-#include "loadgen/wire/openai_codec.h"
+#include "loadgen/codec/chunk_scanner.h"
+#include "loadgen/codec/openai_codec.h"
+#include "loadgen/codec/prompt_text.h"
 #include "tests/fakes/scripted_http_server.h"
 
 namespace dsbench::loadgen {
@@ -331,9 +332,11 @@ TEST(Request, IsTheJsonItShouldBe) {
                         .prompt_tokens = 50,
                         .output_tokens = 16,
                         .prompt_seed = 0xFFFF'FFFF'FFFF'FFFFULL};
-  std::string body = "left over";
-  RequestEncoder{Api::chat, "deep \"seek\"\n/v3", true}.encode(attempt, body);
-  const json chat = json::parse(body);
+  Body body;
+  PromptCache prompts;
+  body.text() = "left over";
+  OpenAiCodec{Api::chat, "deep \"seek\"\n/v3", true}.encode(attempt, prompts, body);
+  const json chat = json::parse(body.str());
   EXPECT_EQ(chat["model"], "deep \"seek\"\n/v3");
   ASSERT_EQ(chat["messages"].size(), 1u);
   EXPECT_EQ(chat["messages"][0]["role"], "user");
@@ -347,13 +350,57 @@ TEST(Request, IsTheJsonItShouldBe) {
   EXPECT_EQ(chat["ignore_eos"], true);
   EXPECT_EQ(chat["temperature"], 0);
   EXPECT_EQ(chat["seed"], 0x7FFF'FFFF);
-  const RequestEncoder text{Api::completions, "m", false};
-  text.encode(attempt, body);
-  const json completions = json::parse(body);
+  const OpenAiCodec text{Api::completions, "m", false};
+  text.encode(attempt, prompts, body);
+  const json completions = json::parse(body.str());
   EXPECT_EQ(completions["prompt"], prompt);
   EXPECT_FALSE(completions.contains("ignore_eos"));
   EXPECT_FALSE(completions.contains("min_tokens"));
-  EXPECT_EQ(text.path(), "/completions");
+  EXPECT_EQ(text.path(), "/v1/completions");
+}
+
+TEST(Request, OfPartsIsAConversation) {
+  using Role = PromptPart::Role;
+  Attempt attempt{.output_tokens = 1};
+  attempt.parts = std::make_shared<PromptParts>(PromptParts{{1, 40'000, Role::system},
+                                                            {2, 9, Role::user},
+                                                            {3, 20'000, Role::user},
+                                                            {4, 5, Role::assistant},
+                                                            {5, 7, Role::user}});
+  const auto text_of = [](std::uint64_t seed, std::int64_t tokens) {
+    std::string text;
+    append_prompt(seed, tokens, text);
+    return text;
+  };
+  Body body, again;
+  PromptCache prompts;
+  const OpenAiCodec chat{Api::chat, "m", true};
+  chat.encode(attempt, prompts, body);
+  EXPECT_FALSE(body.contiguous());
+  EXPECT_EQ(body.size(), body.str().size());
+  const json doc = json::parse(body.str());
+  ASSERT_EQ(doc["messages"].size(), 4u);
+  EXPECT_EQ(doc["messages"][0], json({{"role", "system"}, {"content", text_of(1, 40'000)}}));
+  EXPECT_EQ(doc["messages"][1], json({{"role", "user"}, {"content", text_of(2, 9) + text_of(3, 20'000)}}));
+  EXPECT_EQ(doc["messages"][2], json({{"role", "assistant"}, {"content", text_of(4, 5)}}));
+  EXPECT_EQ(doc["messages"][3], json({{"role", "user"}, {"content", text_of(5, 7)}}));
+  // The long parts are built once.
+  chat.encode(attempt, prompts, again);
+  const std::size_t at = again.str().find(text_of(1, 40'000));
+  EXPECT_EQ(again.at(at).data(), body.at(at).data());
+  for (std::size_t most : {std::size_t{1}, std::size_t{7}, std::size_t{30'000}}) {
+    std::string whole;
+    while (true) {
+      const std::string_view piece = body.at(whole.size(), most);
+      if (piece.empty()) break;
+      ASSERT_LE(piece.size(), most);
+      whole += piece;
+    }
+    EXPECT_EQ(whole, body.str());
+  }
+  OpenAiCodec{Api::completions, "m", true}.encode(attempt, prompts, body);
+  EXPECT_EQ(json::parse(body.str())["prompt"],
+            text_of(1, 40'000) + text_of(2, 9) + text_of(3, 20'000) + text_of(4, 5) + text_of(5, 7));
 }
 
 struct Judged {
@@ -361,19 +408,19 @@ struct Judged {
   std::string end;  // "done", the reason's word, or "open:" and the word that the end of the body gives
 };
 Judged judge(const std::string& stream, std::size_t piece) {
-  StreamReader reader;
+  OpenAiReader reader;
+  reader.begin(200);
   Judged j;
   for (std::size_t at = 0; at < stream.size(); at += piece) {
     const std::string part = stream.substr(at, piece);
     reader.feed(part);
     while (const auto step = reader.next()) {
-      if (step->kind == StreamReader::Step::Kind::tokens) ++j.tokens;
-      if (step->kind == StreamReader::Step::Kind::done) j.end = "done";
-      if (step->kind == StreamReader::Step::Kind::failed) j.end = results::to_word(step->reason);
+      if (step->kind == ReplyReader::Step::Kind::tokens) ++j.tokens;
+      if (step->kind == ReplyReader::Step::Kind::done) j.end = "done";
+      if (step->kind == ReplyReader::Step::Kind::failed) j.end = results::to_word(step->reason);
     }
   }
-  if (!reader.ended()) j.end = "open:" + std::string{results::to_word(reader.end_of_body())};
-  EXPECT_EQ(j.tokens, reader.content_chunks());
+  if (j.end.empty()) j.end = "open:" + std::string{results::to_word(reader.end_of_body().reason)};
   return j;
 }
 
@@ -422,18 +469,20 @@ TEST(Stream, Verdicts) {
   }
 }
 
-TEST(Stream, UsageIsReadAndForgottenByReset) {
-  StreamReader reader;
+TEST(Stream, UsageIsReadAndForgottenByTheNextAnswer) {
+  OpenAiReader reader;
+  reader.begin(200);
   const std::string whole = testing::whole_stream(4, 9);
   reader.feed(whole);
-  while (reader.next()) {
-  }
-  EXPECT_EQ(reader.usage_output_tokens(), 4);
-  EXPECT_EQ(reader.usage_prompt_tokens(), 9);
-  EXPECT_TRUE(reader.ended());
-  reader.reset();
-  EXPECT_FALSE(reader.usage_output_tokens());
-  EXPECT_FALSE(reader.ended());
+  auto last = ReplyReader::Step{};
+  while (const auto step = reader.next()) last = *step;
+  EXPECT_EQ(last.kind, ReplyReader::Step::Kind::done);
+  EXPECT_EQ(reader.usage().output_tokens, 4);
+  EXPECT_EQ(reader.usage().prompt_tokens, 9);
+  reader.begin(200);
+  EXPECT_FALSE(reader.usage().output_tokens);
+  reader.feed(whole);
+  EXPECT_TRUE(reader.next());
 }
 
 }  // namespace

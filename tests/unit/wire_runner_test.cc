@@ -46,8 +46,8 @@ struct Trial {
   explicit Trial(const std::string& url, std::int32_t threads = 1, ClientPolicy policy = {})
       : sinks(static_cast<std::size_t>(threads)) {
     WireConfig config;
-    config.base_url = url;
-    config.model = "m";
+    config.providers.front().base_url = url;
+    config.providers.front().model = "m";
     config.threads = threads;
     auto made = make_wire_runner(
         config, policy, source, 7, [this](std::uint32_t w) -> results::RecordSink& { return sinks[w]; },
@@ -288,15 +288,15 @@ TEST(WireRunner, RefusesWhatCannotBe) {
     return runner ? std::string{} : runner.error().message;
   };
   WireConfig config;
-  config.base_url = "http://127.0.0.1:1";
+  config.providers.front().base_url = "http://127.0.0.1:1";
   EXPECT_THAT(message(config), ::testing::HasSubstr("no model was named"));
-  config.model = "m";
+  config.providers.front().model = "m";
   config.threads = 0;
   EXPECT_THAT(message(config),
               ::testing::HasSubstr("0 issuer threads were asked for; accepted are 1 to 256"));
   config.threads = 1;
   // A label of 64 letters is no name: nobody needs to be asked.
-  config.base_url = "http://" + std::string(64, 'x') + ".invalid";
+  config.providers.front().base_url = "http://" + std::string(64, 'x') + ".invalid";
   EXPECT_THAT(message(config), ::testing::HasSubstr("xxx.invalid has no address: "));
 }
 

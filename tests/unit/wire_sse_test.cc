@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "loadgen/wire/sse_parser.h"
+#include "loadgen/codec/sse_parser.h"
 
 namespace dsbench::loadgen {
 namespace {

@@ -94,20 +94,20 @@ TEST(RetryHeaders, Table) {
 TEST(BaseUrl, Table) {
   struct Row {
     const char* url;
-    const char* api;
+    const char* base;
     const char* host;
     int port;
     bool tls;
   };
   for (const Row& row :
-       {Row{"http://127.0.0.1:8000", "http://127.0.0.1:8000/v1", "127.0.0.1", 8000, false},
-        Row{"http://127.0.0.1:8000/", "http://127.0.0.1:8000/v1", "127.0.0.1", 8000, false},
-        Row{"https://api.example.com/v1/", "https://api.example.com:443/v1", "api.example.com", 443, true},
-        Row{"https://h/openai", "https://h:443/openai/v1", "h", 443, true},
-        Row{"http://[::1]:1", "http://[::1]:1/v1", "::1", 1, false}}) {
+       {Row{"http://127.0.0.1:8000", "http://127.0.0.1:8000", "127.0.0.1", 8000, false},
+        Row{"http://127.0.0.1:8000/", "http://127.0.0.1:8000", "127.0.0.1", 8000, false},
+        Row{"https://api.example.com/v1/", "https://api.example.com:443", "api.example.com", 443, true},
+        Row{"https://h/openai", "https://h:443/openai", "h", 443, true},
+        Row{"http://[::1]:1", "http://[::1]:1", "::1", 1, false}}) {
     const auto base = parse_base_url(row.url);
     ASSERT_TRUE(base) << row.url << ": " << base.error().message;
-    EXPECT_EQ(base->api, row.api);
+    EXPECT_EQ(base->base, row.base);
     EXPECT_EQ(base->host, row.host);
     EXPECT_EQ(base->port, row.port);
     EXPECT_EQ(base->tls, row.tls);

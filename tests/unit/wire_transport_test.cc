@@ -10,6 +10,8 @@
 #include <optional>
 
 #include "core/clock.h"
+#include "loadgen/codec/openai_codec.h"
+#include "loadgen/codec/prompt_text.h"
 #include "loadgen/wire/curl_transport.h"
 #include "loadgen/wire/poller.h"
 #include "loadgen/wire/preflight.h"
@@ -36,8 +38,8 @@ class Harness {
  public:
   explicit Harness(const std::string& url, ClientPolicy policy = {}, WireConfig config = {})
       : epoch_{clock_.now()} {
-    config.base_url = url;
-    config.model = "m";
+    config.providers.front().base_url = url;
+    config.providers.front().model = "m";
     poller_ = std::move(*Poller::make(clock_));
     auto made = CurlTransport::make(config, policy, clock_, epoch_, *poller_);
     EXPECT_TRUE(made) << (made ? "" : made.error().message);
@@ -45,7 +47,7 @@ class Harness {
   }
 
   [[nodiscard]] Nanos now() const { return clock_.now() - epoch_; }
-  CurlTransport& transport() { return *transport_; }
+  Transport& transport() { return *transport_; }
   std::vector<TargetEvent>& events() { return events_; }
 
   void start(std::uint64_t request) {
@@ -56,6 +58,8 @@ class Harness {
                               .prompt_seed = request},
                       events_);
   }
+
+  void start(const Attempt& attempt) { transport_->start(attempt, events_); }
 
   // Until `until` holds; gives up after ten seconds, which only a fault can take.
   bool run(const std::function<bool()>& until) {
@@ -93,7 +97,7 @@ class Harness {
   SteadyClock clock_;
   Nanos epoch_;
   std::unique_ptr<Poller> poller_;
-  std::unique_ptr<CurlTransport> transport_;
+  std::unique_ptr<Transport> transport_;
   std::vector<TargetEvent> events_;
 };
 
@@ -346,20 +350,59 @@ TEST(Transport, KeepAliveCommentsAreNoTokens) {
 TEST(Transport, SendsWhatTheCodecWrote) {
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
   WireConfig config;
-  config.api_key = Secret{"sk-1"};
+  config.providers.front().api_key = Secret{"sk-1"};
   Harness h{server.url() + "/prefix/v1", {}, config};
   h.start(5);
   ASSERT_TRUE(h.run_until_ended());
   const auto seen = server.requests();
   ASSERT_EQ(seen.size(), 1u);
-  std::string body;
-  RequestEncoder{Api::chat, "m", true}.encode(
-      Attempt{.request = 5, .attempt = 0, .prompt_tokens = 20, .output_tokens = 3, .prompt_seed = 5}, body);
-  EXPECT_EQ(seen[0].body, body);
+  Body body;
+  PromptCache prompts;
+  OpenAiCodec{Api::chat, "m", true}.encode(
+      Attempt{.request = 5, .attempt = 0, .prompt_tokens = 20, .output_tokens = 3, .prompt_seed = 5}, prompts,
+      body);
+  EXPECT_EQ(seen[0].body, body.str());
   EXPECT_THAT(seen[0].head, HasSubstr("POST /prefix/v1/chat/completions HTTP/1.1\r\n"));
   EXPECT_THAT(seen[0].head, HasSubstr("Authorization: Bearer sk-1"));
   EXPECT_THAT(seen[0].head, HasSubstr("Content-Type: application/json"));
   EXPECT_THAT(seen[0].head, ::testing::Not(HasSubstr("Expect")));
+}
+
+TEST(Transport, SendsALongPromptWithoutCopyingIt) {
+  ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
+  Harness h{server.url()};
+  Attempt attempt{.request = 1, .prompt_tokens = 300'009, .output_tokens = 3, .prompt_seed = 5};
+  attempt.parts = std::make_shared<PromptParts>(PromptParts{{7, 300'000}, {8, 9}});
+  h.start(attempt);
+  ASSERT_TRUE(h.run_until_ended());
+  const auto seen = server.requests();
+  ASSERT_EQ(seen.size(), 1u);
+  Body body;
+  PromptCache prompts;
+  OpenAiCodec{Api::chat, "m", true}.encode(attempt, prompts, body);
+  ASSERT_FALSE(body.contiguous());
+  EXPECT_EQ(seen[0].body, body.str());
+}
+
+TEST(Transport, SendsEachAttemptToItsProvider) {
+  ScriptedHttpServer a{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
+  ScriptedHttpServer b{[](const SeenRequest&) { return chunked({whole_stream(2)}); }};
+  WireConfig config;
+  ProviderConfig& second = config.providers.emplace_back();
+  second.base_url = b.url();
+  second.api = "completions";
+  second.model = "other";
+  Harness h{a.url(), {}, config};
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    Attempt attempt{.request = i, .prompt_tokens = 20, .output_tokens = 3, .prompt_seed = 5};
+    attempt.provider = static_cast<std::uint16_t>(i % 2);
+    h.start(attempt);
+    ASSERT_TRUE(h.run_until_ended());
+  }
+  ASSERT_EQ(a.requests().size(), 2u);
+  ASSERT_EQ(b.requests().size(), 2u);
+  EXPECT_THAT(b.requests()[0].head, HasSubstr("POST /v1/completions HTTP/1.1\r\n"));
+  EXPECT_THAT(b.requests()[0].body, HasSubstr("\"model\":\"other\""));
 }
 
 TEST(Transport, WithoutADescriptorNothingWasSent) {
@@ -393,7 +436,7 @@ TEST(Preflight, LearnsTheModelAndAsksOneToken) {
     return chunked({whole_stream(1)});
   }};
   WireConfig config;
-  config.base_url = server.url();
+  config.providers.front().base_url = server.url();
   const auto info = probe_target(config);
   ASSERT_TRUE(info) << info.error().message;
   EXPECT_EQ(info->model, "tiny");
@@ -404,7 +447,7 @@ TEST(Preflight, LearnsTheModelAndAsksOneToken) {
   ASSERT_EQ(server.requests().size(), 2u);
   EXPECT_THAT(server.requests()[1].body, HasSubstr("\"max_tokens\":1,"));
 
-  config.model = "c";
+  config.providers.front().model = "c";
   const auto wrong = probe_target(config);
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().kind, ErrorKind::unreachable);
@@ -415,7 +458,7 @@ TEST(Preflight, SaysWhatIsWrong) {
   const auto message = [](const Script& models, const Script& completion, WireConfig config = {}) {
     ScriptedHttpServer server{
         [&](const SeenRequest& r) { return r.head.starts_with("GET") ? models : completion; }};
-    config.base_url = server.url();
+    config.providers.front().base_url = server.url();
     const auto info = probe_target(config);
     EXPECT_FALSE(info);
     if (info) return std::string{};
@@ -426,7 +469,7 @@ TEST(Preflight, SaysWhatIsWrong) {
   EXPECT_THAT(message(with_length(R"({"error":{"message":"no\nkey","code":401}})", "401 Unauthorized"), {}),
               HasSubstr("/v1/models answers 401 \"no key\": it wants an API key, and none was given"));
   WireConfig with_key;
-  with_key.api_key = Secret{"sk-very-secret"};
+  with_key.providers.front().api_key = Secret{"sk-very-secret"};
   const std::string refused = message(with_length("{}", "403 Forbidden"), {}, with_key);
   EXPECT_THAT(refused, HasSubstr("the API key that was given is not accepted"));
   EXPECT_THAT(refused, ::testing::Not(HasSubstr("sk-very-secret")));
@@ -448,13 +491,13 @@ TEST(Preflight, UnreachableIsASentence) {
     url = gone.url();
   }
   WireConfig config;
-  config.base_url = url;
+  config.providers.front().base_url = url;
   const auto info = probe_target(config);
   ASSERT_FALSE(info);
   EXPECT_EQ(info.error().kind, ErrorKind::unreachable);
   EXPECT_THAT(info.error().message, HasSubstr(url + "/v1/models does not answer: Failed to connect"));
   // A label of 64 letters is no name: nobody needs to be asked.
-  config.base_url = "http://" + std::string(64, 'x') + ".invalid";
+  config.providers.front().base_url = "http://" + std::string(64, 'x') + ".invalid";
   const auto nowhere = probe_target(config);
   ASSERT_FALSE(nowhere);
   EXPECT_THAT(nowhere.error().message, HasSubstr("Could not resolve host"));

@@ -1,4 +1,4 @@
-#include "loadgen/wire/chunk_scanner.h"
+#include "loadgen/codec/chunk_scanner.h"
 
 #include <array>
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "loadgen/wire/sse_parser.h"
+#include "loadgen/codec/sse_parser.h"
 
 #include <algorithm>
 

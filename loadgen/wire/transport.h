@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/result.h"
+#include "core/units.h"
+#include "loadgen/client_policy.h"
+#include "loadgen/target.h"
+#include "loadgen/wire/poller.h"
+#include "loadgen/wire/wire_config.h"
+
+namespace dsbench::loadgen {
+
+// Attempts on the wire, for one thread, driven by one Poller. Two implementations give the same records on
+// the same bytes: curl_transport.h (TLS, HTTP/2, proxies) and the lean one.
+//
+// The stamps, all by one clock:
+//   sent        on a connection that is open: just before the request is written. On a new one: just before
+//               connect(). Connecting is thereby the target's time, not ours: a full backlog or a distant TLS
+//               handshake shows in the service latency, never as our send lag. An attempt for which we had no
+//               descriptor or port was never sent.
+//   first_byte, tokens, done   when epoll said that the bytes were there (the turn's `now`), before any of
+//               them is parsed.
+//
+// An attempt is written once. When a reused connection dies before the first byte of the answer, the attempt
+// fails as send_failed and is not sent again behind anybody's back.
+//
+// After an attempt has ended by its content (done, an error frame) its response is read to its end in the
+// background, at most for a second, so that the connection can be used again. A cancelled attempt's
+// connection is closed at once: the server sees that the client has gone.
+class Transport {
+ public:
+  struct Counts {
+    std::uint64_t connections_opened = 0;
+    std::int64_t connections_open = 0;  // established or on the way
+    std::int64_t connections_peak = 0;  // since take_peak()
+    std::uint64_t comments = 0;         // keep-alive comments of ended streams
+  };
+
+  virtual ~Transport() = default;
+
+  // Sends at once where a connection is open, else begins to connect. Appends what has happened.
+  virtual void start(const Attempt& attempt, std::vector<TargetEvent>& events) = 0;
+  // Closes the connection of an attempt in flight; no further event of it follows. An unknown attempt is
+  // ignored.
+  virtual void cancel(std::uint64_t request, std::uint32_t attempt) = 0;
+
+  // When handle() wants to be called even if nothing is ready; since the epoch.
+  [[nodiscard]] virtual std::optional<Nanos> next_timer() const = 0;
+  // Carries on what is ready and what is due, as of `now`. Appends what happened; the stamps never go back.
+  virtual void handle(std::span<const Poller::Ready> ready, Nanos now, std::vector<TargetEvent>& events) = 0;
+
+  // Attempts started and neither ended nor cancelled.
+  [[nodiscard]] virtual std::size_t in_flight() const = 0;
+  [[nodiscard]] virtual const Counts& counts() const = 0;
+  virtual void take_peak() = 0;
+};
+
+// The one that `config` asks for. `epoch` on the clock is time zero of the stamps. The poller must outlive
+// the transport, and nothing else may use its owner numbers from 1 on. Errors: usage (a base URL, an API or a
+// CA file that cannot be), unreachable (a name does not resolve).
+[[nodiscard]] Result<std::unique_ptr<Transport>> make_transport(const WireConfig& config,
+                                                                const ClientPolicy& policy,
+                                                                const Clock& clock, Nanos epoch,
+                                                                Poller& poller);
+
+}  // namespace dsbench::loadgen
