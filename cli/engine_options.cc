@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "core/text.h"
 #include "engine/executors/cost_executor.h"
 #include "engine/executors/cpu_executor.h"
+#include "engine/fixed/fixed_engine.h"
 #include "engine/model/memory_bill.h"
 #include "profiles/hardware_profile.h"
 #include "profiles/model_profile.h"
@@ -56,7 +58,10 @@ Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, 
   parts.bill = fmt::format(
       "executor   cost model of '{}': no weights, no KV cache in memory\nKV blocks  {} of {} tokens\n",
       hardware.name, parts.config.blocks, parts.config.block_size);
-  if (!dry_run) parts.executor = std::make_unique<engine::CostExecutor>(hardware, clock);
+  if (!dry_run) {
+    parts.executor = std::make_unique<engine::CostExecutor>(hardware, clock);
+    parts.description = parts.executor->describe();
+  }
   return parts;
 }
 
@@ -79,7 +84,55 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
   const std::int32_t threads = options.threads > 0 ? options.threads : default_threads();
   DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, options.seed, threads, parts.config.blocks,
                                                         parts.config.block_size));
+  parts.description = parts.executor->describe();
   return parts;
+}
+
+// Long enough for any prompt that people send.
+constexpr std::int32_t fixed_context = 1 << 20;
+
+Result<EngineParts> make_fixed_parts(const EngineOptions& options) {
+  DSBENCH_CHECK(engine::check_law(options.fixed));
+  EngineParts parts;
+  parts.config.max_running = std::numeric_limits<std::int32_t>::max();
+  parts.config.max_model_len = fixed_context;
+  apply(options, parts.config);
+  parts.fixed = options.fixed;
+  parts.model_name = options.model;
+  parts.bill = "executor   fixed: no weights, no KV cache in memory\n";
+  parts.description = fmt::format("fixed timing (first token after {}, then one every {})",
+                                  print_duration(options.fixed.ttft), print_duration(options.fixed.itl));
+  return parts;
+}
+
+// A flag that would change nothing is a misunderstanding, and better said than passed over.
+Result<void> refuse_idle_flags(const EngineOptions& o) {
+  const bool fixed = o.executor == "fixed";
+  for (const std::string& flag : o.given) {
+    const auto is = [&](std::initializer_list<std::string_view> names) {
+      return std::any_of(names.begin(), names.end(), [&](std::string_view n) { return flag.ends_with(n); });
+    };
+    if (!fixed && is({"-ttft", "-itl"})) {
+      return fail(ErrorKind::usage, "{} has no effect on --executor {}; it belongs to --executor fixed", flag,
+                  o.executor);
+    }
+    if (!fixed) continue;
+    if (is({"-threads", "-weights-seed", "-blocks", "-block-size", "-max-batched-tokens"})) {
+      return fail(
+          ErrorKind::usage,
+          "{} has no effect on --executor fixed, which has no steps and no cache; it takes --ttft, --itl, "
+          "--max-running, --max-queued, --queue-timeout and --max-model-len",
+          flag);
+    }
+    if (is({"-max-queued", "-queue-timeout"}) && !o.max_running) {
+      return fail(
+          ErrorKind::usage,
+          "{} has no effect on --executor fixed without --max-running: it serves all at once, and nobody "
+          "ever waits",
+          flag);
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -92,8 +145,10 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
   const auto own = [](std::int32_t n) { return fmt::format("{}, or the hardware profile's", n); };
   add_text(app, flag("model"), o.model, "NAME|FILE", "model profile: tiny, v2-lite, v3, or a .json file")
       ->group(group);
-  add_text(app, flag("executor"), o.executor, "cpu|cost:NAME|cost:FILE",
-           "cpu computes; cost:… takes as long as a hardware profile's step-time law says")
+  add_text(app, flag("executor"), o.executor, "cpu|cost:NAME|cost:FILE|fixed",
+           "cpu computes; cost:… takes as long as a hardware profile's step-time law says; fixed keeps to "
+           "--ttft and "
+           "--itl")
       ->group(group);
   add_count(app, flag("threads"), o.threads, 0, 1024,
             "threads of a model step; 0: one less than the cores, at least one")
@@ -119,6 +174,10 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
   add_duration(app, flag("queue-timeout"), o.queue_timeout, "a request that waits longer is refused with 503",
                "none")
       ->group(group);
+  add_duration(app, flag("ttft"), o.fixed.ttft, "of --executor fixed: from arrival to the first token")
+      ->group(group);
+  add_duration(app, flag("itl"), o.fixed.itl, "of --executor fixed: from token to token; 0s: all at once")
+      ->group(group);
   for (CLI::Option* option : app.get_options()) {
     if (option->get_group() != group) continue;
     option->each([&o, name = option->get_name()](const std::string&) { o.given.push_back(name); });
@@ -126,10 +185,19 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
 }
 
 std::vector<std::string> to_serve_arguments(const EngineOptions& o) {
-  std::vector<std::string> arguments{"--model",        o.model,
-                                     "--executor",     o.executor,
-                                     "--threads",      std::to_string(o.threads),
-                                     "--weights-seed", std::to_string(o.seed)};
+  std::vector<std::string> arguments{"--model", o.model, "--executor", o.executor};
+  if (o.executor == "fixed") {
+    for (const auto& [flag, value] : {std::pair{"--ttft", o.fixed.ttft}, std::pair{"--itl", o.fixed.itl}}) {
+      arguments.emplace_back(flag);
+      arguments.push_back(print_duration(value));
+    }
+  } else {
+    for (const auto& [flag, value] : {std::pair{"--threads", std::to_string(o.threads)},
+                                      std::pair{"--weights-seed", std::to_string(o.seed)}}) {
+      arguments.emplace_back(flag);
+      arguments.push_back(value);
+    }
+  }
   const auto add = [&](const char* flag, const std::optional<std::int32_t>& value) {
     if (!value) return;
     arguments.emplace_back(flag);
@@ -149,11 +217,23 @@ std::vector<std::string> to_serve_arguments(const EngineOptions& o) {
 }
 
 Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
+  DSBENCH_CHECK(refuse_idle_flags(options));
   if (options.executor == "cpu") return make_cpu_parts(options, dry_run);
+  if (options.executor == "fixed") return make_fixed_parts(options);
   if (options.executor.starts_with(cost_prefix)) return make_cost_parts(options, clock, dry_run);
   return fail(ErrorKind::usage,
-              "no executor '{}'; accepted: cpu, cost:NAME or cost:FILE (a hardware profile)",
+              "no executor '{}'; accepted: cpu, cost:NAME or cost:FILE (a hardware profile), fixed",
               options.executor);
+}
+
+Result<std::unique_ptr<engine::Engine>> start_engine(EngineParts parts, SteadyClock& clock,
+                                                     const std::string& step_log) {
+  if (!parts.fixed) return engine::start_engine(parts.config, std::move(parts.executor), clock, step_log);
+  if (!step_log.empty()) {
+    return fail(ErrorKind::usage, "--step-log '{}' has no effect on --executor fixed: it has no steps",
+                step_log);
+  }
+  return engine::start_fixed_engine(*parts.fixed, parts.config, clock);
 }
 
 }  // namespace dsbench::cli

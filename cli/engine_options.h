@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/result.h"
 #include "engine/engine.h"
+#include "engine/fixed/fixed_schedule.h"
 
 namespace dsbench::cli {
 
@@ -22,6 +23,7 @@ struct EngineOptions {
   std::uint64_t seed = 1;    // of the weights
   std::optional<std::int32_t> blocks, block_size, max_running, max_batched_tokens, max_model_len, max_queued;
   std::optional<Nanos> queue_timeout;
+  engine::FixedLaw fixed;          // of `--executor fixed`
   std::vector<std::string> given;  // the flags that were on the command line, as written
 };
 
@@ -32,13 +34,19 @@ void add_engine_flags(CLI::App& app, EngineOptions& options, const std::string& 
 
 struct EngineParts {
   engine::SchedulerConfig config;
-  std::unique_ptr<engine::Executor> executor;
+  std::unique_ptr<engine::Executor> executor;  // of an engine that goes in steps
+  std::optional<engine::FixedLaw> fixed;       // of one that does not
   std::string model_name;
+  std::string description;  // what runs, in a few words
   std::int32_t vocabulary = 256;
   std::string bill;  // the memory bill, in words
 };
 
 // Loads what the options name. The clock paces the cost executor. With `dry_run` no executor is made.
 [[nodiscard]] Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock, bool dry_run);
+
+// `step_log`: see engine::start_engine.
+[[nodiscard]] Result<std::unique_ptr<engine::Engine>> start_engine(EngineParts parts, SteadyClock& clock,
+                                                                   const std::string& step_log);
 
 }  // namespace dsbench::cli

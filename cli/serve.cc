@@ -45,14 +45,14 @@ int serve(const ServeOptions& options) {
     fmt::print("{}", parts->bill);
     return exit_ok;
   }
-  const std::string description = parts->executor->describe();
-  auto engine = engine::start_engine(parts->config, std::move(parts->executor), clock, options.step_log);
-  if (!engine) return refuse("serve", engine.error());
   engine::server::ServerConfig config;
   config.host = options.host;
   config.port = static_cast<std::uint16_t>(options.port);
   config.model_name = parts->model_name;
   config.vocabulary = parts->vocabulary;
+  const std::string description = parts->description;
+  auto engine = start_engine(std::move(*parts), clock, options.step_log);
+  if (!engine) return refuse("serve", engine.error());
   std::atomic<bool>& stop = handle_signals();
   auto server = engine::server::Server::start(**engine, clock, config);
   if (!server) return refuse("serve", server.error());
@@ -79,6 +79,7 @@ void add_serve(CLI::App& app, std::function<int()>& chosen) {
       "Examples:\n"
       "  dsbench serve                                     the tiny model on the CPU, port 8000\n"
       "  dsbench serve --executor cost:laptop-tiny         behaves like other hardware\n"
+      "  dsbench serve --executor fixed --ttft 50ms --itl 10ms     a mock whose timing is known beforehand\n"
       "  dsbench serve --model v3 --dry-run                the memory bill, before paying it\n"
       "  curl -N localhost:8000/v1/completions -d "
       "'{\"model\":\"tiny\",\"prompt\":\"hello\",\"stream\":true}'\n"

@@ -30,10 +30,15 @@ class Reply final : public StreamConsumer {
   Reply(Setup setup, ServerMetrics& metrics);
   // `changed` is called after every event that leaves something to take().
   void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
+  // `flush` is called when a batch of events is over and has left something to take().
+  void on_flush(std::function<void()> flush) { flush_ = std::move(flush); }
 
   void on_started(Nanos at) override;
   void on_token(TokenId token, Nanos at) override;
   void on_finished(const Finish& finish, Nanos at) override;
+  void on_drained() override {
+    if (ready()) flush_();
+  }
   // Ends the reply from our side; a no-op when it has ended.
   void fail(const ApiError& error);
 
@@ -59,6 +64,7 @@ class Reply final : public StreamConsumer {
   Setup setup_;
   ServerMetrics& metrics_;
   std::function<void()> changed_ = [] {};
+  std::function<void()> flush_ = [] {};
   std::optional<SseRenderer> sse_;  // of a stream
   std::string head_;
   std::string body_;  // of a stream: events not taken yet; of a whole answer: its JSON, when it has ended

@@ -1,6 +1,7 @@
 #include "engine/server/session.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -259,6 +260,7 @@ std::unique_ptr<Reply> Session::make_reply(const ApiRequest& request, SequenceId
   setup.submitted = submitted;
   auto reply = std::make_unique<Reply>(std::move(setup), state_.metrics);
   reply->on_change([this, changed = reply.get()] { reply_changed(*changed); });
+  reply->on_flush([this, changed = reply.get()] { flush(*changed); });
   return reply;
 }
 
@@ -268,21 +270,34 @@ void Session::abort_reply(Reply& reply) {
   reply.fail(finish_error(aborted));
 }
 
-// Called in the middle of the bridge's drain(): the sending waits until all that has come is in the reply.
+// Called in the middle of the bridge's drain(): the sending waits for flush(), when all that has come is in
+// the reply.
 void Session::reply_changed(const Reply& reply) {
   if (phase_ == Phase::writing && reply.buffered() > state_.config.max_buffered_bytes && !killed_) {
     state_.metrics.slow_reader_dropped();
     kill();
   }
-  wakeup_.notify();
+}
+
+// Straight into the socket, where it has room, while the coroutine sleeps on: waking it and Asio's write
+// would cost as much again as the kernel's send. What does not fit, an error and the end are the coroutine's.
+void Session::flush(Reply& reply) {
+  if (phase_ != Phase::generating || !out_.empty() || aborting_ || peer_gone_ || killed_) {
+    wakeup_.notify();
+    return;
+  }
+  reply.take(out_);
+  const ssize_t sent = ::send(socket_.native_handle(), out_.data(), out_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent > 0) out_.erase(0, static_cast<std::size_t>(sent));
+  if (!out_.empty() || reply.done()) wakeup_.notify();
 }
 
 // Sends what the reply has, as it comes, until its end. False when the client is not there to take it.
 Task<bool> Session::pump(Reply& reply) {
   bool good = true;
   enter(Phase::generating);
-  while (good && !reply.done()) {
-    if (reply.ready()) {
+  while (good && !(reply.done() && out_.empty())) {
+    if (reply.ready() || !out_.empty()) {
       reply.take(out_);
       good = co_await write_out();
       enter(Phase::generating);

@@ -78,6 +78,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   [[nodiscard]] std::unique_ptr<Reply> make_reply(const ApiRequest& request, SequenceId id, Nanos submitted);
   static void abort_reply(Reply& reply);
   void reply_changed(const Reply& reply);
+  void flush(Reply& reply);
   void watch_peer();
   Task<void> stop_watching();
   void enter(Phase phase, Nanos limit);

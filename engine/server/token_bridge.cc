@@ -1,5 +1,7 @@
 #include "engine/server/token_bridge.h"
 
+#include <utility>
+
 namespace dsbench::engine::server {
 
 void TokenStream::started() {
@@ -40,6 +42,7 @@ void TokenBridge::drain() {
   for (const Event& event : draining_) {
     StreamConsumer* const consumer = event.stream->consumer_;
     if (consumer == nullptr) continue;
+    event.stream->touched_ = true;
     switch (event.kind) {
       case Kind::started:
         consumer->on_started(event.at);
@@ -51,6 +54,10 @@ void TokenBridge::drain() {
         consumer->on_finished(event.stream->finish_, event.at);
         break;
     }
+  }
+  for (const Event& event : draining_) {
+    if (!std::exchange(event.stream->touched_, false)) continue;
+    if (event.stream->consumer_ != nullptr) event.stream->consumer_->on_drained();
   }
   draining_.clear();
 }

@@ -21,6 +21,8 @@ class StreamConsumer {
   virtual void on_started(Nanos at) = 0;
   virtual void on_token(TokenId token, Nanos at) = 0;
   virtual void on_finished(const Finish& finish, Nanos at) = 0;
+  // After the last of the events that came together: the moment to send what they left.
+  virtual void on_drained() {}
 };
 
 class TokenBridge;
@@ -43,6 +45,7 @@ class TokenStream final : public RequestListener, public std::enable_shared_from
   friend class TokenBridge;
   std::shared_ptr<TokenBridge> bridge_;
   StreamConsumer* consumer_ = nullptr;  // touched by the I/O thread only
+  bool touched_ = false;                // heard of something in the drain() at hand; I/O thread only
   Finish finish_;                       // written before its event is pushed, read after it is drained
 };
 
