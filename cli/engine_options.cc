@@ -226,14 +226,14 @@ Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock
               options.executor);
 }
 
-Result<std::unique_ptr<engine::Engine>> start_engine(EngineParts parts, SteadyClock& clock,
+Result<std::unique_ptr<engine::Engine>> start_engine(EngineParts parts, Clock& clock,
                                                      const std::string& step_log) {
   if (!parts.fixed) return engine::start_engine(parts.config, std::move(parts.executor), clock, step_log);
   if (!step_log.empty()) {
     return fail(ErrorKind::usage, "--step-log '{}' has no effect on --executor fixed: it has no steps",
                 step_log);
   }
-  return engine::start_fixed_engine(*parts.fixed, parts.config, clock);
+  return engine::make_fixed_engine(*parts.fixed, parts.config, clock);
 }
 
 }  // namespace dsbench::cli

@@ -46,7 +46,7 @@ struct EngineParts {
 [[nodiscard]] Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock, bool dry_run);
 
 // `step_log`: see engine::start_engine.
-[[nodiscard]] Result<std::unique_ptr<engine::Engine>> start_engine(EngineParts parts, SteadyClock& clock,
+[[nodiscard]] Result<std::unique_ptr<engine::Engine>> start_engine(EngineParts parts, Clock& clock,
                                                                    const std::string& step_log);
 
 }  // namespace dsbench::cli

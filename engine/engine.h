@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -24,6 +25,17 @@ class RequestListener {
   virtual void finished(const Finish& finish) = 0;
 };
 
+// What somebody else's thread has to do for an engine that has none: call advance() when next() is due, and
+// after every submit() and cancel().
+class EngineDriver {
+ public:
+  virtual ~EngineDriver() = default;
+  // In the time of the engine's clock; nothing while there is nothing to do. May lie in the past.
+  [[nodiscard]] virtual std::optional<Nanos> next() const = 0;
+  // Tells the listeners all that is due.
+  virtual void advance() = 0;
+};
+
 // The loaded model with its scheduler and its one thread. Thread-safe. Destruction aborts what is left.
 class Engine {
  public:
@@ -35,6 +47,9 @@ class Engine {
   virtual void cancel(SequenceId id) = 0;
   [[nodiscard]] virtual EngineStats stats() const = 0;
   [[nodiscard]] virtual const SchedulerConfig& config() const = 0;
+  // Not null: this engine has no thread of its own, and is used from one thread only, the one that drives it.
+  // Where only time matters and nothing is computed, a thread of its own would add a wake-up to every token.
+  [[nodiscard]] virtual EngineDriver* driver() { return nullptr; }
 };
 
 // Runs `executor` under `scheduler`'s rules on a thread of its own. The clock gives the stamps and must

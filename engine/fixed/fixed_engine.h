@@ -9,14 +9,12 @@
 namespace dsbench::engine {
 
 // An engine whose timing is known beforehand: what a client measures beyond the law is the client's error,
-// the network's and ours. One thread sleeps until the next token is due and hands over all that is due then:
-// late it may be, early never. The tokens spell the alphabet, whatever was asked.
+// the network's and ours. It has no thread (see Engine::driver); tokens may be late, early never. They spell
+// the alphabet, whatever was asked.
 //
-// Of the configuration it heeds what FixedSchedule does. The clock is CLOCK_MONOTONIC, because the thread
-// waits on it.
-[[nodiscard]] Result<std::unique_ptr<Engine>> start_fixed_engine(const FixedLaw& law,
-                                                                 const SchedulerConfig& config,
-                                                                 SteadyClock& clock);
+// Of the configuration it heeds what FixedSchedule does. `clock` must outlive the engine.
+[[nodiscard]] Result<std::unique_ptr<Engine>> make_fixed_engine(const FixedLaw& law,
+                                                                const SchedulerConfig& config, Clock& clock);
 
 // The token at a place of an answer: the letters in turn.
 [[nodiscard]] constexpr TokenId fixed_token(std::int32_t position) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <chrono>
 #include <iterator>
 
@@ -61,7 +63,11 @@ std::string stream_head(HttpFraming framing, std::string_view date) {
 
 void append_chunk(std::string& out, std::string_view payload) {
   if (payload.empty()) return;
-  fmt::format_to(std::back_inserter(out), "{:x}\r\n", payload.size());
+  // By hand: this is once a token.
+  std::array<char, 16> digits;
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), payload.size(), 16).ptr;
+  out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
+  out += "\r\n";
   out += payload;
   out += "\r\n";
 }

@@ -25,6 +25,7 @@ using boost::system::error_code;
 constexpr auto kSweepPeriod = std::chrono::milliseconds{50};  // how late a deadline may be noticed
 constexpr auto kAcceptRetry = std::chrono::milliseconds{50};  // after descriptors have run out
 constexpr auto kAbortGrace = std::chrono::seconds{1};  // to write "shutting down" before the socket closes
+constexpr auto kTurn = std::chrono::microseconds{50};  // between two looks at an engine without a thread
 constexpr std::size_t kReservedDescriptors = 64;       // for what else the process has open
 
 std::size_t connection_limit(const ServerConfig& config) {
@@ -77,7 +78,8 @@ struct Server::Impl {
               .created = wall_clock_now() / std::chrono::seconds{1},
               .draining = false,
               .sessions = {},
-              .session_closed = [this] { on_session_closed(); }} {}
+              .session_closed = [this] { on_session_closed(); },
+              .engine_changed = [this] { on_engine_changed(); }} {}
 
   ~Impl() {
     stop(Nanos{0});
@@ -103,6 +105,7 @@ struct Server::Impl {
   void run() {
     asio::co_spawn(io, accept_connections(), asio::detached);
     asio::co_spawn(io, sweep_sessions(), asio::detached);
+    if (driver != nullptr) asio::co_spawn(io, drive_engine(), asio::detached);
     thread = std::thread{[this] { io.run(); }};
   }
 
@@ -135,6 +138,29 @@ struct Server::Impl {
     }
   }
 
+  // For an engine without a thread. After each turn it rests for kTurn: thousands of tokens a second that are
+  // due a few microseconds apart then share a wake-up, and none is later for it than that.
+  Task<void> drive_engine() {
+    while (!finished()) {
+      state.bridge->hold();
+      driver->advance();
+      state.bridge->drain();
+      const auto rested = std::chrono::steady_clock::now() + kTurn;
+      const auto next = driver->next();
+      drive_at = next ? std::max(std::chrono::steady_clock::time_point{*next}, rested)
+                      : std::chrono::steady_clock::time_point::max();
+      drive_timer.expires_at(drive_at);
+      co_await drive_timer.async_wait(as_values);
+    }
+  }
+
+  // What was submitted may be due before what the driver sleeps for.
+  void on_engine_changed() {
+    if (driver == nullptr) return;
+    const auto next = driver->next();
+    if (next && std::chrono::steady_clock::time_point{*next} < drive_at) drive_timer.cancel();
+  }
+
   [[nodiscard]] bool finished() const { return state.draining && state.sessions.empty(); }
 
   void on_session_closed() {
@@ -146,6 +172,7 @@ struct Server::Impl {
   void let_go() {
     sweep_timer.cancel();
     drain_timer.cancel();
+    drive_timer.cancel();
   }
 
   void begin_drain(Nanos drain) {
@@ -186,6 +213,9 @@ struct Server::Impl {
   ServerState state;
   Acceptor acceptor{io.get_executor()};
   tcp::endpoint bound;
+  EngineDriver* const driver = state.engine.driver();
+  Timer drive_timer{io.get_executor()};
+  std::chrono::steady_clock::time_point drive_at = std::chrono::steady_clock::time_point::max();
   Timer sweep_timer{io.get_executor()};
   Timer accept_retry{io.get_executor()};
   Timer drain_timer{io.get_executor()};

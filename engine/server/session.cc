@@ -228,6 +228,7 @@ Task<bool> Session::generate(ApiKind kind) {
     const ApiError refusal = submit_error(submitted, kind);
     co_return co_await refuse(refusal);
   }
+  state_.engine_changed();
 
   framing_.keep_alive = framing_.keep_alive && !state_.draining;
   // Events can only reach the reply after this coroutine has yielded, so none is missed before it is
@@ -240,7 +241,10 @@ Task<bool> Session::generate(ApiKind kind) {
     watch_peer();
     good = co_await pump(reply);
   }
-  if (!reply.ended_by_engine()) state_.engine.cancel(submitted.id);
+  if (!reply.ended_by_engine()) {
+    state_.engine.cancel(submitted.id);
+    state_.engine_changed();
+  }
   if (const auto status = reply.status()) state_.metrics.responded(handler_, method_, *status);
   co_await stop_watching();
   co_return good && !peer_gone_ && reply.keep_alive();

@@ -35,6 +35,7 @@ struct ServerState {
   bool draining = false;
   std::unordered_set<Session*> sessions;
   std::function<void()> session_closed;  // after a session has left `sessions`
+  std::function<void()> engine_changed;  // after a submit() or a cancel()
 };
 
 // One connection: reads requests one after another and answers them. At every point there is either a

@@ -62,6 +62,11 @@ void TokenBridge::drain() {
   draining_.clear();
 }
 
+void TokenBridge::hold() {
+  const std::lock_guard lock{mutex_};
+  woken_ = true;
+}
+
 void TokenBridge::close() {
   std::vector<Event> dropped;  // destroyed outside the lock: the last reference to a stream may be among them
   const std::lock_guard lock{mutex_};

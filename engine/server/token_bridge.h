@@ -57,6 +57,8 @@ class TokenBridge {
 
   // I/O thread: hands everything that has come to its consumers.
   void drain();
+  // I/O thread: a drain() is going to be called, so that nobody need wake it for what comes until then.
+  void hold();
   // No wake-up after this; what comes is dropped.
   void close();
 

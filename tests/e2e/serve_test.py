@@ -1,5 +1,6 @@
 """dsbench serve, as a client sees it."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 from support import BINARY, Server, TestCase, run
@@ -83,6 +85,70 @@ class Serve(TestCase):
         script = pathlib.Path(__file__).with_name("server_openai_client.py")
         done = subprocess.run([venv, script, self.server.url + "/v1"], capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Fixed(TestCase):
+    """The mock whose timing is known. A busy machine makes it late; nothing may make it early."""
+
+    def stream(self, server, tokens):
+        """The instants, from before sending on, at which the tokens arrived."""
+        host, port = server.url.removeprefix("http://").split(":")
+        body = json.dumps({"prompt": "hello", "max_tokens": tokens, "stream": True}).encode()
+        arrived, text = [], b""
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            began = time.monotonic()
+            connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            while more := connection.recv(65536):
+                text += more
+                arrived += [time.monotonic() - began] * (more.count(b'"text":"') - more.count(b'"text":""'))
+        self.assertIn(b"data: [DONE]", text)
+        words = "".join(json.loads(line[6:])["choices"][0]["text"] for line in text.decode().split("\n")
+                        if line.startswith("data: {"))
+        self.assertEqual(words, "".join(chr(97 + k % 26) for k in range(tokens)))
+        return arrived
+
+    def test_no_token_is_early(self):
+        with Server("--executor", "fixed", "--ttft", "100ms", "--itl", "20ms") as server:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                for arrived in pool.map(lambda _: self.stream(server, 30), range(8)):
+                    self.assertEqual(len(arrived), 30)
+                    for k, at in enumerate(arrived):
+                        self.assertGreaterEqual(at, 0.100 + k * 0.020)
+            self.assertEqual(server.metric("vllm:generation_tokens_total"), 240)
+            self.assertEqual(server.metric("vllm:num_requests_running"), 0)
+
+    def test_without_gaps(self):
+        with Server("--executor", "fixed", "--ttft", "50ms", "--itl", "0s") as server:
+            self.assertEqual(len(self.stream(server, 500)), 500)
+
+    def test_cancel_frees_its_place_and_the_queue_is_bounded(self):
+        with Server("--executor", "fixed", "--ttft", "1h", "--max-running", "1", "--max-queued", "1") as server:
+            host, port = server.url.removeprefix("http://").split(":")
+            body = b'{"prompt":"x"}'
+            ask = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            first = socket.create_connection((host, int(port)), timeout=10)
+            first.sendall(ask)
+            self.eventually(lambda: server.metric("vllm:num_requests_running") == 1)
+            with socket.create_connection((host, int(port)), timeout=10) as second:
+                second.sendall(ask)
+                self.eventually(lambda: server.metric("vllm:num_requests_waiting") == 1)
+                status, refusal = server.post("/v1/completions", {"prompt": "x"})
+                self.assertEqual(status, 503)
+                self.assertIn("1 requests already wait to be admitted; at most 1 may", refusal)
+                first.close()
+                self.eventually(lambda: server.metric("vllm:num_requests_waiting") == 0)
+                self.assertEqual(server.metric("vllm:num_requests_running"), 1)
+            self.eventually(lambda: server.metric("vllm:num_requests_running") == 0)
+
+    def test_flags_that_would_change_nothing_are_refused(self):
+        for arguments, said in ((("--executor", "fixed", "--blocks", "9"), "--blocks has no effect on --executor fixed"),
+                                (("--executor", "fixed", "--max-queued", "9"), "without --max-running"),
+                                (("--ttft", "9s"), "--ttft has no effect on --executor cpu"),
+                                (("--executor", "fixed", "--step-log", "x"), "it has no steps"),
+                                (("--executor", "fixed", "--ttft", "25h"), "accepted are 0 to 24 h")):
+            done = run("serve", "--port", "0", *arguments)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(said, done.stderr)
 
 
 class ServeStart(TestCase):

@@ -1,9 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,7 +13,6 @@ namespace dsbench::engine {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr FixedLaw law{milliseconds{50}, milliseconds{10}};
@@ -201,7 +198,7 @@ TEST(FixedLaw, IsChecked) {
   EXPECT_FALSE(check_law({Nanos{0}, std::chrono::hours{25}}));
 }
 
-// Writes down what it hears and when, and lets a test wait for the end.
+// Writes down what it hears and when.
 class Diary final : public RequestListener {
  public:
   explicit Diary(const Clock& clock) : clock_{clock} {}
@@ -211,59 +208,69 @@ class Diary final : public RequestListener {
   }
   void finished(const Finish& finish) override {
     note(finish.reason == FinishReason::length ? "length" : "aborted");
-    const std::scoped_lock lock{mutex_};
-    over_ = true;
-    changed_.notify_all();
   }
-  void wait_for_the_end() {
-    std::unique_lock lock{mutex_};
-    changed_.wait(lock, [&] { return over_; });
-  }
-  std::vector<std::string> said;
-  std::vector<Nanos> at;
+  std::string text;
 
  private:
-  void note(std::string what) {
-    const Nanos now = clock_.now();
-    const std::scoped_lock lock{mutex_};
-    said.push_back(std::move(what));
-    at.push_back(now);
-  }
+  void note(const std::string& what) { text += fmt::format("{}@{} ", what, to_millis(clock_.now())); }
   const Clock& clock_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool over_ = false;
 };
 
-TEST(FixedEngine, GivesTheTokensInOrderAndNoneEarly) {
-  SteadyClock clock;
-  const auto engine = start_fixed_engine({milliseconds{10}, milliseconds{2}}, open_config(), clock);
-  ASSERT_TRUE(engine) << engine.error().message;
-  const auto diary = std::make_shared<Diary>(clock);
-  const Nanos before = clock.now();
-  ASSERT_EQ((*engine)->submit(request(5, 4), diary).status, SubmitStatus::accepted);
-  diary->wait_for_the_end();
-  EXPECT_THAT(diary->said, ElementsAre("started", "a", "b", "c", "d", "length"));
-  for (int k = 0; k < 4; ++k) {
-    EXPECT_GE(diary->at[static_cast<std::size_t>(1 + k)] - before, milliseconds{10} + k * milliseconds{2});
+// Runs the engine to its end as its driver would, looking `late` after each due instant.
+void drive(Engine& engine, Clock& clock, Nanos late = Nanos{0}) {
+  while (const auto next = engine.driver()->next()) {
+    clock.sleep_until(*next + late);
+    engine.driver()->advance();
   }
-  EXPECT_EQ((*engine)->stats().generated_tokens, 4);
 }
 
-TEST(FixedEngine, CancelAndShutDownTellTheListener) {
-  SteadyClock clock;
-  auto engine = start_fixed_engine({std::chrono::hours{1}, milliseconds{2}}, open_config(), clock);
+TEST(FixedEngine, TellsEachTokenWhenItIsDue) {
+  ManualClock clock{milliseconds{100}};
+  const auto engine = make_fixed_engine(law, open_config(), clock);
+  ASSERT_TRUE(engine) << engine.error().message;
+  const auto diary = std::make_shared<Diary>(clock);
+  ASSERT_EQ((*engine)->submit(request(5, 4), diary).status, SubmitStatus::accepted);
+  drive(**engine, clock);
+  EXPECT_EQ(diary->text, "started@100 a@150 b@160 c@170 d@180 length@180 ");
+  EXPECT_EQ((*engine)->stats().generated_tokens, 4);
+  EXPECT_FALSE((*engine)->driver()->next());
+  EXPECT_EQ(diary.use_count(), 1);  // let go of with its end
+}
+
+TEST(FixedEngine, ALateDriverDelaysByItsOwnLatenessOnly) {
+  ManualClock clock;
+  const auto engine = make_fixed_engine(law, open_config(), clock);
+  const auto diary = std::make_shared<Diary>(clock);
+  (void)(*engine)->submit(request(5, 4), diary);
+  drive(**engine, clock, milliseconds{3});
+  EXPECT_EQ(diary->text, "started@3 a@53 b@63 c@73 d@83 length@83 ");
+}
+
+TEST(FixedEngine, CancelAndTheEndTellTheListener) {
+  ManualClock clock;
+  auto engine = make_fixed_engine(law, open_config(), clock);
   ASSERT_TRUE(engine);
   const auto cancelled = std::make_shared<Diary>(clock);
   const auto left = std::make_shared<Diary>(clock);
   const Submitted first = (*engine)->submit(request(5, 4), cancelled);
   ASSERT_EQ((*engine)->submit(request(5, 4), left).status, SubmitStatus::accepted);
+  (*engine)->driver()->advance();
   (*engine)->cancel(first.id);
-  cancelled->wait_for_the_end();
-  EXPECT_EQ(cancelled->said.back(), "aborted");
+  EXPECT_EQ((*engine)->driver()->next(), Nanos{0});  // to be told
+  (*engine)->driver()->advance();
+  EXPECT_EQ(cancelled->text, "started@0 aborted@0 ");
   EXPECT_EQ((*engine)->stats().running, 1);
+  clock.advance(milliseconds{50});
+  (*engine)->driver()->advance();
   engine->reset();
-  EXPECT_EQ(left->said.back(), "aborted");
+  EXPECT_EQ(left->text, "started@0 a@50 aborted@50 ");
+}
+
+TEST(FixedEngine, RefusesALawThatCannotBe) {
+  ManualClock clock;
+  const auto refused = make_fixed_engine({milliseconds{-1}, milliseconds{1}}, open_config(), clock);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::usage);
 }
 
 }  // namespace
