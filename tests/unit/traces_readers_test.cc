@@ -1,0 +1,379 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/files.h"
+#include "loadgen/traces/field_parsers.h"
+#include "loadgen/traces/load_trace.h"
+#include "loadgen/traces/text_source.h"
+#include "results/record_database.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::filesystem::path golden(const std::string& name) {
+  return std::filesystem::path{DSBENCH_SOURCE_DIR} / "tests/golden/traces" / name;
+}
+
+// A file of its own, gone when the test ends.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::string_view text, const std::string& name = "trace") {
+    path_ = std::filesystem::path{testing::TempDir()} /
+            (std::string{testing::UnitTest::GetInstance()->current_test_info()->name()} + "-" + name);
+    std::ofstream{path_, std::ios::binary} << text;
+  }
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+Trace must_load(const std::filesystem::path& path, const TraceOptions& options = {}) {
+  auto trace = load_trace(path, options);
+  EXPECT_TRUE(trace) << trace.error().message;
+  return trace ? std::move(*trace) : Trace{};
+}
+
+std::vector<std::int32_t> inputs(const Trace& trace) {
+  std::vector<std::int32_t> all;
+  for (const TraceRow& row : trace.rows) all.push_back(row.input_tokens);
+  return all;
+}
+std::vector<std::int64_t> millis(const Trace& trace) {
+  std::vector<std::int64_t> all;
+  for (const TraceRow& row : trace.rows) all.push_back(row.due.count() / 1'000'000);
+  return all;
+}
+
+TEST(Mooncake, is_known_by_its_content_sorted_and_zeroed) {
+  const Trace trace = must_load(golden("mooncake.jsonl"));
+  EXPECT_EQ(trace.format, TraceFormat::mooncake);
+  EXPECT_EQ(trace.block_tokens, 512);
+  EXPECT_THAT(millis(trace), ElementsAre(0, 0, 2999, 3000));
+  EXPECT_THAT(inputs(trace), ElementsAre(1200, 1100, 512, 1600));
+  EXPECT_EQ(trace.notes.out_of_order, 1U);
+  EXPECT_EQ(trace.notes.records, 4U);  // the blank line is none
+  EXPECT_THAT(trace.hashes_of(3), ElementsAre(0U, 1U, 2U, 5U));
+}
+
+TEST(Mooncake, blocks_become_parts_that_share_text_and_end_with_the_prompt) {
+  const Trace trace = must_load(golden("mooncake.jsonl"));
+  const TraceContent first = trace.content(0);
+  const TraceContent follow = trace.content(3);
+  ASSERT_EQ(first.parts.size(), 3U);
+  ASSERT_EQ(follow.parts.size(), 4U);
+  EXPECT_EQ(first.parts[0], follow.parts[0]);
+  EXPECT_EQ(first.parts[1], follow.parts[1]);
+  EXPECT_EQ(first.parts[2].tokens, 1200 - 2 * 512);  // the rest of the prompt
+  EXPECT_EQ(follow.parts[2].tokens, 512);
+  EXPECT_EQ(first.parts[2].seed, follow.parts[2].seed);
+  EXPECT_NE(first.parts[1].seed, trace.content(1).parts[1].seed);
+}
+
+TEST(Mooncake, hashes_that_do_not_cover_the_prompt_get_a_tail_of_its_own) {
+  const TemporaryFile file{
+      "{\"timestamp\":0,\"input_length\":2000,\"output_length\":5,\"hash_ids\":[1,2]}\n"
+      "{\"timestamp\":9,\"input_length\":2000,\"output_length\":5,\"hash_ids\":[1,2]}\n"};
+  TraceOptions options;
+  options.block_tokens = 512;
+  const Trace trace = must_load(file.path(), options);
+  EXPECT_EQ(trace.notes.short_hashes, 2U);
+  ASSERT_EQ(trace.content(0).parts.size(), 3U);
+  EXPECT_EQ(trace.content(0).parts[2].tokens, 2000 - 1024);
+  EXPECT_NE(trace.content(0).parts[2].seed, trace.content(1).parts[2].seed);
+}
+
+TEST(Bailian, counts_seconds_hashes_16_tokens_and_follows_parents) {
+  const Trace trace = must_load(golden("bailian.jsonl"));
+  EXPECT_EQ(trace.format, TraceFormat::bailian);
+  EXPECT_EQ(trace.block_tokens, 16);
+  EXPECT_THAT(millis(trace), ElementsAre(0, 750, 60614, 89500));
+  EXPECT_EQ(trace.rows[2].parent, 0U);
+  EXPECT_EQ(trace.rows[3].parent, 2U);
+  EXPECT_EQ(trace.rows[3].session, trace.rows[0].session);
+  EXPECT_NE(trace.rows[1].session, trace.rows[0].session);
+  EXPECT_EQ(trace.tenants[trace.rows[1].tenant], "search");
+}
+
+TEST(Azure, reads_seven_digits_a_byte_order_mark_crlf_and_no_last_newline) {
+  const Trace trace = must_load(golden("azure2023.csv"));
+  EXPECT_EQ(trace.format, TraceFormat::azure);
+  ASSERT_EQ(trace.size(), 3U);
+  EXPECT_EQ(trace.rows[1].due, Nanos{2'319'410'000});
+  EXPECT_EQ(trace.rows[2].due, Nanos{4'314'579'000});
+  EXPECT_THAT(inputs(trace), ElementsAre(374, 879, 396));
+  EXPECT_EQ(trace.notes.origin, parse_utc("2023-11-16 18:15:46.6805900"));
+  EXPECT_EQ(trace.notes.bad, 0U);
+}
+
+TEST(Azure, reads_offsets_of_2024) {
+  const Trace trace = must_load(golden("azure2024.csv"));
+  EXPECT_THAT(inputs(trace), ElementsAre(2162, 2399, 76));
+  EXPECT_EQ(trace.rows[1].due, Nanos{7'405'000});
+  EXPECT_EQ(trace.rows[2].due, trace.rows[1].due);
+}
+
+TEST(BurstGpt, finds_columns_by_name_in_both_releases) {
+  const Trace one = must_load(golden("burstgpt1.csv"));
+  EXPECT_EQ(one.format, TraceFormat::burstgpt);
+  EXPECT_THAT(millis(one), ElementsAre(0, 40000, 40000, 113500));
+  EXPECT_EQ(one.rows[0].session, 0U);
+  EXPECT_EQ(one.notes.failed, 1U);
+  EXPECT_EQ(one.notes.filled, 1U);
+  EXPECT_TRUE(one.content(2).failed_in_source);
+  EXPECT_THAT(one.rows[2].output_tokens, testing::AnyOf(18, 230, 276));  // one of those that succeeded
+  const Trace two = must_load(golden("burstgpt2.csv"));
+  EXPECT_THAT(millis(two), ElementsAre(0, 1500, 26000));
+  EXPECT_EQ(two.rows[0].session, 5U);
+  EXPECT_EQ(two.rows[1].session, 0U);
+  EXPECT_EQ(two.rows[2].session, 5U);
+}
+
+TEST(BurstGpt, tenants_are_model_and_log_and_can_be_chosen) {
+  TraceOptions options;
+  options.tenants = {"GPT-4"};
+  EXPECT_EQ(must_load(golden("burstgpt1.csv"), options).size(), 2U);
+  options.tenants = {"ChatGPT/Conversation log"};
+  EXPECT_EQ(must_load(golden("burstgpt1.csv"), options).size(), 2U);
+  options.tenants = {"GPT-5"};
+  const auto none = load_trace(golden("burstgpt1.csv"), options);
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().message, HasSubstr("no request of burstgpt1.csv is of tenant 'GPT-5'; found: "
+                                              "ChatGPT/Conversation log, GPT-4/API log"));
+}
+
+TEST(BurstGpt, joined_parts_repeat_the_header) {
+  const TemporaryFile file{
+      "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n1,m,1,2,3,API log\n"
+      "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n2,m,3,4,7,API log\n"};
+  EXPECT_EQ(must_load(file.path()).size(), 2U);
+}
+
+TEST(ShareGpt, turns_carry_their_history_and_tokens_are_estimates) {
+  const Trace trace = must_load(golden("sharegpt.json"));
+  EXPECT_EQ(trace.format, TraceFormat::sharegpt);
+  EXPECT_FALSE(trace.notes.timed);
+  EXPECT_TRUE(trace.notes.estimated_tokens);
+  EXPECT_EQ(trace.notes.skipped, 1U);
+  ASSERT_EQ(trace.size(), 3U);
+  EXPECT_EQ(trace.rows[0].input_tokens, 4);
+  EXPECT_EQ(trace.rows[0].output_tokens, 7);
+  EXPECT_EQ(trace.rows[1].input_tokens, 4 + 7 + 7);
+  EXPECT_EQ(trace.rows[1].output_tokens, 1);
+  EXPECT_EQ(trace.rows[0].session, trace.rows[1].session);
+  EXPECT_NE(trace.rows[2].session, trace.rows[1].session);
+  EXPECT_THAT(describe(trace), HasSubstr("token counts are estimated: four bytes are taken for one"));
+}
+
+TEST(ShareGpt, later_turns_begin_with_the_blocks_of_earlier_ones) {
+  const std::string long_text(700, 'x');
+  const TemporaryFile file{
+      R"([{"id":1,"conversations":[{"from":"human","value":")" + long_text +
+      R"("},{"from":"gpt","value":"a"},{"from":"human","value":"b"},{"from":"gpt","value":"c"}]}])"};
+  const Trace trace = must_load(file.path());
+  ASSERT_EQ(trace.size(), 2U);
+  const TraceContent first = trace.content(0);
+  const TraceContent second = trace.content(1);
+  ASSERT_EQ(first.parts.size(), 3U);  // 175 tokens in blocks of 64
+  EXPECT_EQ(first.parts[0], second.parts[0]);
+  EXPECT_EQ(first.parts[1], second.parts[1]);
+  EXPECT_NE(first.parts[2].seed, second.parts[2].seed);  // the last block holds more now
+}
+
+TEST(Vllm, counts_seconds_and_takes_other_labels) {
+  const Trace trace = must_load(golden("vllm.jsonl"));
+  EXPECT_EQ(trace.format, TraceFormat::vllm);
+  EXPECT_EQ(trace.block_tokens, 16);
+  EXPECT_THAT(millis(trace), ElementsAre(0, 500));
+  const TemporaryFile file{
+      "{\"t\": 5, \"in\": 20, \"out\": 1, \"h\": [\"ab\", \"cd\"]}\n{\"t\": 7, \"in\": 20, \"out\": 1}\n"};
+  TraceOptions options;
+  options.format = TraceFormat::vllm;
+  options.timestamp_label = "t";
+  options.input_label = "in";
+  options.output_label = "out";
+  options.hashes_label = "h";
+  options.seconds_per_unit = 0.001;
+  const Trace other = must_load(file.path(), options);
+  EXPECT_THAT(millis(other), ElementsAre(0, 2));
+  EXPECT_EQ(other.content(0).parts.size(), 2U);
+  EXPECT_EQ(other.content(1).parts.size(), 1U);
+}
+
+TEST(Otel, reads_old_and_new_names_and_leaves_agents_and_other_spans_out) {
+  const Trace trace = must_load(golden("otel.jsonl"));
+  EXPECT_EQ(trace.format, TraceFormat::otel);
+  EXPECT_THAT(inputs(trace), ElementsAre(120, 7));
+  EXPECT_THAT(millis(trace), ElementsAre(0, 2500));
+  EXPECT_EQ(trace.notes.skipped, 2U);
+  EXPECT_FLOAT_EQ(trace.rows[0].reasoning_share, 0.25F);
+  EXPECT_EQ(trace.tenants[trace.rows[0].tenant], "big");
+  EXPECT_NE(trace.rows[0].session, 0U);
+}
+
+TEST(Otel, reads_an_array_of_printed_spans) {
+  const Trace trace = must_load(golden("otel_spans.json"));
+  EXPECT_THAT(inputs(trace), ElementsAre(21, 11));
+  EXPECT_EQ(trace.notes.failed, 1U);
+  EXPECT_EQ(trace.notes.out_of_order, 1U);
+}
+
+TEST(Records, replay_what_was_recorded) {
+  const auto folder = std::filesystem::path{testing::TempDir()} / "traces-records";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  {
+    auto database = results::RecordDatabase::create(folder / "records.sqlite", {});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE(database->begin());
+    const auto put = [&](std::uint64_t request, std::uint32_t attempt, std::int64_t due_ms,
+                         std::int32_t prompt, std::int32_t asked, results::Reason reason) {
+      results::AttemptRow row;
+      row.request = request;
+      row.attempt = attempt;
+      row.due = Nanos{due_ms * 1'000'000};
+      row.prompt_tokens = prompt;
+      row.output_tokens = asked / 2;
+      row.output_tokens_asked = asked;
+      row.reason = reason;
+      ASSERT_TRUE(database->write(row, ""));
+    };
+    put(1, 0, 250, 31, 8, results::Reason::http_503);  // ended before request 0
+    put(0, 0, 100, 30, 7, results::Reason::ok);
+    put(1, 1, 900, 31, 8, results::Reason::ok);
+    ASSERT_TRUE(database->commit());
+    ASSERT_TRUE(database->close());
+  }
+  const Trace trace = must_load(folder);
+  EXPECT_EQ(trace.format, TraceFormat::records);
+  EXPECT_THAT(millis(trace), ElementsAre(0, 150));
+  EXPECT_THAT(inputs(trace), ElementsAre(30, 31));
+  EXPECT_EQ(trace.rows[1].output_tokens, 8);
+  EXPECT_EQ(trace.notes.failed, 1U);
+  EXPECT_EQ(must_load(folder / "records.sqlite").size(), 2U);
+}
+
+TEST(Malformed, lines_are_told_with_their_number_and_refused_above_a_share) {
+  std::string text = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
+  for (int i = 0; i < 97; ++i) text += "2023-11-16 18:15:46.6805900,374,44\n";
+  text += "2023-11-16 18:15:46.6805900,-3,44\nnonsense\n";
+  const TemporaryFile file{text};
+  const auto refused = load_trace(file.path());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::usage);
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("2 of 100 records (2 %) cannot be read as azure; accepted: at most 1 %"));
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("line 99: ContextTokens is -3; accepted: a whole number from 0 to 16777216"));
+  EXPECT_THAT(refused.error().message, HasSubstr("line 100: 1 fields, expected 3"));
+  TraceOptions options;
+  options.most_bad = 0.02;
+  const Trace trace = must_load(file.path(), options);
+  EXPECT_EQ(trace.size(), 97U);
+  EXPECT_EQ(trace.notes.bad, 2U);
+  EXPECT_THAT(describe(trace), HasSubstr("2 of 100 records cannot be read: line 99"));
+}
+
+TEST(Malformed, json_lines_say_what_is_missing) {
+  const TemporaryFile file{
+      "{\"timestamp\": 0, \"input_length\": 5, \"output_length\": 1}\n{\"timestamp\": 1, \"output_length\": "
+      "1}\n"
+      "{\"timestamp\": 1, \"inp\n{\"timestamp\": \"x\", \"input_length\": 5, \"output_length\": 1}\n"
+      "{\"timestamp\": 1, \"input_length\": 5.5, \"output_length\": 1}\n"};
+  const auto refused = load_trace(file.path());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("line 2: 'input_length' is missing"));
+  EXPECT_THAT(refused.error().message, HasSubstr("line 3: no JSON"));
+  EXPECT_THAT(refused.error().message, HasSubstr("line 4: 'timestamp' is \"x\"; accepted: a number"));
+  EXPECT_THAT(refused.error().message, HasSubstr("line 5: input_length is 5.5; accepted: a whole number"));
+}
+
+TEST(Malformed, an_array_that_breaks_off_is_one_bad_record) {
+  std::string text = read_file(golden("sharegpt.json")).value();
+  text.resize(text.rfind("Hello"));
+  const TemporaryFile file{text};
+  const auto refused = load_trace(file.path());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("1 of 3 records"));
+  EXPECT_THAT(refused.error().message, HasSubstr("line 12: the file ends within it"));
+}
+
+TEST(Foreign, files_are_refused_with_what_they_are) {
+  const auto refusal = [](std::string_view text) {
+    const TemporaryFile file{text};
+    const auto trace = load_trace(file.path());
+    return trace ? std::string{"accepted"} : trace.error().message;
+  };
+  EXPECT_THAT(refusal("a,b,c\n1,2,3\n"),
+              HasSubstr("is no trace that we know; it begins with 'a,b,c'; accepted: mooncake, bailian"));
+  EXPECT_THAT(refusal("{\"hello\": 1}\n"), HasSubstr("is no trace that we know"));
+  EXPECT_THAT(refusal(""), HasSubstr("is empty"));
+  EXPECT_THAT(refusal(" \n\n"), HasSubstr("is empty"));
+  EXPECT_THAT(refusal("\x1F\x8B\x08xx"), HasSubstr("is compressed; unpack it first"));
+  EXPECT_THAT(refusal("version https://git-lfs.github.com/spec/v1\noid"), HasSubstr("is a Git LFS pointer"));
+  EXPECT_THAT(refusal("SQLite format 3 is what it says"), HasSubstr("cannot read"));
+  EXPECT_THAT(load_trace("/nowhere/at/all").error().message,
+              HasSubstr("there is no trace '/nowhere/at/all'"));
+  EXPECT_THAT(load_trace(testing::TempDir()).error().message,
+              HasSubstr("holds no trace; accepted: ServeGen's"));
+  EXPECT_EQ(parse_trace_format("moncake").error().message,
+            "no trace format 'moncake'; accepted: mooncake, bailian, azure, burstgpt, sharegpt, servegen, "
+            "vllm, otel, "
+            "records; did you mean 'mooncake'?");
+}
+
+TEST(Foreign, a_wrong_format_is_refused_by_its_header) {
+  TraceOptions options;
+  options.format = TraceFormat::azure;
+  const auto refused = load_trace(golden("burstgpt1.csv"), options);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("no column 'ContextTokens' in the header"));
+}
+
+TEST(TextSource, gives_the_same_elements_however_they_are_laid_out) {
+  const auto elements = [](const std::string& text) {
+    std::vector<std::string> all;
+    TextSource source = TextSource::of_text(text, Framing::json_elements);
+    while (const auto record = source.next().value())
+      all.push_back(std::string{record->text} + "@" + std::to_string(record->line));
+    return all;
+  };
+  EXPECT_THAT(elements("[{\"a\":\"}]\"},\n{\"b\":[1,2]} , 3,\"x,y\"]"),
+              ElementsAre("{\"a\":\"}]\"}@1", "{\"b\":[1,2]}@2", "3@2", "\"x,y\"@2"));
+  EXPECT_THAT(elements("{\"a\":1}\n\n{\"b\":\"\\\"{\"}"), ElementsAre("{\"a\":1}@1", "{\"b\":\"\\\"{\"}@3"));
+  EXPECT_THAT(elements("[]"), ElementsAre());
+  EXPECT_THAT(elements(" ] } "), testing::SizeIs(2));  // strays do not stop it
+}
+
+TEST(TextSource, lines_longer_than_its_buffer_are_whole) {
+  const std::string text = std::string(3'000'000, 'a') + "\n" + std::string(10, 'b');
+  const TemporaryFile file{text};
+  auto source = TextSource::open(file.path(), Framing::lines).value();
+  EXPECT_EQ(source.next().value()->text.size(), 3'000'000U);
+  EXPECT_EQ(source.next().value()->text, "bbbbbbbbbb");
+  EXPECT_FALSE(source.next().value());
+}
+
+TEST(ParseUtc, knows_its_calendar) {
+  EXPECT_EQ(parse_utc("1970-01-01 00:00:00"), Nanos{0});
+  EXPECT_EQ(parse_utc("2024-02-29T12:00:00.5Z"), Nanos{1'709'208'000'500'000'000});
+  EXPECT_EQ(parse_utc("2024-02-29 14:00:00.500+0200"), Nanos{1'709'208'000'500'000'000});
+  EXPECT_EQ(parse_utc("2024-02-29 04:30:00.500-07:30"), Nanos{1'709'208'000'500'000'000});
+  EXPECT_FALSE(parse_utc("2023-02-29 12:00:00"));
+  EXPECT_FALSE(parse_utc("2023-02-28 25:00:00"));
+  EXPECT_FALSE(parse_utc("2023-02-28 12:00:00.x"));
+  EXPECT_FALSE(parse_utc("2023-02-28 12:00:00 local"));
+  EXPECT_FALSE(parse_utc("16/11/2023"));
+}
+
+}  // namespace
+}  // namespace dsbench::loadgen
