@@ -55,14 +55,27 @@ Result<void> read_recorded_requests(const std::filesystem::path& path,
                 "'{}' has schema '{}'; accepted: dsbench.records/1, as dsbench load writes it", path.string(),
                 schema);
   }
-  if (prepare("select request, due_ns, prompt_tokens, output_tokens_asked, reason from attempts "
-              "where attempt = 0 and due_ns is not null") != SQLITE_OK)
-    return error();
+  // The first databases of this schema had fewer columns.
+  constexpr const char* whole =
+      "select request, due_ns, prompt_tokens, output_tokens_asked, reason, output_tokens, "
+      "ifnull(reasoning_tokens, -1), tenant from attempts where attempt = 0 and due_ns is not null";
+  constexpr const char* early =
+      "select request, due_ns, prompt_tokens, output_tokens_asked, reason, output_tokens, -1, 0 "
+      "from attempts where attempt = 0 and due_ns is not null";
+  if (prepare(whole) != SQLITE_OK && prepare(early) != SQLITE_OK) return error();
   int code = SQLITE_OK;
   while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
     sqlite3_stmt* row = statement.get();
-    f({static_cast<std::uint64_t>(sqlite3_column_int64(row, 0)), Nanos{sqlite3_column_int64(row, 1)},
-       sqlite3_column_int(row, 2), sqlite3_column_int(row, 3), text_of(row, 4)});
+    RecordedRequest request;
+    request.request = static_cast<std::uint64_t>(sqlite3_column_int64(row, 0));
+    request.due = Nanos{sqlite3_column_int64(row, 1)};
+    request.prompt_tokens = sqlite3_column_int(row, 2);
+    request.output_tokens_asked = sqlite3_column_int(row, 3);
+    request.reason = text_of(row, 4);
+    request.output_tokens = sqlite3_column_int(row, 5);
+    request.reasoning_tokens = sqlite3_column_int(row, 6);
+    request.tenant = sqlite3_column_int(row, 7);
+    f(request);
   }
   if (code != SQLITE_DONE) return error();
   return {};

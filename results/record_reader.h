@@ -16,7 +16,10 @@ struct RecordedRequest {
   Nanos due{0};  // since the start of the run
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens_asked = 0;
-  std::string_view reason;  // until the call returns
+  std::int32_t output_tokens = 0;      // that arrived
+  std::int32_t reasoning_tokens = -1;  // of them; -1: the server did not say
+  std::int32_t tenant = 0;             // class of the workload
+  std::string_view reason;             // until the call returns
 };
 
 // Gives `f` every request of a records.sqlite, in the order in which their first attempts ended. Reads only;

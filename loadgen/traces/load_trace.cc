@@ -8,6 +8,7 @@
 #include "loadgen/traces/servegen.h"
 #include "loadgen/traces/text_source.h"
 #include "loadgen/traces/trace_reader.h"
+#include "results/record.h"
 #include "results/record_reader.h"
 
 namespace dsbench::loadgen {
@@ -114,6 +115,13 @@ Result<Trace> load_records(const std::filesystem::path& path, const TraceOptions
     request.input_tokens = recorded.prompt_tokens;
     request.output_tokens = recorded.output_tokens_asked;
     request.failed = recorded.reason != "ok";
+    request.session = std::to_string(results::session_of(recorded.request) + 1);
+    request.tenant = recorded.tenant == 0 ? "" : fmt::format("class {}", recorded.tenant);
+    request.reasoning_share.reset();
+    if (recorded.reasoning_tokens >= 0 && recorded.output_tokens > 0) {
+      request.reasoning_share =
+          std::min(1.0, static_cast<double>(recorded.reasoning_tokens) / recorded.output_tokens);
+    }
     builder.add(request);
   }));
   if (builder.full()) return too_many(path.string());

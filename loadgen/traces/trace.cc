@@ -57,12 +57,12 @@ TraceContent Trace::content(std::size_t i) const {
   for (const std::uint64_t hash : hashes_of(i)) {
     if (left == 0) break;
     const std::int32_t tokens = std::min(left, block_tokens);
-    content.parts.push_back({derive_seed(salt, "hash", hash), tokens});
+    content.parts.push_back({derive_seed(salt, "hash", hash), tokens, PromptPart::Role::user});
     left -= tokens;
   }
   if (left > 0) {
     const std::uint64_t number = (std::uint64_t{row.copy} << 32) | row.source;
-    content.parts.push_back({derive_seed(seed, "trace prompt", number), left});
+    content.parts.push_back({derive_seed(seed, "trace prompt", number), left, PromptPart::Role::user});
   }
   return content;
 }

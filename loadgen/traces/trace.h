@@ -9,6 +9,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "loadgen/target.h"
 #include "loadgen/traces/trace_format.h"
 #include "loadgen/traces/trace_request.h"
 
@@ -47,19 +48,12 @@ struct TraceNotes {
   bool dequantised = false;    // and were spread over it
 };
 
-// A stretch of a prompt whose text is a function of (seed, tokens).
-struct TracePart {
-  std::uint64_t seed = 0;
-  std::int32_t tokens = 0;
-  friend bool operator==(const TracePart&, const TracePart&) = default;
-};
-
 // What to send for a request.
 struct TraceContent {
   std::int32_t input_tokens = 1, output_tokens = 1;  // at least 1
   std::optional<double> reasoning_share;
-  std::vector<TracePart> parts;  // their tokens add up to input_tokens; never empty
-  std::uint64_t session = 0;     // 0 for none; copies of a superposition have sessions of their own
+  PromptParts parts;          // their tokens add up to input_tokens; never empty
+  std::uint64_t session = 0;  // 0 for none; copies of a superposition have sessions of their own
   std::string_view tenant;
   bool failed_in_source = false;
 };

@@ -49,7 +49,7 @@ void expect_sound(const Trace& trace) {
     ASSERT_LT(trace.rows[i].due, trace.length);
     const TraceContent content = trace.content(i);
     std::int32_t tokens = 0;
-    for (const TracePart& part : content.parts) tokens += part.tokens;
+    for (const PromptPart& part : content.parts) tokens += part.tokens;
     ASSERT_EQ(tokens, content.input_tokens);
     if (trace.rows[i].parent != no_parent) {
       ASSERT_LT(trace.rows[i].parent, trace.size());
@@ -139,7 +139,7 @@ TEST(Transform, superposition_multiplies_and_copies_share_nothing) {
   std::vector<std::uint64_t> first, second;
   for (std::size_t i = 0; i < more.size(); ++i) {
     ++of_copy[more.rows[i].copy];
-    for (const TracePart& part : more.content(i).parts)
+    for (const PromptPart& part : more.content(i).parts)
       (more.rows[i].copy == 0 ? first : second).push_back(part.seed);
   }
   EXPECT_EQ(of_copy[0], 2000U);

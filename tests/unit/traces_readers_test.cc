@@ -8,6 +8,7 @@
 #include "loadgen/traces/field_parsers.h"
 #include "loadgen/traces/load_trace.h"
 #include "loadgen/traces/text_source.h"
+#include "loadgen/traces/trace_source.h"
 #include "results/record_database.h"
 
 namespace dsbench::loadgen {
@@ -259,6 +260,7 @@ TEST(Records, replay_what_was_recorded) {
   EXPECT_THAT(inputs(trace), ElementsAre(30, 31));
   EXPECT_EQ(trace.rows[1].output_tokens, 8);
   EXPECT_EQ(trace.notes.failed, 1U);
+  EXPECT_EQ(trace.rows[1].session, 2U);
   EXPECT_EQ(must_load(folder / "records.sqlite").size(), 2U);
 }
 
@@ -361,6 +363,21 @@ TEST(TextSource, lines_longer_than_its_buffer_are_whole) {
   EXPECT_EQ(source.next().value()->text.size(), 3'000'000U);
   EXPECT_EQ(source.next().value()->text, "bbbbbbbbbb");
   EXPECT_FALSE(source.next().value());
+}
+
+TEST(TraceSource, replays_arrivals_and_contents) {
+  const auto trace = std::make_shared<const Trace>(must_load(golden("mooncake.jsonl")));
+  const auto arrivals = trace_arrivals(*trace, {100, from_seconds(5), 2});
+  ASSERT_EQ(arrivals.size(), 4U);
+  EXPECT_EQ(arrivals[3], (Arrival{103, from_seconds(8), 2}));
+  const SharedSource source = make_trace_source(trace);
+  EXPECT_EQ(source(3).prompt_tokens, 1600);
+  EXPECT_EQ(source(3).output_tokens, 30);
+  ASSERT_TRUE(source(3).parts);
+  EXPECT_EQ(*source(3).parts, trace->content(3).parts);
+  EXPECT_FALSE(source(2).parts);  // one block: a prompt by its seed
+  EXPECT_EQ(source(2).prompt_seed, trace->content(2).parts[0].seed);
+  EXPECT_EQ(source(7).prompt_seed, source(3).prompt_seed);  // it begins again
 }
 
 TEST(ParseUtc, knows_its_calendar) {
