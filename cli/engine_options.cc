@@ -145,10 +145,9 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
   const auto own = [](std::int32_t n) { return fmt::format("{}, or the hardware profile's", n); };
   add_text(app, flag("model"), o.model, "NAME|FILE", "model profile: tiny, v2-lite, v3, or a .json file")
       ->group(group);
-  add_text(app, flag("executor"), o.executor, "cpu|cost:NAME|cost:FILE|fixed",
+  add_text(app, flag("executor"), o.executor, "cpu|cost:NAME|cost:FILE|fixed|null",
            "cpu computes; cost:… takes as long as a hardware profile's step-time law says; fixed keeps to "
-           "--ttft and "
-           "--itl")
+           "--ttft and --itl; null answers at once")
       ->group(group);
   add_count(app, flag("threads"), o.threads, 0, 1024,
             "threads of a model step; 0: one less than the cores, at least one")
@@ -185,13 +184,14 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
 }
 
 std::vector<std::string> to_serve_arguments(const EngineOptions& o) {
-  std::vector<std::string> arguments{"--model", o.model, "--executor", o.executor};
+  std::vector<std::string> arguments{"--executor", o.executor};
+  if (o.executor != "null") arguments.insert(arguments.end(), {"--model", o.model});
   if (o.executor == "fixed") {
     for (const auto& [flag, value] : {std::pair{"--ttft", o.fixed.ttft}, std::pair{"--itl", o.fixed.itl}}) {
       arguments.emplace_back(flag);
       arguments.push_back(print_duration(value));
     }
-  } else {
+  } else if (o.executor != "null") {
     for (const auto& [flag, value] : {std::pair{"--threads", std::to_string(o.threads)},
                                       std::pair{"--weights-seed", std::to_string(o.seed)}}) {
       arguments.emplace_back(flag);
@@ -222,7 +222,7 @@ Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock
   if (options.executor == "fixed") return make_fixed_parts(options);
   if (options.executor.starts_with(cost_prefix)) return make_cost_parts(options, clock, dry_run);
   return fail(ErrorKind::usage,
-              "no executor '{}'; accepted: cpu, cost:NAME or cost:FILE (a hardware profile), fixed",
+              "no executor '{}'; accepted: cpu, cost:NAME or cost:FILE (a hardware profile), fixed, null",
               options.executor);
 }
 

@@ -16,6 +16,7 @@
 #include "cli/signals.h"
 #include "core/clock.h"
 #include "core/text.h"
+#include "engine/server/null_server.h"
 #include "engine/server/server.h"
 
 namespace dsbench::cli {
@@ -31,6 +32,38 @@ struct ServeOptions {
   bool embedded = false;
 };
 
+Result<void> say_ready(const ServeOptions& options, std::uint16_t port) {
+  if (options.ready_fd < 0) return {};
+  const std::string line = fmt::format("ready {}\n", port);
+  if (::write(options.ready_fd, line.data(), line.size()) < 0)
+    return fail(ErrorKind::io, "cannot write to --ready-fd");
+  ::close(options.ready_fd);
+  return {};
+}
+
+void wait_for(const std::atomic<bool>& stop) {
+  SteadyClock clock;
+  while (!stop) clock.sleep_until(clock.now() + Nanos{50'000'000});
+}
+
+int serve_null(const ServeOptions& options) {
+  for (const std::string& flag : options.engine.given) {
+    if (flag == "--executor") continue;
+    return refuse("serve", {ErrorKind::usage,
+                            fmt::format("{} has no effect on --executor null, which only answers", flag)});
+  }
+  std::atomic<bool>& stop = handle_signals();
+  engine::server::NullServerConfig config;
+  config.host = options.host;
+  config.port = static_cast<std::uint16_t>(options.port);
+  const auto server = engine::server::NullServer::start(config);
+  if (!server) return refuse("serve", server.error());
+  fmt::print(stderr, "dsbench serve: canned answers at {}; Ctrl-C to stop\n", (*server)->url());
+  if (const auto said = say_ready(options, (*server)->port()); !said) return refuse("serve", said.error());
+  wait_for(stop);
+  return exit_ok;
+}
+
 int serve(const ServeOptions& options) {
   if (options.embedded) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -38,6 +71,7 @@ int serve(const ServeOptions& options) {
     // nothing that the generator's own lag would not show.
     (void)setpriority(PRIO_PROCESS, 0, 5);
   }
+  if (options.engine.executor == "null") return serve_null(options);
   SteadyClock clock;
   auto parts = make_engine_parts(options.engine, clock, options.dry_run);
   if (!parts) return refuse("serve", parts.error());
@@ -58,13 +92,8 @@ int serve(const ServeOptions& options) {
   if (!server) return refuse("serve", server.error());
   fmt::print(stderr, "dsbench serve: {} at {}/v1, metrics at {}/metrics; Ctrl-C to stop\n", description,
              (*server)->url(), (*server)->url());
-  if (options.ready_fd >= 0) {
-    const std::string line = fmt::format("ready {}\n", (*server)->port());
-    if (::write(options.ready_fd, line.data(), line.size()) < 0)
-      return refuse("serve", {ErrorKind::io, "cannot write to --ready-fd"});
-    ::close(options.ready_fd);
-  }
-  while (!stop) clock.sleep_until(clock.now() + Nanos{50'000'000});
+  if (const auto said = say_ready(options, (*server)->port()); !said) return refuse("serve", said.error());
+  wait_for(stop);
   (*server)->stop();
   return exit_ok;
 }
@@ -80,6 +109,8 @@ void add_serve(CLI::App& app, std::function<int()>& chosen) {
       "  dsbench serve                                     the tiny model on the CPU, port 8000\n"
       "  dsbench serve --executor cost:laptop-tiny         behaves like other hardware\n"
       "  dsbench serve --executor fixed --ttft 50ms --itl 10ms     a mock whose timing is known beforehand\n"
+      "  dsbench serve --executor null                     canned answers, as fast as they go: "
+      "docs/serve.md\n"
       "  dsbench serve --model v3 --dry-run                the memory bill, before paying it\n"
       "  curl -N localhost:8000/v1/completions -d "
       "'{\"model\":\"tiny\",\"prompt\":\"hello\",\"stream\":true}'\n"

@@ -11,7 +11,7 @@ import sys
 import time
 import unittest
 
-from support import BINARY, Server, TestCase, run
+from support import BINARY, Server, TestCase, count, run
 
 
 def sse_events(text):
@@ -149,6 +149,51 @@ class Fixed(TestCase):
             done = run("serve", "--port", "0", *arguments)
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(said, done.stderr)
+
+
+class Null(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--executor", "null")
+        cls.addClassCleanup(cls.server.__exit__)
+
+    def test_canned_answers(self):
+        status, body = self.server.post("/v1/chat/completions", {"messages": []})
+        self.assertEqual((status, len(body)), (200, 200))
+        self.assertEqual(json.loads(body)["object"], "chat.completion")
+        status, body = self.server.post("/v1/chat/completions", {"stream": True, "max_tokens": 40})
+        events = sse_events(body)
+        self.assertEqual(len(events), 42)
+        self.assertEqual(events[-1], "[DONE]")
+        self.assertEqual(json.loads(events[-2])["usage"]["completion_tokens"], 40)
+        self.assertEqual(self.server.post("/sse/nonsense", {})[0], 400)
+        # More than the socket holds, and many packets.
+        self.assertEqual(len(sse_events(self.server.post("/sse/100000/7", {})[1])), 100_002)
+
+    def test_requests_one_after_another_and_in_pieces(self):
+        host, port = self.server.url.removeprefix("http://").split(":")
+        ask = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            for byte in ask:
+                connection.sendall(bytes([byte]))
+            connection.sendall(ask * 50)
+            got = b""
+            while got.count(b"HTTP/1.1 200 OK") < 51 or not got.endswith(b"}"):
+                piece = connection.recv(65536)
+                self.assertTrue(piece, "the server closed")
+                got += piece
+            self.assertEqual(got.count(b'"object":"chat.completion"'), 51)
+
+    def test_a_paced_stream_is_never_early(self):
+        began = time.monotonic()
+        self.assertEqual(len(sse_events(self.server.post("/sse/20/2/10ms", {})[1])), 22)
+        self.assertGreaterEqual(time.monotonic() - began, 0.090)
+
+    def test_the_generator_reads_it(self):
+        done = run("load", "--target", self.server.url + "/sse/8/1", "--traffic", "hold(50/s,2s)", "--arrivals", "constant",
+                   "--workload", "fixed-tiny", "--out", self.folder / "r", "--quiet")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(count(self.folder / "r", where="reason = 'ok' and output_tokens = 8"), 100)
 
 
 class ServeStart(TestCase):
