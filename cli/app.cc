@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/doctor.h"
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/load.h"
@@ -24,7 +25,7 @@
 namespace dsbench::cli {
 namespace {
 
-constexpr std::array<std::string_view, 5> verbs{"rehearse", "load", "serve", "report", "profile"};
+constexpr std::array<std::string_view, 6> verbs{"rehearse", "load", "serve", "report", "profile", "doctor"};
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";
@@ -73,6 +74,7 @@ int run(int argc, char** argv) {
   add_serve(app, chosen);
   add_report(app, chosen);
   add_profile(app, chosen);
+  add_doctor(app, chosen);
   if (argc < 2) {
     fmt::print(stderr, "{}", app.help());
     return exit_usage;
