@@ -109,7 +109,7 @@ int doctor(const DoctorOptions& options) {
     CeilingOptions how;
     how.per_figure = std::chrono::seconds{options.seconds};
     how.threads = options.threads;
-    progress.line(fmt::format("measuring five figures, about {} s", 6 * options.seconds));
+    progress.line(fmt::format("measuring five figures, about {} s", 12 * options.seconds));
     auto measured = measure_ceiling(how, stop, progress);
     progress.clear();
     if (!measured) {
@@ -141,12 +141,12 @@ void add_doctor(CLI::App& app, std::function<int()>& chosen) {
   verb->footer(
       "Examples:\n"
       "  dsbench doctor                 descriptors, ports, clocks, timers, quotas: found, wanted, why, fix\n"
-      "  dsbench doctor --ceiling       how much the generator itself can do here; about 20 s\n"
+      "  dsbench doctor --ceiling       how much the generator itself can do here; about 40 s\n"
       "Ends with 7 when something is bad: a measurement would be invalid. See docs/doctor.md");
   verb->add_flag(
       "--ceiling", options->ceiling,
       "measure the generator against a server that does nothing, and keep the result for later runs");
-  add_count(*verb, "--seconds", options->seconds, 1, 60, "with --ceiling: about as long for each figure");
+  add_count(*verb, "--seconds", options->seconds, 1, 60, "with --ceiling: scales the length of the trials");
   add_count(*verb, "--threads", options->threads, 1, 256, "with --ceiling: issuer threads");
   verb->add_flag("--json", options->json, "print JSON instead of text");
   verb->add_flag("--quiet", options->quiet, "no progress on stderr");

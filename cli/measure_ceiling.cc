@@ -29,6 +29,7 @@ constexpr Nanos lead{20'000'000};  // from the runner's start to the first arriv
 constexpr std::int32_t events_per_answer = 200;
 constexpr std::int32_t packed_answer = 1024, packed_events = 64;
 constexpr Nanos stream_gap{100'000'000};
+constexpr Nanos grace{100'000'000};  // after the last arrival of a trial, for what is in flight
 
 // A folder that goes with its owner.
 class TemporaryFolder {
@@ -102,10 +103,10 @@ class Bench {
         TemporaryFolder& folder)
       : options_{options}, stop_{stop}, server_{server}, folder_{folder} {}
 
-  // `count` requests of `tokens` tokens, evenly over `spread`; then the generator has until `grace` after to
+  // `count` requests of `tokens` tokens, evenly over `spread`; then the generator has `patience` to
   // end.
   Result<Trial> run(const std::string& path, std::int32_t tokens, std::int64_t count, Nanos spread,
-                    Nanos grace, std::int64_t most_left) {
+                    Nanos patience, std::int64_t most_left) {
     loadgen::WireConfig config;
     config.providers.front().base_url = server_.url() + path;
     config.providers.front().model = "null";
@@ -138,7 +139,7 @@ class Bench {
     (void)runner->health();
     const Nanos cpu_before = server_.cpu_time(), began = runner->now();
     DSBENCH_CHECK(runner->offer(arrivals, end));
-    DSBENCH_TRY(const std::size_t left, runner->drain(end + grace));
+    DSBENCH_TRY(const std::size_t left, runner->drain(end + patience));
     const Nanos wall = runner->now() - began;
     const auto health = runner->health();
     runner->abandon();
@@ -163,24 +164,27 @@ class Bench {
   Result<Found> search(const std::string& path, std::int32_t tokens, double rate,
                        const std::function<void(double)>& report) {
     Found found;
-    const Nanos length = options_.per_figure / 5;
+    const Nanos length = options_.per_figure / 8;
+    // Doubling, then halving the gap. A pause of the machine spoils one trial, seldom two: a rate that was
+    // not kept up with is tried again.
     double failed = 0;
-    for (int attempt = 0; attempt < 8; ++attempt) {
+    bool again = false;
+    for (int attempt = 0; attempt < 14; ++attempt) {
       report(rate);
       const auto count = std::max<std::int64_t>(1, std::llround(rate * to_seconds(length)));
       DSBENCH_TRY(const Trial trial,
-                  run(path, tokens, count, length, std::max(length / 50, Nanos{10'000'000}), count / 100));
+                  run(path, tokens, count, length, grace, std::max<std::int64_t>(count / 100, 2)));
+      if (!trial.kept_up && !std::exchange(again, true)) continue;
+      again = false;
       if (trial.kept_up) {
-        found.rate = std::max(found.rate, rate);
-        if (failed > 0) break;
-        rate *= std::clamp(0.92 / std::max(trial.busiest, 0.01), 1.15, 4.0);
+        found.rate = rate;
       } else {
         found.reached = true;
         found.by_server = trial.server_share > 0.95 && trial.busiest < 0.9;
-        failed = failed > 0 ? std::min(failed, rate) : rate;
-        rate = found.rate > 0 ? std::sqrt(found.rate * failed) : rate / 2;
+        failed = rate;
       }
       if (failed > 0 && found.rate > 0 && failed / found.rate < 1.1) break;
+      rate = failed == 0 ? 2 * rate : found.rate == 0 ? rate / 2 : std::sqrt(found.rate * failed);
     }
     return found;
   }

@@ -10,7 +10,7 @@
 namespace dsbench::cli {
 
 struct CeilingOptions {
-  Nanos per_figure{3'000'000'000};  // about as long is spent on each of the five figures
+  Nanos per_figure{3'000'000'000};  // scales the trials: the whole takes some twelve times this
   std::int32_t threads = 1;
 };
 

@@ -13,9 +13,13 @@ function(dsbench_e2e name)
 endfunction()
 
 dsbench_e2e(serve)
+dsbench_e2e(doctor)
 dsbench_e2e(load)
 dsbench_e2e(tls)
 dsbench_e2e(rehearse TIMEOUT 400)
 
 add_test(NAME cli_help COMMAND "${PROJECT_SOURCE_DIR}/scripts/update-help" --check)
 set_tests_properties(cli_help PROPERTIES LABELS host ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
+
+dsbench_test(cli_ceiling_test SOURCES unit/cli_ceiling_test.cc "${PROJECT_SOURCE_DIR}/cli/ceiling.cc"
+  LIBS dsbench::core nlohmann_json::nlohmann_json)

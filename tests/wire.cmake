@@ -12,3 +12,5 @@ set_tests_properties(wire_stream_fuzz PROPERTIES LABELS host TIMEOUT 60)
 # A measurement, not a test.
 add_executable(wire_capacity EXCLUDE_FROM_ALL unit/wire_capacity.cc)
 target_link_libraries(wire_capacity PRIVATE dsbench::wire dsbench_warnings)
+
+dsbench_test(host_checks_test SOURCES unit/host_checks_test.cc LIBS dsbench::wire)
