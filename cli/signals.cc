@@ -18,11 +18,12 @@ void say(const char* text) {
 }
 
 void on_signal(int signal) {
-  if (stop.exchange(true)) {
+  // A guard may have raised the flag before: that is no first signal.
+  if (which.exchange(signal) != 0) {
     say("\ndsbench: leaving at once\n");
     ::_exit(128 + signal);
   }
-  which = signal;
+  stop = true;
   say("\ndsbench: stopping: no new load; what is in flight is drained and written. Again to leave at "
       "once.\n");
 }

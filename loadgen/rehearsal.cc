@@ -385,7 +385,7 @@ class Rehearsal {
                            int repeat) {
     profiles::TrafficProfile profile;
     profile.arrivals.kind = profiles::ArrivalProcess::Kind::poisson;
-    profile.pieces.push_back({profiles::HoldPiece{rate, warm_up + measured}, name, warm_up});
+    profile.pieces.push_back({profiles::HoldPiece{rate, warm_up + measured}, name, warm_up, {}});
     const std::uint64_t key = key_of(rate) + static_cast<std::uint64_t>(repeat) * 0x10000000000ULL;
     StagePlan plan;
     plan.name = name;

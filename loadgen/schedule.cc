@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/math/special_functions/gamma.hpp>
 #include <cmath>
+#include <utility>
 
 #include "core/rng.h"
 
@@ -56,28 +57,88 @@ double seconds_until(double mass, double a, double b, double duration) {
 
 }  // namespace
 
-std::vector<Arrival> make_schedule(const profiles::TrafficProfile& profile, std::uint64_t seed,
-                                   const ScheduleOrigin& origin) {
-  const TrafficPlan plan = profiles::plan_of(profile);
-  std::vector<Arrival> arrivals;
-  arrivals.reserve(static_cast<std::size_t>(plan.requests * 1.02) + 64);
-  UnitProcess process{profile.arrivals, seed};
-  double point = process.next();
-  double before = 0;  // Λ at the start of the segment
-  for (const TrafficPlan::Segment& segment : plan.segments) {
-    const double a = segment.from.per_second();
-    const double b = segment.to.per_second();
-    const double duration = to_seconds(segment.end - segment.start);
-    const double mass = (a + b) / 2 * duration;
+struct ScheduleStream::Impl {
+  Impl(const profiles::TrafficProfile& profile, std::uint64_t seed)
+      : plan{profiles::plan_of(profile)}, process{profile.arrivals, seed}, point{process.next()} {
+    enter(0);
+  }
+
+  TrafficPlan plan;
+  UnitProcess process;
+  double point;       // the next one's place in the process with rate 1
+  double before = 0;  // Λ at `start`
+  double factor = 1;
+  std::size_t at = 0;  // the segment
+  Nanos start{0};      // of what is left of the segment, and its rate there
+  double from = 0;
+
+  void enter(std::size_t segment) {
+    at = segment;
+    if (at == plan.segments.size()) return;
+    start = plan.segments[at].start;
+    from = plan.segments[at].from.per_second();
+  }
+  [[nodiscard]] bool over() const { return at == plan.segments.size(); }
+  [[nodiscard]] double mass() const {
+    const TrafficPlan::Segment& s = plan.segments[at];
+    return factor * (from + s.to.per_second()) / 2 * to_seconds(s.end - start);
+  }
+  void leave() {
+    before += mass();
+    enter(at + 1);
+  }
+};
+
+ScheduleStream::ScheduleStream(const profiles::TrafficProfile& profile, std::uint64_t seed)
+    : impl_{std::make_unique<Impl>(profile, seed)} {}
+ScheduleStream::~ScheduleStream() = default;
+ScheduleStream::ScheduleStream(ScheduleStream&&) noexcept = default;
+
+std::optional<ScheduleStream::Point> ScheduleStream::next_before(Nanos limit) {
+  Impl& s = *impl_;
+  while (!s.over()) {
+    const TrafficPlan::Segment& segment = s.plan.segments[s.at];
+    if (s.start >= limit) return std::nullopt;
     // Rounding must not lose or invent an arrival of a constant rate, whose points lie half a unit from the
     // ends.
-    for (; point < before + mass; point = process.next()) {
-      const Nanos at = segment.start + from_seconds(seconds_until(point - before, a, b, duration));
-      const Nanos due = std::clamp(at, segment.start, segment.end - Nanos{1});
-      arrivals.push_back(
-          {origin.first_request + arrivals.size(), origin.start + due, origin.first_stage + segment.stage});
+    if (s.point < s.before + s.mass()) {
+      const double a = s.factor * s.from;
+      const double b = s.factor * segment.to.per_second();
+      const Nanos due =
+          s.start + from_seconds(seconds_until(s.point - s.before, a, b, to_seconds(segment.end - s.start)));
+      const Point found{std::clamp(due, s.start, segment.end - Nanos{1}), segment.stage};
+      if (found.due >= limit) return std::nullopt;
+      s.point = s.process.next();
+      return found;
     }
-    before += mass;
+    if (segment.end > limit) return std::nullopt;
+    s.leave();
+  }
+  return std::nullopt;
+}
+
+void ScheduleStream::scale_from(Nanos at, double factor) {
+  Impl& s = *impl_;
+  while (!s.over() && s.plan.segments[s.at].end <= at) s.leave();
+  if (!s.over() && at > s.start) {
+    const TrafficPlan::Segment& segment = s.plan.segments[s.at];
+    const double share = to_seconds(at - s.start) / to_seconds(segment.end - s.start);
+    const double here = s.from + (segment.to.per_second() - s.from) * share;
+    s.before += s.factor * (s.from + here) / 2 * to_seconds(at - s.start);
+    s.start = at;
+    s.from = here;
+  }
+  s.factor = factor;
+}
+
+std::vector<Arrival> make_schedule(const profiles::TrafficProfile& profile, std::uint64_t seed,
+                                   const ScheduleOrigin& origin) {
+  ScheduleStream stream{profile, seed};
+  std::vector<Arrival> arrivals;
+  arrivals.reserve(static_cast<std::size_t>(profiles::plan_of(profile).requests * 1.02) + 64);
+  while (const auto point = stream.next_before(Nanos::max())) {
+    arrivals.push_back({origin.first_request + arrivals.size(), origin.start + point->due,
+                        origin.first_stage + point->stage});
   }
   return arrivals;
 }

@@ -35,6 +35,19 @@ GeneratorHealth worse(const GeneratorHealth& a, const GeneratorHealth& b) {
   return w;
 }
 
+class DueList final : public DueStream {
+ public:
+  explicit DueList(std::span<const Nanos> due) : due_{due} {}
+  std::optional<DueRequest> next_before(Nanos limit) override {
+    if (next_ == due_.size() || due_[next_] >= limit) return std::nullopt;
+    return DueRequest{due_[next_++], 0};
+  }
+
+ private:
+  std::span<const Nanos> due_;
+  std::size_t next_ = 0;
+};
+
 }  // namespace
 
 StageDriver::StageDriver(Runner& runner, results::Recorder& recorder, ContentMap& contents,
@@ -63,15 +76,16 @@ StageDriver::StageNotes& StageDriver::notes_of(std::uint32_t stage) {
 }
 
 Result<std::uint32_t> StageDriver::run(const StagePlan& plan, const Enough& enough) {
-  DSBENCH_TRY(const std::vector<std::uint32_t> stages, offer({&plan, 1}, enough));
+  DueList list{plan.due};
+  DSBENCH_TRY(const std::vector<std::uint32_t> stages, offer({&plan, 1}, list, enough));
   return stages.front();
 }
 
-Result<std::vector<std::uint32_t>> StageDriver::run_all(std::span<const StagePlan> plans) {
-  return offer(plans, {});
+Result<std::vector<std::uint32_t>> StageDriver::run_all(std::span<const StagePlan> plans, DueStream& stream) {
+  return offer(plans, stream, {});
 }
 
-Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan> plans,
+Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan> plans, DueStream& stream,
                                                       const Enough& enough) {
   assert(!plans.empty());
   const auto target_before = observe();
@@ -83,9 +97,7 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
     start = Nanos{(start.count() + one_second.count() - 1) / one_second.count() * one_second.count()};
   }
 
-  // The whole schedule, before the first request leaves.
   std::vector<std::uint32_t> stages;
-  std::vector<Arrival> arrivals;
   Nanos at = start;
   for (const StagePlan& plan : plans) {
     const std::uint32_t stage =
@@ -93,31 +105,27 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
     if (notes_.empty()) first_stage_ = stage;
     notes_.push_back({plan.name, plan.planned, at, at + plan.length, std::nullopt, std::nullopt, {}});
     stages.push_back(stage);
-    contents_.begin(next_request_, plan.first_content);
-    for (const Nanos due : plan.due) arrivals.push_back({next_request_++, at + due, stage});
     at += plan.length;
   }
   Nanos end = at;
   if (target_before) notes_of(stages.front()).before = target_before->ledger;
 
   // Every arrival is handed over at least a second early; what `enough` cuts off was never handed over.
+  contents_.begin(next_request_, plans.front().first_content);
   std::size_t current = 0;
-  std::size_t handed = 0;
+  std::vector<Arrival> slice;
   const auto hand_until = [&](Nanos limit) {
-    std::size_t to = handed;
-    while (to < arrivals.size() && arrivals[to].due < limit) {
-      recorder_.offered(arrivals[to].stage, arrivals[to].request, arrivals[to].due);
-      ++to;
+    slice.clear();
+    while (const auto next = stream.next_before(limit - start)) {
+      slice.push_back({next_request_++, start + next->due, stages[next->plan]});
+      recorder_.offered(slice.back().stage, slice.back().request, slice.back().due);
     }
-    const std::span<const Arrival> slice{arrivals.data() + handed, to - handed};
-    handed = to;
-    return slice;
   };
   Nanos slice_end = start;
   bool last = false;
   while (slice_end < end) {
     slice_end = std::min(slice_end + one_second, end);
-    const auto slice = hand_until(last ? slice_end : slice_end + one_second);
+    hand_until(last ? slice_end : slice_end + one_second);
     const auto offered = runner_.offer(slice, slice_end);
     while (current + 1 < stages.size() && notes_of(stages[current]).end <= slice_end) {
       const auto seen = observe();

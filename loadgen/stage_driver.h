@@ -24,7 +24,21 @@ struct StageStatus {
   std::optional<Observation> target;
 };
 
-// A stage as the driver offers it. `due` is relative to the stage's start, sorted, complete.
+// When the requests of several stages are due, since the start of the first, in order. `plan` is the index of
+// the stage.
+struct DueRequest {
+  Nanos due{0};
+  std::uint32_t plan = 0;
+};
+class DueStream {
+ public:
+  virtual ~DueStream() = default;
+  // The next one if it is due before `limit`. Limits do not go back.
+  [[nodiscard]] virtual std::optional<DueRequest> next_before(Nanos limit) = 0;
+};
+
+// A stage as the driver offers it. `due` is relative to the stage's start, sorted, complete; not looked at
+// where a DueStream tells.
 struct StagePlan {
   std::string name;
   results::StageKind kind = results::StageKind::load;
@@ -50,8 +64,9 @@ class StageDriver {
   Result<std::uint32_t> run(const StagePlan& plan,
                             const std::function<bool(std::uint32_t stage, Nanos elapsed)>& enough = {});
 
-  // The same for several stages of one schedule that was drawn as a whole: consecutive, one after the other.
-  Result<std::vector<std::uint32_t>> run_all(std::span<const StagePlan> plans);
+  // Several stages of one schedule, consecutive: one after the other. Contents are numbered through all of
+  // them, from the first plan's first_content. The stream is asked as time goes on, about two seconds ahead.
+  Result<std::vector<std::uint32_t>> run_all(std::span<const StagePlan> plans, DueStream& stream);
 
   // Waits until nothing is in flight, at most so long; what is left then is given up and recorded as
   // interrupted.
@@ -78,7 +93,8 @@ class StageDriver {
     std::int64_t second = 0;
     Observation observation;
   };
-  Result<std::vector<std::uint32_t>> offer(std::span<const StagePlan> plans, const Enough& enough);
+  Result<std::vector<std::uint32_t>> offer(std::span<const StagePlan> plans, DueStream& stream,
+                                           const Enough& enough);
   StageNotes& notes_of(std::uint32_t stage);
   // Asks the target how it is, notes it under the present second.
   std::optional<Observation> observe();

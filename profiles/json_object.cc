@@ -168,6 +168,44 @@ std::vector<double> JsonObject::numbers(std::string_view key, std::optional<std:
   return fallback.value_or(std::vector<double>{});
 }
 
+std::vector<std::pair<std::string, std::string>> JsonObject::text_pairs(std::string_view key) {
+  const auto complain_here = [&](std::string m) { complain(key, std::move(m)); };
+  const Json* v = look_up(*node_, key, true, complain_here);
+  std::vector<std::pair<std::string, std::string>> pairs;
+  if (v == nullptr) return pairs;
+  const auto is_scalar = [](const Json& x) { return x.is_string() || x.is_number(); };
+  const auto text = [](const Json& x) { return x.is_string() ? x.get<std::string>() : x.dump(); };
+  for (const Json& x : v->is_array() ? *v : Json::array({*v})) {
+    if (!x.is_array() || x.size() != 2 || !is_scalar(x[0]) || !is_scalar(x[1])) {
+      complain(key,
+               fmt::format(R"(expected an array of pairs, as in [["0s", "12/s"], ["5m", "40/s"]], found {})",
+                           kind_of(v->is_array() ? x : *v)));
+      return {};
+    }
+    pairs.emplace_back(text(x[0]), text(x[1]));
+  }
+  return pairs;
+}
+
+std::vector<std::pair<std::string, double>> JsonObject::named_numbers(std::string_view key) {
+  const auto complain_here = [&](std::string m) { complain(key, std::move(m)); };
+  const Json* v = look_up(*node_, key, false, complain_here);
+  std::vector<std::pair<std::string, double>> numbers;
+  if (v == nullptr) return numbers;
+  if (!v->is_object()) {
+    complain(key, fmt::format("expected an object of numbers, found {}", kind_of(*v)));
+    return numbers;
+  }
+  for (const auto& [name, x] : v->items()) {
+    if (x.is_number()) {
+      numbers.emplace_back(name, x.get<double>());
+    } else {
+      complain(key, fmt::format("expected a number for {}, found {}", name, kind_of(x)));
+    }
+  }
+  return numbers;
+}
+
 JsonObject JsonObject::object(std::string_view key, bool required) {
   const auto complain_here = [&](std::string m) { complain(key, std::move(m)); };
   const Json* v = look_up(*node_, key, required, complain_here);

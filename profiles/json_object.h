@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/result.h"
@@ -42,6 +43,10 @@ class JsonObject {
                                    std::optional<std::size_t> fallback = std::nullopt);
   [[nodiscard]] std::vector<double> numbers(std::string_view key,
                                             std::optional<std::vector<double>> fallback = std::nullopt);
+  // An array of pairs, each of two strings or numbers, as text: [["0s", "12/s"], ["5m", 3]]. Required.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> text_pairs(std::string_view key);
+  // An object of numbers, sorted by name; empty when it is missing.
+  [[nodiscard]] std::vector<std::pair<std::string, double>> named_numbers(std::string_view key);
   // A nested object; an empty one (every read fails or falls back) when it is missing and `required`.
   [[nodiscard]] JsonObject object(std::string_view key, bool required = true);
   // Calls `f` on each element of an array of objects.

@@ -5,3 +5,4 @@ dsbench_test(loadgen_virtual_test SOURCES unit/loadgen_virtual_runner_test.cc LI
 dsbench_test(loadgen_planner_test SOURCES unit/loadgen_planner_test.cc unit/loadgen_validity_test.cc LIBS dsbench::loadgen)
 dsbench_test(loadgen_property_test SOURCES property/loadgen_knee_in_virtual_time_test.cc property/loadgen_conservation_test.cc LIBS dsbench::loadgen)
 dsbench_test(loadgen_rehearsal_test SOURCES unit/loadgen_rehearsal_test.cc LIBS dsbench::loadgen)
+dsbench_test(loadgen_guards_test SOURCES unit/loadgen_guards_test.cc LIBS dsbench::loadgen)
