@@ -43,18 +43,21 @@ class UnixSocket final : public ControlSocket {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path_.empty() || path_.size() >= sizeof address.sun_path) {
-      return fail(ErrorKind::usage, "the control socket's path '{}' has {} characters; accepted are 1 to {}", path_,
-                  path_.size(), sizeof address.sun_path - 1);
+      return fail(ErrorKind::usage, "the control socket's path '{}' has {} characters; accepted are 1 to {}",
+                  path_, path_.size(), sizeof address.sun_path - 1);
     }
     std::memcpy(address.sun_path, path_.c_str(), path_.size() + 1);
     struct stat found {};
     if (::lstat(path_.c_str(), &found) == 0) {
       if (!S_ISSOCK(found.st_mode))
-        return fail(ErrorKind::usage, "the control socket's path '{}' exists and is no socket; give a new path", path_);
+        return fail(ErrorKind::usage,
+                    "the control socket's path '{}' exists and is no socket; give a new path", path_);
       const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
       const bool alive = ::connect(probe, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
       ::close(probe);
-      if (alive) return fail(ErrorKind::usage, "somebody listens at the control socket '{}' already; give a new path", path_);
+      if (alive)
+        return fail(ErrorKind::usage, "somebody listens at the control socket '{}' already; give a new path",
+                    path_);
       ::unlink(path_.c_str());
     }
     listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -130,8 +133,8 @@ class UnixSocket final : public ControlSocket {
 
 }  // namespace
 
-Result<std::unique_ptr<ControlSocket>> ControlSocket::open(const std::string& path,
-                                                           std::function<std::string(std::string_view)> answer) {
+Result<std::unique_ptr<ControlSocket>> ControlSocket::open(
+    const std::string& path, std::function<std::string(std::string_view)> answer) {
   auto socket = std::make_unique<UnixSocket>(path, std::move(answer));
   DSBENCH_CHECK(socket->start());
   return socket;

@@ -36,8 +36,9 @@ std::string dry_run(const DryRunQuestion& q) {
   const profiles::TrafficPlan plan = profiles::plan_of(q.traffic);
   std::vector<StageSum> stages(plan.stages.size());
   const auto stage_at = [&](Nanos t) {
-    const auto after = std::upper_bound(plan.stages.begin(), plan.stages.end(), t,
-                                        [](Nanos at, const profiles::TrafficPlan::Stage& s) { return at < s.start; });
+    const auto after =
+        std::upper_bound(plan.stages.begin(), plan.stages.end(), t,
+                         [](Nanos at, const profiles::TrafficPlan::Stage& s) { return at < s.start; });
     return static_cast<std::size_t>(after - plan.stages.begin()) - 1;
   };
   const auto every = static_cast<std::uint64_t>(std::max(1.0, std::ceil(plan.requests / most_drawn)));
@@ -137,12 +138,13 @@ std::string dry_run(const DryRunQuestion& q) {
   std::size_t widest = 5;
   for (const auto& s : plan.stages) widest = std::max(widest, s.name.size());
   widest = std::min<std::size_t>(widest, 40);
-  std::string out = fmt::format("{:<{}}  {:>12}  {:>10}  {:>12}  {:>16}  {:>16}{}\n", "stage", widest, "length",
-                                "rate", "requests", "tokens in", "tokens out", priced ? "          cost" : "");
+  std::string out =
+      fmt::format("{:<{}}  {:>12}  {:>10}  {:>12}  {:>16}  {:>16}{}\n", "stage", widest, "length", "rate",
+                  "requests", "tokens in", "tokens out", priced ? "          cost" : "");
   const auto line = [&](const std::string& name, Nanos length, const std::string& rate, const StageSum& s) {
-    out += fmt::format("{:<{}}  {:>12}  {:>10}  {:>12}  {:>16}  {:>16}{}\n", name, widest, format_duration(length), rate,
-                       whole(s.requests + s.follow_ups), whole(s.input), whole(s.output),
-                       priced ? fmt::format("{:>14.2f}", cost(s)) : "");
+    out += fmt::format("{:<{}}  {:>12}  {:>10}  {:>12}  {:>16}  {:>16}{}\n", name, widest,
+                       format_duration(length), rate, whole(s.requests + s.follow_ups), whole(s.input),
+                       whole(s.output), priced ? fmt::format("{:>14.2f}", cost(s)) : "");
   };
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const auto& s = plan.stages[i];
@@ -151,7 +153,8 @@ std::string dry_run(const DryRunQuestion& q) {
   line("all", plan.length, "", all);
   out += '\n';
   if (every > 1)
-    out += fmt::format("Tokens are estimated from {} of the requests, drawn evenly.\n", whole(static_cast<double>(drawn)));
+    out += fmt::format("Tokens are estimated from {} of the requests, drawn evenly.\n",
+                       whole(static_cast<double>(drawn)));
   if (all.follow_ups > 0) {
     out += fmt::format("{} of the requests follow from others (sessions), if each ends well after {}.\n",
                        whole(all.follow_ups), format_duration(q.latency));
@@ -159,7 +162,8 @@ std::string dry_run(const DryRunQuestion& q) {
   out += fmt::format("Busiest second: {} requests. Largest prompt: {} tokens.\n", whole(busiest),
                      whole(static_cast<double>(most_prompt)));
   out += fmt::format(
-      "Connections: about {} at once, if a request takes {} (--assume-latency); this machine has {} descriptors and "
+      "Connections: about {} at once, if a request takes {} (--assume-latency); this machine has {} "
+      "descriptors and "
       "{} ports to one address{}.\n",
       whole(connections), format_duration(q.latency), whole(static_cast<double>(descriptors)),
       whole(static_cast<double>(ports)),

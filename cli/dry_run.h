@@ -21,8 +21,8 @@ struct DryRunQuestion {
   bool json = false;
 };
 
-// Draws the whole schedule and the contents of its requests (of a large one: of 100,000 drawn evenly, scaled up)
-// and says per stage and in all: requests, tokens, cost, and the connections that are needed, beside the
+// Draws the whole schedule and the contents of its requests (of a large one: of 100,000 drawn evenly, scaled
+// up) and says per stage and in all: requests, tokens, cost, and the connections that are needed, beside the
 // descriptors and ports that this machine has.
 [[nodiscard]] std::string dry_run(const DryRunQuestion& question);
 

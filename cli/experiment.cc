@@ -104,6 +104,10 @@ std::string parameters_of(const profiles::FleetProfile& fleet) {
 
 }  // namespace
 
+std::string workload_name(const ExperimentOptions& options) {
+  return std::string{or_default(options.workload, defaults_of(options).workload)};
+}
+
 void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string& default_client) {
   add_text(app, "--target", o.target, "embedded|URL|sim:FLEET",
            "what to load: embedded starts the reference engine; http(s)://host:port; or a fleet profile in "
@@ -166,9 +170,10 @@ std::vector<std::string> recorded_command(int argc, const char* const* argv) {
 
 Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& options,
                                                      std::string_view default_client, std::atomic<bool>& stop,
-                                                     Progress& progress) {
+                                                     Progress& progress, ExperimentHooks hooks) {
   auto e = std::unique_ptr<Experiment>(new Experiment);
   e->options_ = options;
+  e->hooks_ = std::move(hooks);
 
   // Everything that can be refused is refused before anything is made.
   DSBENCH_CHECK(refuse_idle_engine_flags(options));
@@ -178,9 +183,12 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   DSBENCH_TRY(const auto client, profiles::load_client(or_default(options.client, default_client)));
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
-  e->contents_ = std::make_shared<loadgen::ContentMap>(loadgen::make_source(workload, options.seed));
-  e->profiles_json_ =
-      fmt::format(R"("workload":{},"slo":{},"client":{})", to_json(workload), to_json(slo), to_json(client));
+  e->contents_ = std::make_shared<loadgen::ContentMap>(
+      e->hooks_.source ? *e->hooks_.source : loadgen::make_source(workload, options.seed));
+  e->profiles_json_ = fmt::format(R"("workload":{},"slo":{},"client":{})",
+                                  e->hooks_.source ? e->hooks_.source_json : to_json(workload), to_json(slo),
+                                  to_json(client));
+  if (e->hooks_.prepare) e->hooks_.prepare(e->slo_);
   e->started_at_ = wall_clock_now();
 
   if (options.target.starts_with(sim_prefix)) {
@@ -202,6 +210,11 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   return e;
 }
 
+results::RecordSink& Experiment::channel(std::uint32_t worker) {
+  results::RecordSink& sink = recorder_->channel(worker);
+  return hooks_.watch ? hooks_.watch(sink) : sink;
+}
+
 Result<void> Experiment::make_directory() {
   const auto wanted =
       options_.out.empty() ? std::optional<std::filesystem::path>{} : std::filesystem::path{options_.out};
@@ -221,8 +234,7 @@ Result<void> Experiment::open_simulation(const std::string& name, std::atomic<bo
       fmt::format("simulated fleet '{}': {}; {}", profile.name, profile.description, parameters_of(profile));
   DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
-  runner_ =
-      loadgen::make_virtual_runner(*fleet_, policy_, contents_, options_.seed, recorder_->channel(0), stop);
+  runner_ = loadgen::make_virtual_runner(*fleet_, policy_, contents_, options_.seed, channel(0), stop);
   return {};
 }
 
@@ -254,11 +266,10 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   observer_ = scraper_.get();
   if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
-  DSBENCH_TRY(
-      runner_,
-      loadgen::make_wire_runner(
-          config, policy_, contents_, options_.seed,
-          [this](std::uint32_t worker) -> results::RecordSink& { return recorder_->channel(worker); }, stop));
+  DSBENCH_TRY(runner_,
+              loadgen::make_wire_runner(
+                  config, policy_, contents_, options_.seed,
+                  [this](std::uint32_t worker) -> results::RecordSink& { return channel(worker); }, stop));
   return {};
 }
 

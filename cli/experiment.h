@@ -3,7 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "loadgen/client_policy.h"
 #include "loadgen/content_map.h"
 #include "loadgen/observer.h"
+#include "loadgen/request_source.h"
 #include "loadgen/runner.h"
 #include "results/recorder.h"
 #include "results/run_directory.h"
@@ -40,10 +43,23 @@ struct ExperimentOptions {
   std::vector<std::string> command;  // argv, less --out
 };
 
+// The workload that was named, or the target's default.
+[[nodiscard]] std::string workload_name(const ExperimentOptions& options);
+
 void add_experiment_flags(CLI::App& app, ExperimentOptions& options, const std::string& default_client);
 
 // argv as the run file keeps it: --out names the folder the file is in, and would make equal runs differ.
 [[nodiscard]] std::vector<std::string> recorded_command(int argc, const char* const* argv);
+
+// What a verb adds to an experiment.
+struct ExperimentHooks {
+  std::optional<loadgen::SharedSource> source;  // instead of the workload's, with its JSON
+  std::string source_json;
+  // Called once, when the SLOs are known, before the first record.
+  std::function<void(const results::Slo&)> prepare;
+  // A sink that stands before the recorder's.
+  std::function<results::RecordSink&(results::RecordSink&)> watch;
+};
 
 // A target that is ready to be loaded, a run directory to write to, and everything between them. Members are
 // in the order in which they must go: the runner first, the engine last.
@@ -52,7 +68,8 @@ class Experiment {
   // `default_client` is the client profile when none was named.
   [[nodiscard]] static Result<std::unique_ptr<Experiment>> open(const ExperimentOptions& options,
                                                                 std::string_view default_client,
-                                                                std::atomic<bool>& stop, Progress& progress);
+                                                                std::atomic<bool>& stop, Progress& progress,
+                                                                ExperimentHooks hooks = {});
 
   [[nodiscard]] loadgen::Runner& runner() { return *runner_; }
   [[nodiscard]] results::Recorder& recorder() { return *recorder_; }
@@ -79,7 +96,10 @@ class Experiment {
   Result<void> open_simulation(const std::string& name, std::atomic<bool>& stop);
   Result<void> open_wire(const std::string& url, std::atomic<bool>& stop);
 
+  [[nodiscard]] results::RecordSink& channel(std::uint32_t worker);
+
   ExperimentOptions options_;
+  ExperimentHooks hooks_;
   results::RunDirectory directory_;
   std::string target_description_;
   std::string profiles_json_;

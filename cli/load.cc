@@ -2,19 +2,30 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <memory>
+#include <nlohmann/json.hpp>
 
+#include "cli/control_socket.h"
+#include "cli/dry_run.h"
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/flags.h"
+#include "cli/offered_traffic.h"
 #include "cli/refuse.h"
 #include "cli/signals.h"
 #include "core/text.h"
-#include "loadgen/schedule.h"
+#include "loadgen/guards.h"
 #include "loadgen/stage_driver.h"
+#include "loadgen/traces/load_trace.h"
+#include "loadgen/traces/trace_source.h"
+#include "loadgen/workload.h"
 #include "profiles/catalog.h"
 #include "profiles/traffic_profile.h"
+#include "profiles/workload_profile.h"
 #include "results/verdicts/overall_verdict.h"
+#include "results/verdicts/threshold.h"
 
 namespace dsbench::cli {
 namespace {
@@ -24,8 +35,29 @@ constexpr const char* default_client = "patient";
 struct LoadOptions {
   ExperimentOptions experiment;
   std::string traffic = "steady";
+  bool traffic_given = false;
   std::string arrivals;
+  profiles::TrafficScale scale;
+  std::string trace, trace_format;
+  loadgen::TraceOptions trace_options;
+  Nanos trace_from{0};
+  std::optional<Nanos> trace_to;
+  Nanos stage_length{0};
+  std::vector<std::string> stop_rules, requirements;
+  double objective = 0.99;
+  loadgen::Prices prices;
+  std::string control;
+  bool dry_run = false;
+  Nanos assume_latency{10'000'000'000};
   Nanos drain{60'000'000'000};
+};
+
+// What is offered: when, what, and how the run file tells of it.
+struct Offer {
+  std::unique_ptr<OfferedTraffic> traffic;
+  std::optional<profiles::TrafficProfile> profile;  // none: a trace's own times
+  std::shared_ptr<const loadgen::Trace> trace;      // none: the workload's contents
+  std::string traffic_json;
 };
 
 Result<profiles::TrafficProfile> traffic_of(const LoadOptions& o) {
@@ -35,71 +67,182 @@ Result<profiles::TrafficProfile> traffic_of(const LoadOptions& o) {
     DSBENCH_TRY(const auto law, profiles::parse_traffic_text(o.arrivals + " hold(1/s,1s)"));
     traffic.arrivals = law.arrivals;
   }
-  return traffic;
+  return profiles::scaled(std::move(traffic), o.scale);
 }
 
-// The stages of the profile, with their share of the one schedule, each due relative to its stage.
-std::vector<loadgen::StagePlan> stages_of(const profiles::TrafficProfile& traffic, std::uint64_t seed) {
-  const profiles::TrafficPlan plan = plan_of(traffic);
-  std::vector<loadgen::StagePlan> stages;
-  for (const auto& s : plan.stages) {
-    loadgen::StagePlan stage;
-    stage.name = s.name;
-    stage.planned = s.planned;
-    stage.warm_up = s.measure_from - s.start;
-    stage.length = s.end - s.start;
-    stages.push_back(std::move(stage));
+Result<Offer> offer_of(const LoadOptions& o) {
+  Offer offer;
+  if (!o.trace.empty()) {
+    loadgen::TraceOptions options = o.trace_options;
+    options.seed = o.experiment.seed;
+    options.speed = o.scale.compress;
+    options.rate_scale = o.scale.rate;
+    options.window.from = o.trace_from;
+    if (o.trace_to) options.window.to = *o.trace_to;
+    if (!o.trace_format.empty()) {
+      DSBENCH_TRY(options.format, loadgen::parse_trace_format(o.trace_format));
+    }
+    DSBENCH_TRY(auto trace, loadgen::load_trace(o.trace, options));
+    offer.trace = std::make_shared<const loadgen::Trace>(std::move(trace));
+    if (!o.traffic_given) {
+      if (!offer.trace->notes.timed) {
+        return fail(ErrorKind::usage,
+                    "{} says what its requests are, but not when they came; give the times by --traffic",
+                    o.trace);
+      }
+      offer.traffic = std::make_unique<OfferedTraffic>(offer.trace, o.stage_length);
+      offer.traffic_json =
+          fmt::format(R"({{"trace":{},"requests":{},"length_ns":{},"speed":{},"rate_scale":{}}})",
+                      nlohmann::json(offer.trace->name).dump(), offer.trace->size(),
+                      offer.trace->length.count(), options.speed, options.rate_scale);
+      return offer;
+    }
   }
-  std::uint64_t request = 0;
-  for (const loadgen::Arrival& a : loadgen::make_schedule(traffic, seed)) {
-    if (stages[a.stage].due.empty()) stages[a.stage].first_content = request;
-    stages[a.stage].due.push_back(a.due - plan.stages[a.stage].start);
-    ++request;
+  DSBENCH_TRY(offer.profile, traffic_of(o));
+  offer.traffic = std::make_unique<OfferedTraffic>(*offer.profile, o.experiment.seed);
+  offer.traffic_json = to_json(*offer.profile);
+  return offer;
+}
+
+std::string source_json(const loadgen::Trace& trace) {
+  return fmt::format(R"({{"trace":{},"seed":{}}})", nlohmann::json(trace.name).dump(), trace.seed);
+}
+
+int show_dry_run(const LoadOptions& o, const Offer& offer) {
+  std::optional<loadgen::SharedSource> source;
+  if (offer.trace) {
+    source = loadgen::make_trace_source(offer.trace);
+  } else {
+    const auto workload = profiles::load_workload(workload_name(o.experiment));
+    if (!workload) return refuse("load", workload.error());
+    source = loadgen::make_source(*workload, o.experiment.seed);
   }
-  return stages;
+  if (!offer.profile) {
+    fmt::print("{}", loadgen::describe(*offer.trace));
+    return exit_ok;
+  }
+  fmt::print("{}", dry_run({*offer.profile, *source, o.experiment.seed, o.prices, o.assume_latency,
+                            o.experiment.json}));
+  return exit_ok;
+}
+
+// What one line at the control socket does.
+std::string control(std::string_view line, OfferedTraffic& traffic, const loadgen::Runner& runner,
+                    std::atomic<bool>& stop, const std::atomic<std::int64_t>& started) {
+  const auto word = line.substr(0, line.find(' '));
+  if (word == "status") {
+    return fmt::format(R"({{"run_s":{:.3f},"in_flight":{},"factor":{}}})", to_seconds(runner.now()),
+                       runner.in_flight(), traffic.factor());
+  }
+  if (word == "stop") {
+    stop = true;
+    return "ok: no new load; what is in flight is drained";
+  }
+  if (word == "scale") {
+    const std::string_view text = line.size() > 6 ? line.substr(6) : std::string_view{};
+    double factor = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), factor);
+    if (error != std::errc{} || end != text.data() + text.size())
+      return fmt::format("error: '{}' is no number; accepted: scale 1.5", text);
+    const auto from = traffic.scale(factor);
+    if (!from) return "error: " + from.error().message;
+    return fmt::format("ok: {} times the profile's rates from {:.1f} s of the run on", factor,
+                       to_seconds(*from + Nanos{started.load()}));
+  }
+  return fmt::format("error: no command '{}'; accepted: status, scale FACTOR, stop", word);
 }
 
 int load(const LoadOptions& o) {
-  const auto traffic = traffic_of(o);
-  if (!traffic) return refuse("load", traffic.error());
-  const auto plans = stages_of(*traffic, o.experiment.seed);
+  auto offered = offer_of(o);
+  if (!offered) return refuse("load", offered.error());
+  OfferedTraffic& traffic = *offered->traffic;
+  loadgen::GuardConfig guard_config;
+  for (const std::string& text : o.stop_rules) {
+    auto rules = loadgen::parse_guards(text);
+    if (!rules) return refuse("load", rules.error());
+    guard_config.rules.insert(guard_config.rules.end(), rules->begin(), rules->end());
+  }
+  guard_config.objective = o.objective;
+  guard_config.prices = o.prices;
+  std::vector<results::Threshold> thresholds;
+  for (const std::string& text : o.requirements) {
+    auto threshold = results::parse_threshold(text);
+    if (!threshold) return refuse("load", threshold.error());
+    thresholds.push_back(std::move(*threshold));
+  }
+  if (o.dry_run) return show_dry_run(o, *offered);
+
   std::atomic<bool>& stop = handle_signals();
   Progress progress{o.experiment.quiet};
-  auto opened = Experiment::open(o.experiment, default_client, stop, progress);
+  if (offered->trace) progress.line(loadgen::describe(*offered->trace));
+  std::optional<loadgen::Guards> guards;
+  ExperimentHooks hooks;
+  if (offered->trace) {
+    hooks.source = loadgen::make_trace_source(offered->trace);
+    hooks.source_json = source_json(*offered->trace);
+  }
+  hooks.prepare = [&](const results::Slo& slo) {
+    guard_config.slos = {slo};
+    guards.emplace(guard_config, stop);
+  };
+  hooks.watch = [&](results::RecordSink& sink) -> results::RecordSink& { return guards->watch(sink); };
+  auto opened = Experiment::open(o.experiment, default_client, stop, progress, std::move(hooks));
   if (!opened) {
     progress.clear();
     return refuse("load", opened.error());
   }
   Experiment& experiment = **opened;
-  const Nanos total = plan_of(*traffic).length;
-  progress.line(fmt::format("{} at {}, {}{}", print_traffic_text(*traffic), o.experiment.target,
+  const Nanos total = traffic.length();
+  progress.line(fmt::format("{} at {}, {}{}", traffic.description(), o.experiment.target,
                             format_duration(total), experiment.simulated() ? " of virtual time" : ""));
   const auto on_second = [&](const loadgen::StageStatus& s) {
+    guards->on_second(experiment.runner().now());
     progress.status(fmt::format("{} · {} · {} of {} · {} in flight · {} left", s.name, format_rate(s.planned),
                                 format_duration(s.elapsed), format_duration(s.length), s.in_flight,
                                 format_duration(std::max(total - experiment.runner().now(), Nanos{0}))));
   };
   loadgen::StageDriver driver{experiment.runner(), experiment.recorder(), experiment.contents(),
                               experiment.observer(), on_second};
+  driver.on_offered([&](Nanos due) { guards->offered(due); });
+
+  std::atomic<std::int64_t> started{experiment.runner().now().count()};
+  std::unique_ptr<ControlSocket> socket;
+  if (!o.control.empty()) {
+    auto listening = ControlSocket::open(o.control, [&](std::string_view line) {
+      return control(line, traffic, experiment.runner(), stop, started);
+    });
+    if (!listening) return refuse("load", listening.error());
+    socket = std::move(*listening);
+  }
 
   results::RunSummary summary;
   summary.kind = "load";
-  const auto ran = driver.run_all(plans);
+  const auto ran = driver.run_all(traffic.stages(), traffic);
   if (!ran && ran.error().kind != ErrorKind::interrupted) return refuse("load", ran.error());
-  if (!ran) summary.ended = "interrupted";
+  const auto trip = guards->tripped();
+  if (!ran) {
+    summary.ended = trip ? "stopped by a guard: " + trip->sentence : "interrupted";
+    progress.line(summary.ended);
+  }
   if (const auto drained = driver.drain(o.drain);
       !drained && drained.error().kind != ErrorKind::interrupted) {
     return refuse("load", drained.error());
   }
+  socket.reset();
   progress.clear();
-  for (std::uint32_t i = 0; i < plans.size(); ++i) {
+  for (std::uint32_t i = 0; i < traffic.stages().size(); ++i) {
     summary.stages.push_back(driver.summarize(i, experiment.slo()));
     for (const std::string& cause : summary.stages.back().invalid_causes) {
       summary.invalid_causes.push_back(fmt::format("{}: {}", summary.stages.back().name, cause));
     }
   }
+  if (trip && trip->generator) summary.invalid_causes.push_back(trip->sentence);
   summary.valid = summary.invalid_causes.empty();
-  const auto judged = results::judge_run(summary.valid, summary.invalid_causes, {});
+  for (const results::Threshold& threshold : thresholds) {
+    auto criteria = results::judge_threshold(threshold, summary.stages);
+    summary.criteria.insert(summary.criteria.end(), criteria.begin(), criteria.end());
+  }
+  const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
   summary.verdict = judged.verdict;
   summary.sentence = judged.sentence;
   summary.requests = experiment.recorder().requests();
@@ -111,10 +254,30 @@ int load(const LoadOptions& o) {
   summary.ledger = driver.ledger();
   summary.timeline = driver.timeline();
   summary.duration = experiment.runner().now();
-  experiment.describe(summary, fmt::format(R"("traffic":{})", to_json(*traffic)));
+  for (const TrafficChange& change : traffic.changes()) {
+    summary.warnings.push_back(
+        fmt::format("the rate was changed by hand to {} times the profile's, from {:.1f} s on", change.factor,
+                    to_seconds(change.at)));
+  }
+  if (o.prices.input > 0 || o.prices.output > 0) {
+    summary.warnings.push_back(
+        fmt::format("{} tokens cost {:.4f} at the given prices", guards->tokens(), guards->cost()));
+  }
+  nlohmann::json rules = nlohmann::json::array();
+  for (const loadgen::GuardRule& rule : guard_config.rules) rules.push_back(loadgen::print_guard(rule));
+  experiment.describe(summary,
+                      fmt::format(R"("traffic":{},"stop_rules":{})", offered->traffic_json, rules.dump()));
   if (const auto written = experiment.write(summary); !written) return refuse("load", written.error());
   const int code = conclude(summary, o.experiment, experiment.directory());
-  return signal_exit_code() != 0 ? signal_exit_code() : code;
+  if (signal_exit_code() != 0) return signal_exit_code();
+  return trip && !trip->generator ? exit_guard : code;
+}
+
+void add_price(CLI::App& verb, const char* flag, double& value, const char* help) {
+  verb.add_option(flag, value, help)
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("MONEY")
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -128,17 +291,99 @@ void add_load(CLI::App& app, std::function<int()>& chosen, const std::vector<std
       "  dsbench load --traffic 'ramp(5/s..60/s,1m)'                 the reference engine, started for you\n"
       "  dsbench load --target http://127.0.0.1:8000 --traffic 'hold(10/s,30s)' --arrivals constant\n"
       "  dsbench load --target sim:laptop --traffic spike --client openai-sdk\n"
-      "Shapes: hold(R,T) ramp(R..R,T) steps(R..R by R,hold T) spike(R,R,at T,for T,total T); see "
+      "  dsbench load --traffic release-day --compress 288 --base-rate 2/s --dry-run\n"
+      "  dsbench load --traffic soak --stop 'burn(14.4,60s,5s) refused(20)' --require 'p95 ttft < 2s'\n"
+      "Shapes: hold(R,T) ramp(R..R,T) steps(R..R by R,hold T) spike(R,R,at T,for T,total T) curve(T R,T "
+      "R,…); see "
       "docs/load.md");
   LoadOptions& o = *options;
-  verb->add_option("--traffic", o.traffic,
-                   fmt::format("traffic profile: shapes, a name or a file; shipped: {}",
-                               join(profiles::shipped_names("traffic"))))
+  const std::string shape = "Traffic";
+  verb->add_option_function<std::string>(
+          "--traffic",
+          [&o](const std::string& text) {
+            o.traffic = text;
+            o.traffic_given = true;
+          },
+          fmt::format("traffic profile: shapes, a name or a file; shipped: {}",
+                      join(profiles::shipped_names("traffic"))))
       ->type_name("SHAPES|NAME|FILE")
-      ->capture_default_str();
+      ->default_str(o.traffic)
+      ->group(shape);
   verb->add_option("--arrivals", o.arrivals, "arrival process: poisson, constant or 'gamma(cv 2)'")
       ->type_name("LAW")
-      ->default_str("the profile's");
+      ->default_str("the profile's")
+      ->group(shape);
+  verb->add_option(
+          "--compress", o.scale.compress,
+          "let the profile or trace pass so many times faster; a profile's rates stay, a trace's grow")
+      ->check(CLI::Range(1e-6, 1e9))
+      ->type_name("X")
+      ->capture_default_str()
+      ->group(shape);
+  verb->add_option("--rate-scale", o.scale.rate,
+                   "multiply every rate; a trace is thinned or laid over itself")
+      ->check(CLI::Range(1e-9, 1e9))
+      ->type_name("X")
+      ->capture_default_str()
+      ->group(shape);
+  add_rate(*verb, "--base-rate", o.scale.base_rate,
+           "the rate of an ordinary day, for profiles that are multiples of one", "the profile's")
+      ->group(shape);
+  const std::string replay = "Replay";
+  verb->add_option("--trace", o.trace,
+                   "replay this trace: its times and its requests; with --traffic only its requests")
+      ->type_name("FILE|DIR")
+      ->default_str("none")
+      ->group(replay);
+  verb->add_option("--trace-format", o.trace_format, "one of " + join(loadgen::trace_format_words()))
+      ->type_name("FORMAT")
+      ->default_str("by content")
+      ->group(replay);
+  add_duration(*verb, "--trace-from", o.trace_from, "leave out what came earlier, on the trace's clock")
+      ->group(replay);
+  add_duration(*verb, "--trace-to", o.trace_to, "leave out what came from here on", "its end")->group(replay);
+  verb->add_option("--trace-tenant", o.trace_options.tenants, "only this tenant; may be repeated")
+      ->type_name("NAME")
+      ->default_str("all")
+      ->group(replay);
+  verb->add_option("--trace-bad", o.trace_options.most_bad, "share of records that may be unreadable")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("SHARE")
+      ->capture_default_str()
+      ->group(replay);
+  add_duration(*verb, "--stage-length", o.stage_length, "judge a trace in stages this long; 0: in one")
+      ->group(replay);
+  const std::string guard = "Guards and requirements";
+  verb->add_option(
+          "--stop", o.stop_rules,
+          "end early when one of these trips: burn(14.4,60s,5s) collapse(10s) failed(10%,10s) refused(20) "
+          "tokens(5000000) cost(10) generator(10s)")
+      ->type_name("RULES")
+      ->default_str("none")
+      ->group(guard);
+  verb->add_option("--objective", o.objective,
+                   "share of good requests that is promised; the rest is burn's error budget")
+      ->check(CLI::Range(0.5, 0.99999))
+      ->type_name("SHARE")
+      ->capture_default_str()
+      ->group(guard);
+  verb->add_option("--require", o.requirements,
+                   "what each stage must meet, as in 'p95 ttft < 2s', 'good_share >= 99%' or 'climb: "
+                   "good_rate > 40/s'; "
+                   "no data is a failure; may be repeated")
+      ->type_name("REQUIREMENT")
+      ->default_str("none")
+      ->group(guard);
+  add_price(*verb, "--price-input", o.prices.input, "for a million input tokens");
+  add_price(*verb, "--price-cached", o.prices.cached_input,
+            "for a million input tokens that the server had cached");
+  add_price(*verb, "--price-output", o.prices.output, "for a million output tokens");
+  verb->add_option("--control", o.control, "listen at this Unix socket for: status, scale FACTOR, stop")
+      ->type_name("PATH")
+      ->default_str("none");
+  verb->add_flag("--dry-run", o.dry_run,
+                 "say what would be sent, what it costs and what it needs; send nothing");
+  add_duration(*verb, "--assume-latency", o.assume_latency, "of one request, for the dry run's connections");
   add_duration(*verb, "--drain", o.drain, "how long to wait for what is in flight at the end");
   add_experiment_flags(*verb, o.experiment, default_client);
   verb->callback([options, &chosen] { chosen = [options] { return load(*options); }; });

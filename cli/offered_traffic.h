@@ -2,12 +2,14 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/result.h"
 #include "loadgen/schedule.h"
 #include "loadgen/stage_driver.h"
+#include "loadgen/traces/trace.h"
 #include "profiles/traffic_profile.h"
 
 namespace dsbench::cli {
@@ -24,22 +26,35 @@ struct TrafficChange {
 class OfferedTraffic final : public loadgen::DueStream {
  public:
   OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed);
+  // A trace's own times, in stages of `stage_length` (nought: one). Its rate cannot be changed while it runs.
+  OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length);
 
   [[nodiscard]] const std::vector<loadgen::StagePlan>& stages() const { return stages_; }
-  [[nodiscard]] const profiles::TrafficPlan& plan() const { return plan_; }
 
   [[nodiscard]] std::optional<loadgen::DueRequest> next_before(Nanos limit) override;
 
-  // The profile's rates times `factor`, instead of the former factor. Returns from when on.
-  Nanos scale(double factor);
+  // The profile's rates times `factor`, instead of the former factor. Returns from when on. Errors: usage,
+  // for a trace, and for a factor that is no number from 0 to 1,000.
+  [[nodiscard]] Result<Nanos> scale(double factor);
+  // Expected (of a profile) or known (of a trace).
+  [[nodiscard]] double requests() const;
+  [[nodiscard]] Nanos length() const { return length_; }
+  // In the words of a command line.
+  [[nodiscard]] const std::string& description() const { return description_; }
   [[nodiscard]] double factor() const;
   [[nodiscard]] std::vector<TrafficChange> changes() const;
 
  private:
-  const profiles::TrafficPlan plan_;
+  std::string description_;
   std::vector<loadgen::StagePlan> stages_;
+  Nanos length_{0};
+  double requests_ = 0;
   mutable std::mutex mutex_;  // the ones below
-  loadgen::ScheduleStream stream_;
+  std::optional<loadgen::ScheduleStream> stream_;
+  std::shared_ptr<const loadgen::Trace> trace_;
+  std::vector<Nanos> trace_due_;
+  Nanos stage_length_{0};
+  std::size_t next_of_trace_ = 0;
   Nanos handed_{0};  // everything before it has been handed out
   std::vector<TrafficChange> changes_;
 };

@@ -8,7 +8,9 @@
 #include <string>
 
 #include "cli/exit_codes.h"
+#include "cli/flags.h"
 #include "cli/refuse.h"
+#include "cli/traffic_chart.h"
 #include "core/text.h"
 #include "profiles/catalog.h"
 #include "profiles/client_profile.h"
@@ -47,6 +49,12 @@ Result<void> known_kind(const std::string& kind) {
               near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
 }
 
+struct ShowOptions {
+  profiles::TrafficScale scale;
+  bool json = false;
+  bool given = false;  // a scale
+};
+
 int list() {
   for (const std::string_view kind : profiles::kinds()) {
     for (const std::string_view name : profiles::shipped_names(kind)) fmt::print("{}/{}\n", kind, name);
@@ -54,15 +62,29 @@ int list() {
   return exit_ok;
 }
 
-int show(const std::string& kind, const std::string& name) {
+int show_traffic(const std::string& name, const ShowOptions& o) {
+  auto traffic = profiles::load_traffic(name);
+  if (traffic) traffic = profiles::scaled(std::move(*traffic), o.scale);
+  if (!traffic) return refuse("profile", traffic.error());
+  fmt::print("{}", o.json ? to_json(*traffic) + "\n" : draw_traffic(*traffic));
+  return exit_ok;
+}
+
+int show(const std::string& kind, const std::string& name, const ShowOptions& o) {
   if (const auto known = known_kind(kind); !known) return refuse("profile", known.error());
+  if (kind == "traffic") return show_traffic(name, o);
+  if (o.given) {
+    return refuse("profile", {ErrorKind::usage, fmt::format("--compress, --rate-scale and --base-rate are for traffic "
+                                                            "profiles; '{}' is a {} profile",
+                                                            name, kind)});
+  }
   const auto found = profiles::find_profile(kind, name);
   if (!found) return refuse("profile", found.error());
   fmt::print("{}{}", found->text, found->text.ends_with('\n') ? "" : "\n");
   return exit_ok;
 }
 
-int check(const std::string& kind, const std::string& name) {
+int check(const std::string& kind, const std::string& name, const ShowOptions&) {
   if (const auto known = known_kind(kind); !known) return refuse("profile", known.error());
   if (const auto loaded = load_any(kind, name); !loaded) return refuse("profile", loaded.error());
   fmt::print("{}/{}: accepted\n", kind, name);
@@ -74,6 +96,7 @@ int check(const std::string& kind, const std::string& name) {
 void add_profile(CLI::App& app, std::function<int()>& chosen) {
   struct Options {
     std::string kind, name;
+    ShowOptions show;
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("profile", "list, show or check profiles");
@@ -81,16 +104,34 @@ void add_profile(CLI::App& app, std::function<int()>& chosen) {
   verb->add_subcommand("list", "every shipped profile")->callback([&chosen] { chosen = list; });
   const auto kinds = profiles::kinds();
   const auto with_name = [&](const char* word, const char* help,
-                             int (*act)(const std::string&, const std::string&)) {
+                             int (*act)(const std::string&, const std::string&, const ShowOptions&)) {
     CLI::App* sub = verb->add_subcommand(word, help);
     sub->add_option("kind", options->kind, "one of: " + join(kinds))->required()->type_name("KIND");
     sub->add_option("name", options->name, "a shipped name, or a path to a .json file")
         ->required()
         ->type_name("NAME|FILE");
     sub->callback(
-        [options, act, &chosen] { chosen = [options, act] { return act(options->kind, options->name); }; });
+        [options, act, &chosen] { chosen = [options, act] { return act(options->kind, options->name, options->show); }; });
+    return sub;
   };
-  with_name("show", "print a profile", show);
+  CLI::App* shown = with_name("show", "print a profile; a traffic profile is drawn", show);
+  ShowOptions& s = options->show;
+  shown->add_flag("--json", s.json, "a traffic profile as JSON, as resolved, instead of drawn");
+  const auto factor = [&](const char* flag, double& value, const char* help) {
+    shown->add_option_function<double>(
+             flag,
+             [&s, &value](double v) {
+               value = v;
+               s.given = true;
+             },
+             help)
+        ->check(CLI::Range(1e-9, 1e9))
+        ->type_name("X")
+        ->default_str("1");
+  };
+  factor("--compress", s.scale.compress, "let it pass so many times faster");
+  factor("--rate-scale", s.scale.rate, "multiply every rate");
+  add_rate(*shown, "--base-rate", s.scale.base_rate, "the rate of an ordinary day", "the profile's");
   with_name("check", "read a profile strictly and say everything that is wrong with it", check);
 }
 

@@ -217,7 +217,9 @@ class Guards::Sink final : public results::RecordSink {
     const bool good = !slos.empty() && is_good(r, slos[r.tenant < slos.size() ? r.tenant : 0]);
     cell.ended.fetch_add(1, std::memory_order_relaxed);
     if (good) cell.good.fetch_add(1, std::memory_order_relaxed);
-    if (r.reason != Reason::ok) cell.failed.fetch_add(1, std::memory_order_relaxed);
+    Cell& end = g.cell(std::max(r.done, Nanos{0}) / one_second);
+    end.ends.fetch_add(1, std::memory_order_relaxed);
+    if (r.reason != Reason::ok) end.failures.fetch_add(1, std::memory_order_relaxed);
   }
 
  private:
@@ -282,7 +284,7 @@ void Guards::on_second(Nanos now) {
   const std::int64_t ahead = now / one_second + seconds_kept / 4;
   for (; cleared_ < ahead; ++cleared_) {
     Cell& c = cell(cleared_ + 1);
-    c.due = c.ended = c.good = c.failed = c.sent = c.late = 0;
+    c.due = c.ended = c.good = c.sent = c.late = c.ends = c.failures = 0;
   }
   for (const GuardRule& rule : config_.rules) {
     if (tripped()) return;
@@ -299,7 +301,8 @@ Guards::Sum Guards::sum(Nanos from, Nanos to, Nanos now) {
     s.due += due;
     s.ended += ended;
     s.good += c.good;
-    s.failed += c.failed;
+    s.ends += c.ends;
+    s.failures += c.failures;
     s.sent += c.sent;
     s.late += c.late;
     if (deadline_ > Nanos{0} && one_second * (second + 1) + deadline_ < now)
@@ -318,7 +321,8 @@ void Guards::judge(const BurnRule& rule, Nanos now) {
   };
   const auto longer = burn(rule.long_window, enough_for_long);
   const auto shorter = burn(rule.short_window, enough_for_short);
-  if (!longer || !shorter || *longer < rule.factor * (1 - 1e-9) || *shorter < rule.factor * (1 - 1e-9)) return;
+  if (!longer || !shorter || *longer < rule.factor * (1 - 1e-9) || *shorter < rule.factor * (1 - 1e-9))
+    return;
   trip(fmt::format(
       "the error budget burns at {:.1f} times its rate over {} and at {:.1f} times over {}; the limit is {}",
       *longer, format_duration(rule.long_window), *shorter, format_duration(rule.short_window), rule.factor));
@@ -347,11 +351,11 @@ void Guards::judge(const CollapseRule& rule, Nanos now) {
 
 void Guards::judge(const FailedRule& rule, Nanos now) {
   const Sum s = sum(now - rule.window, now, now);
-  if (s.ended < enough_for_short * 4 ||
-      static_cast<double>(s.failed) <= rule.share * static_cast<double>(s.ended))
+  if (s.ends < enough_for_short * 4 ||
+      static_cast<double>(s.failures) <= rule.share * static_cast<double>(s.ends))
     return;
   trip(fmt::format("{:.1f} % of the {} requests of the last {} failed; the limit is {:g} %",
-                   percent(s.failed, s.ended), s.ended, format_duration(rule.window), rule.share * 100));
+                   percent(s.failures, s.ends), s.ends, format_duration(rule.window), rule.share * 100));
 }
 
 void Guards::judge(const TokensRule& rule, Nanos) {

@@ -29,7 +29,7 @@ struct BurnRule {
 struct CollapseRule {
   Nanos window{10'000'000'000};
 };
-// More than this share of the requests of a window has failed.
+// More than this share of the requests that ended in a window has failed.
 struct FailedRule {
   double share = 0.1;
   Nanos window{10'000'000'000};
@@ -98,12 +98,13 @@ class Guards {
 
  private:
   class Sink;
-  // Of the requests due in one second, and the attempts due in it.
+  // Of the requests due in one second and the attempts due in it; and the requests that ended in it, whenever
+  // they had been due.
   struct Cell {
-    std::atomic<std::int64_t> due{0}, ended{0}, good{0}, failed{0}, sent{0}, late{0};
+    std::atomic<std::int64_t> due{0}, ended{0}, good{0}, sent{0}, late{0}, ends{0}, failures{0};
   };
   struct Sum {
-    std::int64_t due = 0, ended = 0, good = 0, failed = 0, sent = 0, late = 0;
+    std::int64_t due = 0, ended = 0, good = 0, sent = 0, late = 0, ends = 0, failures = 0;
     std::int64_t overdue = 0;  // due so long ago that they cannot be good any more, and not ended
   };
   static constexpr std::int64_t seconds_kept = 4096;

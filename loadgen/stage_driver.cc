@@ -119,6 +119,7 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
     while (const auto next = stream.next_before(limit - start)) {
       slice.push_back({next_request_++, start + next->due, stages[next->plan]});
       recorder_.offered(slice.back().stage, slice.back().request, slice.back().due);
+      if (on_offered_) on_offered_(slice.back().due);
     }
   };
   Nanos slice_end = start;

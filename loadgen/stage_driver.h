@@ -58,6 +58,9 @@ class StageDriver {
   StageDriver(Runner& runner, results::Recorder& recorder, ContentMap& contents, Observer* observer,
               std::function<void(const StageStatus&)> on_second);
 
+  // Somebody else who wants to know of every arrival that is handed over.
+  void on_offered(std::function<void(Nanos due)> listener) { on_offered_ = std::move(listener); }
+
   // Offers the stage from now on; what is in flight afterwards goes on. `enough`, asked after every second
   // with the time since the stage's start, may end it early (the second that is under way is finished).
   // Returns the recorder's stage index. Errors: interrupted; the stage is then closed at the present instant.
@@ -104,6 +107,7 @@ class StageDriver {
   ContentMap& contents_;
   Observer* observer_;
   std::function<void(const StageStatus&)> on_second_;
+  std::function<void(Nanos due)> on_offered_;
   std::uint64_t next_request_ = 0;
   std::vector<StageNotes> notes_;  // by stage index, from the first stage of this driver
   std::uint32_t first_stage_ = 0;

@@ -65,6 +65,10 @@ Result<JsonObject> JsonObject::parse(std::string_view text, std::string source) 
   return JsonObject{std::move(document), std::move(node)};
 }
 
+bool JsonObject::is_text(std::string_view key) const {
+  return has(key) && (*node_->json)[std::string{key}].is_string();
+}
+
 bool JsonObject::has(std::string_view key) const {
   return node_->json != nullptr && node_->json->contains(key);
 }

@@ -37,6 +37,10 @@ Rate rate_of(JsonObject& in, std::string_view key, const std::string& text, cons
 }
 
 Rate read_rate(JsonObject& in, std::string_view key, const std::optional<Rate>& base) {
+  if (in.has(key) && !in.is_text(key)) {
+    // The usual reader finds the words for what is wrong.
+    return in.rate(key);
+  }
   const std::string text = in.text(key);
   return in.has(key) && !text.empty() ? rate_of(in, key, text, base) : Rate{};
 }

@@ -14,12 +14,14 @@ namespace {
 constexpr std::array<std::string_view, 8> latencies{"ttft", "ttft_service", "tpot",  "itl",
                                                     "e2e",  "e2e_service",  "ntpot", "send_lag"};
 constexpr std::array<std::string_view, 3> shares{"good_share", "completed_share", "failed_share"};
-constexpr std::array<std::string_view, 4> rates{"offered_rate", "delivered_rate", "completed_rate", "good_rate"};
+constexpr std::array<std::string_view, 4> rates{"offered_rate", "delivered_rate", "completed_rate",
+                                                "good_rate"};
 constexpr std::array<double, 5> quantiles{0.5, 0.9, 0.95, 0.99, 0.999};
 constexpr std::string_view forms =
     "'p95 ttft < 2s', 'mean tpot <= 50ms', 'good_share >= 99%', 'good_rate > 40/s', 'STAGE: p50 e2e < 5s' "
     "(p50, p90, p95, p99, p99.9, mean or max of ttft, ttft_service, tpot, itl, e2e, e2e_service, ntpot or "
-    "send_lag; good_share, completed_share, failed_share; offered_rate, delivered_rate, completed_rate, good_rate)";
+    "send_lag; good_share, completed_share, failed_share; offered_rate, delivered_rate, completed_rate, "
+    "good_rate)";
 
 template <class List>
 bool has(const List& list, std::string_view word) {
@@ -136,7 +138,8 @@ Result<Threshold> parse_threshold(std::string_view text) {
     } else {
       const auto q = statistic.starts_with('p') ? number(statistic.substr(1)) : std::nullopt;
       t.quantile = q.value_or(-1) / 100;
-      if (!q || std::none_of(quantiles.begin(), quantiles.end(), [&](double k) { return std::abs(k - t.quantile) < 1e-9; }))
+      if (!q || std::none_of(quantiles.begin(), quantiles.end(),
+                             [&](double k) { return std::abs(k - t.quantile) < 1e-9; }))
         return wrong(fmt::format("'{}' is no statistic of a latency", statistic));
     }
     const auto d = parse_duration(bound);
@@ -144,7 +147,8 @@ Result<Threshold> parse_threshold(std::string_view text) {
     t.value = to_seconds(*d);
     return t;
   }
-  if (!has(shares, t.metric) && !has(rates, t.metric)) return wrong(fmt::format("'{}' is not measured", t.metric));
+  if (!has(shares, t.metric) && !has(rates, t.metric))
+    return wrong(fmt::format("'{}' is not measured", t.metric));
   if (!statistic.empty()) return wrong(fmt::format("{} has no {}", t.metric, statistic));
   if (has(rates, t.metric)) {
     const auto r = parse_rate(bound);
@@ -156,7 +160,8 @@ Result<Threshold> parse_threshold(std::string_view text) {
   const auto share = number(percent ? trim(bound.substr(0, bound.size() - 1)) : bound);
   if (!share) return wrong(fmt::format("'{}' is no share; write it as in 99% or 0.99", bound));
   t.value = percent ? *share / 100 : *share;
-  if (!(t.value >= 0 && t.value <= 1)) return wrong(fmt::format("a share of {} is not between 0 and 1", t.value));
+  if (!(t.value >= 0 && t.value <= 1))
+    return wrong(fmt::format("a share of {} is not between 0 and 1", t.value));
   return t;
 }
 
@@ -166,8 +171,9 @@ std::vector<Criterion> judge_threshold(const Threshold& t, const std::vector<Sta
     if (!std::string_view{stage.name}.starts_with(t.stage)) continue;
     const Found found = measure(t, stage);
     const bool good = found.value && holds(t.op, *found.value, t.value);
-    criteria.push_back({t.stage.empty() && stages.size() > 1 ? fmt::format("{}: {}", stage.name, t.text) : t.text,
-                        found.text, good ? StepVerdict::good : StepVerdict::bad});
+    criteria.push_back(
+        {t.stage.empty() && stages.size() > 1 ? fmt::format("{}: {}", stage.name, t.text) : t.text,
+         found.text, good ? StepVerdict::good : StepVerdict::bad});
   }
   if (criteria.empty()) criteria.push_back({t.text, "no such stage", StepVerdict::bad});
   return criteria;

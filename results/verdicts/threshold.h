@@ -23,8 +23,9 @@ struct Threshold {
 // Errors: usage, with what is accepted.
 [[nodiscard]] Result<Threshold> parse_threshold(std::string_view text);
 
-// One criterion for each stage that the threshold is about. No data is a failure: a percentile that has too few
-// samples, a stage that never came. A threshold that no stage fits gives one failed criterion that says so.
+// One criterion for each stage that the threshold is about. No data is a failure: a percentile that has too
+// few samples, a stage that never came. A threshold that no stage fits gives one failed criterion that says
+// so.
 [[nodiscard]] std::vector<Criterion> judge_threshold(const Threshold& threshold,
                                                      const std::vector<StageSummary>& stages);
 

@@ -128,6 +128,59 @@ TEST(Schedule, IsAFunctionOfProfileAndSeed) {
   }
 }
 
+TEST(ScheduleStream, GivesTheSameInPiecesAsAtOnce) {
+  for (const char* text : {"poisson hold(50/s,10s) ramp(50/s..200/s,10s) hold(0/s,5s) hold(20/s,5s)",
+                           "constant curve(0s 10/s,5s 40/s,5s 0/s,20s 30/s)", "gamma(cv 3) hold(80/s,30s)"}) {
+    const auto profile = traffic(text);
+    const auto whole = make_schedule(profile, 9);
+    for (const Nanos slice : {Nanos{1ms}, Nanos{333ms}, Nanos{7s}}) {
+      ScheduleStream stream{profile, 9};
+      std::vector<ScheduleStream::Point> points;
+      for (Nanos limit = slice; limit < 40s; limit += slice) {
+        while (const auto point = stream.next_before(limit)) {
+          ASSERT_LT(point->due, limit);
+          points.push_back(*point);
+        }
+      }
+      ASSERT_EQ(points.size(), whole.size()) << text;
+      for (std::size_t i = 0; i < whole.size(); ++i)
+        ASSERT_EQ(points[i], (ScheduleStream::Point{whole[i].due, whole[i].stage})) << text;
+    }
+  }
+}
+
+TEST(ScheduleStream, AHandOnTheDialChangesWhatComesAfterIt) {
+  const auto profile = traffic("constant hold(100/s,30s)");
+  ScheduleStream stream{profile, 1};
+  std::vector<int> per_second(30, 0);
+  const auto pull = [&](Nanos limit) {
+    while (const auto point = stream.next_before(limit))
+      ++per_second[static_cast<std::size_t>(point->due / 1s)];
+  };
+  pull(10s);
+  stream.scale_from(10s, 2.5);
+  pull(20s);
+  stream.scale_from(20s, 0);
+  pull(25s);
+  stream.scale_from(25s, 1);
+  pull(40s);
+  for (int s = 0; s < 30; ++s) {
+    const int wanted = s < 10 ? 100 : s < 20 ? 250 : s < 25 ? 0 : 100;
+    EXPECT_NEAR(per_second[static_cast<std::size_t>(s)], wanted, 1) << s;
+  }
+}
+
+TEST(ScheduleStream, ScalingARampScalesItsIntegral) {
+  const auto profile = traffic("constant ramp(0/s..100/s,20s)");  // 1000 in all; 250 in the first half
+  ScheduleStream stream{profile, 1};
+  int first = 0, second = 0;
+  while (stream.next_before(10s)) ++first;
+  stream.scale_from(10s, 3);
+  while (stream.next_before(30s)) ++second;
+  EXPECT_NEAR(first, 250, 1);
+  EXPECT_NEAR(second, 3 * 750, 1);
+}
+
 TEST(Schedule, GoldenFirstArrivals) {
   // Poisson by inverse CDF from named streams: the same bytes with every compiler and library.
   const auto arrivals = make_schedule(traffic("poisson hold(10/s,1s)"), 42);

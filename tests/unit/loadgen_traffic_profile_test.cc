@@ -24,6 +24,7 @@ TEST(TrafficText, PrintsWhatItParses) {
       "constant ramp(10/s..200/s,300s)",
       "gamma(cv 2.5) steps(20/s..200/s by 20/s,hold 30s)",
       "poisson spike(10/s,200/s,at 30s,for 10s,total 120s)",
+      "poisson curve(0s 10/s,300s 40/s,300s 5/s,600s 5/s)",
       "poisson hold(0.25/s,1500ms) ramp(0/s..5/s,10s) steps(5/s..1/s by 2/s,hold 1s)",
   };
   for (const std::string& text : texts) {
@@ -45,7 +46,8 @@ TEST(TrafficText, ErrorsSayWhatIsAccepted) {
   const std::vector<std::pair<std::string, std::string>> rows{
       {"hodl(10/s,30s)",
        "'hodl' is no piece of a traffic profile; accepted: hold(10/s,30s), ramp(10/s..200/s,5m), "
-       "steps(20/s..200/s by 20/s,hold 30s), spike(10/s,200/s,at 30s,for 10s,total 2m), constant, poisson, "
+       "steps(20/s..200/s by 20/s,hold 30s), spike(10/s,200/s,at 30s,for 10s,total 2m), "
+       "curve(0s 10/s,5m 40/s,10m 5/s), constant, poisson, "
        "gamma(cv 2); did "
        "you mean 'hold'?"},
       {"hold(10/s,30s", "'hold(10/s,30s' has no closing parenthesis"},
@@ -120,6 +122,67 @@ TEST(TrafficProfile, JsonRoundTrips) {
   EXPECT_EQ(again->arrivals, profile->arrivals);
 }
 
+TEST(TrafficPlan, ACurveIsCutIntoStages) {
+  auto profile = parse_traffic_text("constant curve(0s 0/s,10s 100/s,10s 20/s,25s 20/s)");
+  ASSERT_TRUE(profile) << profile.error().message;
+  std::get<CurvePiece>(profile->pieces[0].shape).stage_length = 10s;
+  const TrafficPlan plan = plan_of(*profile);
+  ASSERT_EQ(plan.stages.size(), 3u);
+  EXPECT_EQ(plan.stages[0].name, "curve +0 s");
+  EXPECT_DOUBLE_EQ(plan.stages[0].planned.per_second(), 50);
+  EXPECT_DOUBLE_EQ(plan.stages[1].planned.per_second(), 20);
+  EXPECT_EQ(plan.stages[2].end - plan.stages[2].start, Nanos{5s});
+  EXPECT_DOUBLE_EQ(plan.requests, 500 + 300);
+}
+
+TEST(TrafficProfile, MultiplesOfABaseRateAndMixes) {
+  const auto profile = parse_traffic(R"({"schema":"dsbench.traffic/1","base_rate":"4/s","pieces":[
+    {"shape":"hold","rate":"2.5x","duration":"10s","mix":{"people":3,"agents":1}},
+    {"shape":"curve","points":[["0s","1x"],["20s","12/s"]]},
+    {"shape":"hold","rate":"1x","duration":"10s","mix":{"people":3,"agents":1}}],
+    "beside":[{"name":"nodes","unit":"nodes","points":[["0s",10],["30s",20.5]]}]})",
+                                     "f");
+  ASSERT_TRUE(profile) << profile.error().message;
+  EXPECT_EQ(print_traffic_text(*profile), "poisson hold(10/s,10s) curve(0s 4/s,20s 12/s) hold(4/s,10s)");
+  const TrafficPlan plan = plan_of(*profile);
+  ASSERT_EQ(plan.mixes.size(), 2u);
+  EXPECT_EQ(plan.stages[0].mix, 1u);
+  EXPECT_EQ(plan.stages[1].mix, 0u);
+  EXPECT_EQ(plan.stages[2].mix, 1u);
+  ASSERT_EQ(profile->beside.size(), 1u);
+  EXPECT_DOUBLE_EQ(profile->beside[0].points[1].second, 20.5);
+  const auto again = parse_traffic(to_json(*profile), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->pieces, profile->pieces);
+
+  const auto smaller = scaled(*profile, {.compress = 10, .rate = 0.5, .base_rate = Rate::per_second(8)});
+  ASSERT_TRUE(smaller) << smaller.error().message;
+  EXPECT_EQ(print_traffic_text(*smaller), "poisson hold(10/s,1s) curve(0s 4/s,2s 12/s) hold(4/s,1s)");
+  EXPECT_DOUBLE_EQ(smaller->base_rate->per_second(), 4);
+  EXPECT_EQ(smaller->beside[0].points[1].first, Nanos{3s});
+}
+
+TEST(TrafficProfile, ScalesAndMultiplesThatCannotBeAreRefused) {
+  const auto flat = parse_traffic_text("hold(10/s,10s)");
+  EXPECT_THAT(scaled(*flat, {.compress = 1, .rate = 1, .base_rate = Rate::per_second(1)}).error().message,
+              HasSubstr("has no base rate"));
+  EXPECT_THAT(scaled(*flat, {.compress = 1, .rate = 1e9, .base_rate = {}}).error().message,
+              HasSubstr("at most 5e+07"));
+  const auto wrong = parse_traffic(R"({"schema":"dsbench.traffic/1","pieces":[
+    {"shape":"hold","rate":"2x","duration":"10s"},{"shape":"curve","points":[["1s","1/s"],["x","2/s"]]},
+    {"shape":"curve","points":[1,2]}]})",
+                                   "f");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message,
+              HasSubstr("'2x' is a multiple of the base rate, and the profile has no base_rate"));
+  EXPECT_THAT(wrong.error().message, HasSubstr("'x' is not a duration"));
+  EXPECT_THAT(wrong.error().message, HasSubstr("expected an array of pairs"));
+  EXPECT_THAT(parse_traffic_text("curve(1s 1/s,2s 1/s)").error().message,
+              HasSubstr("its first point must be at 0s"));
+  EXPECT_THAT(parse_traffic_text("curve(0s 1/s,2s 1/s,1s 1/s)").error().message,
+              HasSubstr("point 3 of the curve is at 1s, before the one at 2s"));
+}
+
 TEST(TrafficProfile, EveryMistakeIsReported) {
   const auto profile =
       parse_traffic(R"({"schema": "dsbench.traffic/1", "arrivals": {"process": "gamma", "cv": 0},
@@ -167,9 +230,11 @@ TEST(ShippedProfiles, AllLoadAndRoundTrip) {
     ASSERT_TRUE(p) << p.error().message;
     EXPECT_EQ(to_json(*parse_client(to_json(*p), "again")), to_json(*p));
   }
-  EXPECT_EQ(shipped_names("traffic"),
-            (std::vector<std::string_view>{"ramp", "spike", "staircase", "steady"}));
-  EXPECT_EQ(shipped_names("client"), (std::vector<std::string_view>{"interactive", "openai-sdk", "patient"}));
+  EXPECT_THAT(shipped_names("traffic"),
+              ::testing::IsSupersetOf({"agents", "cold-cache", "deepseek-day", "international-spike",
+                                       "march-29", "ramp", "release-day", "release-week", "soak", "spike",
+                                       "staircase", "steady"}));
+  EXPECT_THAT(shipped_names("client"), ::testing::IsSupersetOf({"interactive", "openai-sdk", "patient"}));
 }
 
 TEST(ClientProfile, BecomesAPolicy) {

@@ -19,7 +19,8 @@ std::vector<StageSummary> stages() {
   a.ttft.count = 200;
   a.ttft.mean = 120ms;
   a.ttft.max = 900ms;
-  a.ttft.percentiles = {{0.5, 11, Nanos{100ms}, false}, {0.95, 130, Nanos{700ms}, false}, {0.99, 662, {}, false}};
+  a.ttft.percentiles = {
+      {0.5, 11, Nanos{100ms}, false}, {0.95, 130, Nanos{700ms}, false}, {0.99, 662, {}, false}};
   StageSummary b = a;
   b.name = "climb";
   b.ttft.infinite = 20;
@@ -40,8 +41,9 @@ std::string judge(const char* text) {
 }
 
 TEST(Threshold, EachStageHasItsOwnVerdictAndNoDataIsAFailure) {
-  EXPECT_EQ(judge("p50 ttft < 2s"),
-            "+before: p50 ttft < 2s = 100 ms\n+climb: p50 ttft < 2s = 1.50 s\n-after: p50 ttft < 2s = no data\n");
+  EXPECT_EQ(
+      judge("p50 ttft < 2s"),
+      "+before: p50 ttft < 2s = 100 ms\n+climb: p50 ttft < 2s = 1.50 s\n-after: p50 ttft < 2s = no data\n");
   EXPECT_EQ(judge("before: p95 ttft <= 700ms"), "+before: p95 ttft <= 700ms = 700 ms\n");
   EXPECT_EQ(judge("before: p95 ttft < 700ms"), "-before: p95 ttft < 700ms = 700 ms\n");
   EXPECT_EQ(judge("before: p99 ttft < 2s"), "-before: p99 ttft < 2s = n/a (needs 662, has 200)\n");

@@ -1,0 +1,128 @@
+#include "cli/traffic_chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+#include "core/text.h"
+
+namespace dsbench::cli {
+namespace {
+
+constexpr std::size_t columns = 72;
+constexpr std::size_t rows = 10;
+constexpr std::array<std::string_view, 9> eighths{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+
+// Mean rate in each column: the integral over it, divided by its width.
+std::vector<double> rate_by_column(const profiles::TrafficPlan& plan) {
+  std::vector<double> mean(columns, 0);
+  const double width = to_seconds(plan.length) / columns;
+  for (const auto& s : plan.segments) {
+    const double start = to_seconds(s.start);
+    const double end = to_seconds(s.end);
+    const auto first = static_cast<std::size_t>(start / width);
+    for (std::size_t c = first; c < columns && static_cast<double>(c) * width < end; ++c) {
+      const double from = std::max(start, static_cast<double>(c) * width);
+      const double to = std::min(end, static_cast<double>(c + 1) * width);
+      if (to <= from) continue;
+      const auto rate_at = [&](double t) {
+        return s.from.per_second() + (s.to.per_second() - s.from.per_second()) * (t - start) / (end - start);
+      };
+      mean[c] += (rate_at(from) + rate_at(to)) / 2 * (to - from) / width;
+    }
+  }
+  return mean;
+}
+
+std::vector<double> step_by_column(const std::vector<std::pair<Nanos, double>>& points, Nanos length) {
+  std::vector<double> values(columns, 0);
+  for (std::size_t c = 0; c < columns; ++c) {
+    const Nanos middle{static_cast<std::int64_t>((static_cast<double>(c) + 0.5) / columns *
+                                                 static_cast<double>(length.count()))};
+    for (const auto& [at, value] : points) {
+      if (at <= middle) values[c] = value;
+    }
+  }
+  return values;
+}
+
+std::string wrap(const std::string& text, std::size_t width) {
+  std::string out;
+  std::size_t used = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t space = std::min(text.find(' ', at), text.size());
+    const std::string_view word = std::string_view{text}.substr(at, space - at);
+    if (used > 0 && used + 1 + word.size() > width) {
+      out += '\n';
+      used = 0;
+    }
+    out += fmt::format("{}{}", used > 0 ? " " : "", word);
+    used += word.size() + (used > 0 ? 1 : 0);
+    at = space + 1;
+  }
+  return out + "\n";
+}
+
+// Bars of `height` rows, the top one first, each after its label.
+std::string bars(const std::vector<double>& values, std::size_t height, const std::string& top,
+                 const std::string& bottom) {
+  const double most = std::max(*std::max_element(values.begin(), values.end()), 1e-300);
+  std::string out;
+  for (std::size_t row = height; row-- > 0;) {
+    out += fmt::format("{:>10} ", row + 1 == height ? top : row == 0 ? bottom : "");
+    for (const double v : values) {
+      const double filled = v / most * static_cast<double>(height) - static_cast<double>(row);
+      auto level = static_cast<std::size_t>(std::clamp(std::lround(filled * 8), 0L, 8L));
+      if (row == 0 && v > 0) level = std::max<std::size_t>(level, 1);  // little is not nothing
+      out += eighths[level];
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string draw_traffic(const profiles::TrafficProfile& profile) {
+  const profiles::TrafficPlan plan = profiles::plan_of(profile);
+  const std::vector<double> rates = rate_by_column(plan);
+  double peak = 0;
+  for (const auto& s : plan.segments) peak = std::max({peak, s.from.per_second(), s.to.per_second()});
+  std::string out;
+  if (!profile.description.empty()) out += wrap(profile.description, 100) + "\n";
+  const double mean = plan.requests / to_seconds(plan.length);
+  out += fmt::format("{}: about {:.0f} requests in {}, {} arrivals; mean {}, peak {} ({:.1f} times the mean){}\n\n",
+                     profile.name, plan.requests, format_duration(plan.length),
+                     profile.arrivals.kind == profiles::ArrivalProcess::Kind::constant  ? "evenly spaced"
+                     : profile.arrivals.kind == profiles::ArrivalProcess::Kind::poisson ? "Poisson"
+                                                                                        : "Gamma",
+                     format_rate(Rate::per_second(mean)), format_rate(Rate::per_second(peak)), peak / mean,
+                     profile.base_rate ? fmt::format("; base rate {}", format_rate(*profile.base_rate)) : "");
+  const double drawn = *std::max_element(rates.begin(), rates.end());
+  out += bars(rates, rows, format_rate(Rate::per_second(drawn)), "0/s");
+  const std::string end = format_duration(plan.length);
+  out += fmt::format("{:>10} 0{:>{}}\n", "", end, columns - 1);
+  for (const auto& curve : profile.beside) {
+    const auto values = step_by_column(curve.points, plan.length);
+    const double most = *std::max_element(values.begin(), values.end());
+    out += fmt::format("\n{} ({:g} to {:g} {})\n", curve.name, *std::min_element(values.begin(), values.end()), most,
+                       curve.unit);
+    out += bars(values, 3, fmt::format("{:g}", most), "0");
+  }
+  std::size_t widest = 5;
+  for (const auto& s : plan.stages) widest = std::max(widest, s.name.size());
+  out += fmt::format("\n{:<{}}  {:>12}  {:>12}  {:>10}  {}\n", "stage", widest, "from", "length", "rate", "");
+  for (const auto& s : plan.stages) {
+    std::string mix;
+    for (const auto& share : plan.mixes[s.mix]) mix += fmt::format("{}{} {:g}", mix.empty() ? "" : ", ", share.name, share.share);
+    out += fmt::format("{:<{}}  {:>12}  {:>12}  {:>10}{}\n", s.name, widest, format_duration(s.start),
+                       format_duration(s.end - s.start), format_rate(s.planned), mix.empty() ? "" : "  " + mix);
+  }
+  return out;
+}
+
+}  // namespace dsbench::cli
