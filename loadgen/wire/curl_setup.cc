@@ -106,10 +106,11 @@ Reason reason_of(CURLcode code, long os_errno, bool sent, bool got_byte) {
     case CURLE_SSL_ENGINE_INITFAILED:
     case CURLE_USE_SSL_FAILED:
       return Reason::tls_failed;
-    case CURLE_OUT_OF_MEMORY:
-      return Reason::unsent;
+    case CURLE_OUT_OF_MEMORY:  // also a header line beyond libcurl's limit
+      return got_byte ? Reason::malformed : Reason::unsent;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL:  // "HTTP/0.9": no status line came
+    case CURLE_BAD_FUNCTION_ARGUMENT:  // a header line without a name
     case CURLE_HTTP2:
     case CURLE_BAD_CONTENT_ENCODING:
       return Reason::malformed;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <deque>
 #include <unordered_map>
 
@@ -14,6 +13,7 @@
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
+#include "loadgen/wire/http_response_parser.h"
 #include "loadgen/wire/retry_advice.h"
 
 namespace dsbench::loadgen {
@@ -39,17 +39,6 @@ struct KeyHash {
     return static_cast<std::size_t>((k.request * 64 + k.attempt) * 0x9E3779B97F4A7C15ULL >> 7);
   }
 };
-
-// The number in "HTTP/1.1 200 OK"; nothing when the line is no status line.
-std::optional<std::int32_t> status_in(std::string_view line) {
-  if (!line.starts_with("HTTP/")) return std::nullopt;
-  const std::size_t space = line.find(' ');
-  if (space == std::string_view::npos) return std::nullopt;
-  std::int32_t status = 0;
-  const auto [end, error] = std::from_chars(line.data() + space + 1, line.data() + line.size(), status);
-  if (error != std::errc{}) return std::nullopt;
-  return status;
-}
 
 }  // namespace
 
@@ -100,6 +89,9 @@ struct CurlTransport::Impl {
     bool written = false;  // the pre-request hook has let it pass
     bool got_byte = false;
     bool no_descriptor = false;
+    bool interim = false;    // the present head is a 1xx
+    bool malformed = false;  // a first line that libcurl lets pass and we do not
+    enum class Head : std::uint8_t { status_line, lines, over } head = Head::status_line;
     std::int32_t status = 0;
     Easy easy;
   };
@@ -149,6 +141,10 @@ struct CurlTransport::Impl {
       e.should_retry = slot.retry.advice().should_retry;
     }
     events->push_back(e);
+  }
+
+  [[nodiscard]] static bool is_refusal(const Slot& slot) {
+    return slot.status != 0 && !slot.reader->expects(slot.status);
   }
 
   void tell_end(Slot& slot, EventKind kind, Reason reason = Reason::ok) {
@@ -240,14 +236,34 @@ struct CurlTransport::Impl {
     Slot& slot = *static_cast<Slot*>(user);
     Impl& t = slot.shard.transport;
     const std::string_view line{text, size};
-    if (const auto status = status_in(line)) {
-      slot.status = *status;
-      if (!slot.got_byte) t.tell(slot, EventKind::first_byte);
-      slot.got_byte = true;
-    } else if (slot.reader->expects(slot.status)) {
-      if (line == "\r\n") slot.reader->begin(slot.status);
-    } else {
-      slot.retry.read(line, wall_clock_now());
+    const bool is_end = line.starts_with('\r') || line.starts_with('\n');
+    switch (slot.head) {
+      case Slot::Head::status_line: {
+        const auto first = parse_status_line(line, t.config.http != HttpVersion::http1);
+        if (!first) {
+          slot.malformed = true;
+          return 0;  // ends the transfer
+        }
+        slot.head = Slot::Head::lines;
+        slot.interim = first->status < 200 && first->status != 101;
+        if (!slot.interim) slot.status = first->status;
+        if (!slot.got_byte) t.tell(slot, EventKind::first_byte);
+        slot.got_byte = true;
+        break;
+      }
+      case Slot::Head::lines:
+        if (!is_end) {
+          if (t.is_refusal(slot)) slot.retry.read(line, wall_clock_now());
+        } else if (slot.interim) {
+          slot.head = Slot::Head::status_line;
+        } else {
+          slot.head = Slot::Head::over;
+          if (!t.is_refusal(slot)) slot.reader->begin(slot.status);
+        }
+        break;
+      case Slot::Head::over:  // a trailer
+        if (t.is_refusal(slot)) slot.retry.read(line, wall_clock_now());
+        break;
     }
     return size;
   }
@@ -268,7 +284,7 @@ struct CurlTransport::Impl {
   static std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* user) {
     Slot& slot = *static_cast<Slot*>(user);
     Impl& t = slot.shard.transport;
-    if (slot.ended || !slot.reader->expects(slot.status)) return size;
+    if (slot.ended || t.is_refusal(slot)) return size;
     slot.reader->feed({bytes, size});
     while (const auto step = slot.reader->next()) t.tell_step(slot, *step);
     if (slot.ended) t.lingering.push_back({t.stamp + linger_limit, &slot, slot.use});
@@ -381,9 +397,11 @@ struct CurlTransport::Impl {
 
   // The transfer is over before the content was.
   void tell_over(Slot& slot, CURLcode code) {
-    if (slot.status != 0 && !slot.reader->expects(slot.status)) {
+    if (is_refusal(slot)) {
       tell_end(slot, EventKind::failed, reason_of_status(slot.status));
-    } else if (code == CURLE_OK) {
+    } else if (slot.malformed) {
+      tell_end(slot, EventKind::failed, Reason::malformed);
+    } else if (code == CURLE_OK && slot.head == Slot::Head::over) {
       tell_step(slot, slot.reader->end_of_body());
     } else if (slot.no_descriptor) {
       tell_end(slot, EventKind::failed, Reason::unsent);
@@ -445,6 +463,8 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.key = {attempt.request, attempt.attempt};
   slot.busy = true;
   slot.ended = slot.sent = slot.written = slot.got_byte = slot.no_descriptor = false;
+  slot.interim = slot.malformed = false;
+  slot.head = Impl::Slot::Head::status_line;
   slot.status = 0;
   slot.body_sent = 0;
   slot.retry = {};

@@ -12,9 +12,9 @@
 #include "core/clock.h"
 #include "loadgen/codec/openai_codec.h"
 #include "loadgen/codec/prompt_text.h"
-#include "loadgen/wire/curl_transport.h"
 #include "loadgen/wire/poller.h"
 #include "loadgen/wire/preflight.h"
+#include "loadgen/wire/transport.h"
 #include "tests/fakes/scripted_http_server.h"
 
 namespace dsbench::loadgen {
@@ -36,12 +36,13 @@ namespace script = dsbench::testing;
 // A transport and the loop that an issuer would run, without a machine.
 class Harness {
  public:
-  explicit Harness(const std::string& url, ClientPolicy policy = {}, WireConfig config = {})
+  explicit Harness(WireKind wire, const std::string& url, ClientPolicy policy = {}, WireConfig config = {})
       : epoch_{clock_.now()} {
+    config.wire = wire;
     config.providers.front().base_url = url;
     config.providers.front().model = "m";
     poller_ = std::move(*Poller::make(clock_));
-    auto made = CurlTransport::make(config, policy, clock_, epoch_, *poller_);
+    auto made = make_transport(config, policy, clock_, epoch_, *poller_);
     EXPECT_TRUE(made) << (made ? "" : made.error().message);
     if (made) transport_ = std::move(*made);
   }
@@ -102,9 +103,9 @@ class Harness {
 };
 
 // One attempt against one script.
-TargetEvent outcome(Script answer, std::vector<EventKind>* kinds = nullptr) {
+TargetEvent outcome(WireKind wire, Script answer, std::vector<EventKind>* kinds = nullptr) {
   ScriptedHttpServer server{[&](const SeenRequest&) { return answer; }};
-  Harness h{server.url()};
+  Harness h{wire, server.url()};
   h.start(0);
   EXPECT_TRUE(h.run_until_ended());
   for (std::size_t i = 1; i < h.events().size(); ++i) EXPECT_LE(h.events()[i - 1].at, h.events()[i].at);
@@ -115,11 +116,16 @@ TargetEvent outcome(Script answer, std::vector<EventKind>* kinds = nullptr) {
 constexpr EventKind sent = EventKind::sent, first_byte = EventKind::first_byte, tokens = EventKind::tokens,
                     done = EventKind::done, failed = EventKind::failed;
 
-TEST(Transport, WholeStreamsHoweverTheBodyIsDelimited) {
+// Every test of this suite runs against both wires, which must record the same.
+class WireOf : public ::testing::TestWithParam<WireKind> {};
+INSTANTIATE_TEST_SUITE_P(Wires, WireOf, ::testing::Values(WireKind::libcurl, WireKind::lean),
+                         [](const auto& wire) { return wire.param == WireKind::lean ? "lean" : "libcurl"; });
+
+TEST_P(WireOf, WholeStreamsHoweverTheBodyIsDelimited) {
   for (const Script& answer :
        {chunked({whole_stream(3)}), with_length(whole_stream(3)), script::until_close(whole_stream(3))}) {
     std::vector<EventKind> kinds;
-    const TargetEvent end = outcome(answer, &kinds);
+    const TargetEvent end = outcome(GetParam(), answer, &kinds);
     EXPECT_EQ(kinds, (std::vector<EventKind>{sent, first_byte, tokens, tokens, tokens, done}));
     EXPECT_EQ(end.usage_output_tokens, 3);
     EXPECT_EQ(end.usage_prompt_tokens, 8);
@@ -127,15 +133,15 @@ TEST(Transport, WholeStreamsHoweverTheBodyIsDelimited) {
   }
 }
 
-TEST(Transport, OneBytePieces) {
+TEST_P(WireOf, OneBytePieces) {
   std::vector<std::string> bytes;
   for (const char c : whole_stream(2)) bytes.emplace_back(1, c);
   std::vector<EventKind> kinds;
-  outcome(chunked(bytes), &kinds);
+  outcome(GetParam(), chunked(bytes), &kinds);
   EXPECT_EQ(kinds, (std::vector<EventKind>{sent, first_byte, tokens, tokens, done}));
 }
 
-TEST(Transport, Failures) {
+TEST_P(WireOf, Failures) {
   const std::string head = script::stream_head();
   const std::string error = "data: {\"error\":{\"message\":\"boom\"}}\n\n";
   struct Row {
@@ -183,31 +189,31 @@ TEST(Transport, Failures) {
        500},
   };
   for (const Row& row : rows) {
-    const TargetEvent end = outcome(row.answer);
+    const TargetEvent end = outcome(GetParam(), row.answer);
     EXPECT_EQ(end.kind, failed) << row.name;
     EXPECT_EQ(results::to_word(end.reason), results::to_word(row.reason)) << row.name;
     EXPECT_EQ(end.http_status, row.status) << row.name;
   }
 }
 
-TEST(Transport, ReadsHowTheServerWantsRetries) {
-  const TargetEvent end =
-      outcome(with_length("{}", "429 Too Many Requests", "Retry-After: 7\r\nx-should-retry: false\r\n"));
+TEST_P(WireOf, ReadsHowTheServerWantsRetries) {
+  const TargetEvent end = outcome(
+      GetParam(), with_length("{}", "429 Too Many Requests", "Retry-After: 7\r\nx-should-retry: false\r\n"));
   EXPECT_EQ(end.retry_after, Nanos{7s});
   EXPECT_EQ(end.should_retry, false);
   // Of a success they say nothing.
-  const TargetEvent good = outcome(chunked({whole_stream(1)}, "Retry-After: 7\r\n"));
+  const TargetEvent good = outcome(GetParam(), chunked({whole_stream(1)}, "Retry-After: 7\r\n"));
   EXPECT_EQ(good.kind, done);
   EXPECT_FALSE(good.retry_after);
 }
 
-TEST(Transport, RefusedIsAConnectionFailureThatWasSent) {
+TEST_P(WireOf, RefusedIsAConnectionFailureThatWasSent) {
   std::string url;
   {
     ScriptedHttpServer gone{[](const SeenRequest&) { return Script{}; }};
     url = gone.url();
   }
-  Harness h{url};
+  Harness h{GetParam(), url};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.kinds(0), (std::vector<EventKind>{sent, failed}));
@@ -215,26 +221,26 @@ TEST(Transport, RefusedIsAConnectionFailureThatWasSent) {
   EXPECT_EQ(h.last(0).http_status, 0);
 }
 
-TEST(Transport, AServerWithoutTlsIsATlsFailure) {
+TEST(CurlTransport, AServerWithoutTlsIsATlsFailure) {
   ScriptedHttpServer server{[](const SeenRequest&) { return Script{}; },
                             {script::send("HTTP/1.1 400 Bad Request\r\n\r\n"), script::close()}};
-  Harness h{"https://127.0.0.1:" + std::to_string(server.port())};
+  Harness h{WireKind::libcurl, "https://127.0.0.1:" + std::to_string(server.port())};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(results::to_word(h.last(0).reason), results::to_word(Reason::tls_failed));
 }
 
-TEST(Transport, AServerThatNeverShakesHandsMeetsTheConnectTimeout) {
+TEST(CurlTransport, AServerThatNeverShakesHandsMeetsTheConnectTimeout) {
   ScriptedHttpServer server{[](const SeenRequest&) { return Script{}; }};
   ClientPolicy policy;
   policy.connect_timeout = Nanos{300ms};
-  Harness h{"https://127.0.0.1:" + std::to_string(server.port()), policy};
+  Harness h{WireKind::libcurl, "https://127.0.0.1:" + std::to_string(server.port()), policy};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.last(0).reason, Reason::connect_timeout);
 }
 
-TEST(Transport, ConnectTimeoutIsThePolicys) {
+TEST_P(WireOf, ConnectTimeoutIsThePolicys) {
   // A listener that accepts nothing, its backlog full: the SYN is left unanswered.
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -246,7 +252,7 @@ TEST(Transport, ConnectTimeoutIsThePolicys) {
   ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
   ClientPolicy policy;
   policy.connect_timeout = Nanos{200ms};
-  Harness h{"http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)), policy};
+  Harness h{GetParam(), "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)), policy};
   for (std::uint64_t i = 0; i < 4; ++i) h.start(i);
   ASSERT_TRUE(h.run([&] { return h.last(3).kind == failed; }));
   EXPECT_EQ(h.last(3).reason, Reason::connect_timeout);
@@ -254,14 +260,14 @@ TEST(Transport, ConnectTimeoutIsThePolicys) {
   ::close(listener);
 }
 
-TEST(Transport, ConnectionsAreReused) {
+TEST_P(WireOf, ConnectionsAreReused) {
   // By length, so that the end of the stream is the end of the response: the connection is free at once.
   ScriptedHttpServer server{[](const SeenRequest& r) {
     Script answer = with_length(whole_stream(2));
     if (r.number >= 20) answer.insert(answer.begin(), script::pause(50ms));
     return answer;
   }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   for (std::uint64_t i = 0; i < 20; ++i) {
     h.start(i);
     ASSERT_TRUE(h.run_until_ended());
@@ -276,13 +282,13 @@ TEST(Transport, ConnectionsAreReused) {
   EXPECT_EQ(h.transport().counts().connections_peak, 10);
 }
 
-TEST(Transport, MoreStreamsThanOneShardHolds) {
+TEST_P(WireOf, MoreStreamsThanOneShardHolds) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     return Script{
         script::send(script::stream_head() + as_chunk(chunk("a"))), script::pause(50ms),
         script::send(as_chunk(chunk("b") + script::finish() + script::done_marker()) + "0\r\n\r\n")};
   }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   for (std::uint64_t i = 0; i < 150; ++i) h.start(i);
   EXPECT_EQ(h.transport().in_flight(), 150u);
   ASSERT_TRUE(h.run_until_ended());
@@ -290,11 +296,11 @@ TEST(Transport, MoreStreamsThanOneShardHolds) {
 }
 
 // libcurl would repeat the request on a new connection without telling: an attempt that nobody counts.
-TEST(Transport, NothingIsSentTwiceWhenAReusedConnectionDies) {
+TEST_P(WireOf, NothingIsSentTwiceWhenAReusedConnectionDies) {
   ScriptedHttpServer server{[](const SeenRequest& r) {
     return r.on_connection == 0 ? with_length(whole_stream(1)) : Script{script::close()};
   }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   h.start(1);
@@ -307,11 +313,11 @@ TEST(Transport, NothingIsSentTwiceWhenAReusedConnectionDies) {
   EXPECT_EQ(h.last(2).kind, done);
 }
 
-TEST(Transport, CancelClosesTheConnectionSoThatTheServerSeesIt) {
+TEST_P(WireOf, CancelClosesTheConnectionSoThatTheServerSeesIt) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     return Script{script::send(script::stream_head() + as_chunk(chunk("a"))), script::hold()};
   }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run([&] { return h.last(0).kind == tokens; }));
   const std::size_t before = h.events().size();
@@ -323,11 +329,11 @@ TEST(Transport, CancelClosesTheConnectionSoThatTheServerSeesIt) {
   EXPECT_EQ(h.events().size(), before);
 }
 
-TEST(Transport, AnswerThatGoesOnAfterItsEndIsGivenUp) {
+TEST_P(WireOf, AnswerThatGoesOnAfterItsEndIsGivenUp) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     return Script{script::send(script::stream_head() + as_chunk(whole_stream(1))), script::hold()};
   }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.last(0).kind, done);
@@ -336,22 +342,22 @@ TEST(Transport, AnswerThatGoesOnAfterItsEndIsGivenUp) {
   ASSERT_TRUE(h.run([&] { return server.aborted() == 1; }));
 }
 
-TEST(Transport, KeepAliveCommentsAreNoTokens) {
+TEST_P(WireOf, KeepAliveCommentsAreNoTokens) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     return chunked({": keep-alive\n\n", ": keep-alive\n\n", whole_stream(1)});
   }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.kinds(0), (std::vector<EventKind>{sent, first_byte, tokens, done}));
   ASSERT_TRUE(h.run([&] { return h.transport().counts().comments == 2; }));
 }
 
-TEST(Transport, SendsWhatTheCodecWrote) {
+TEST_P(WireOf, SendsWhatTheCodecWrote) {
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
   WireConfig config;
   config.providers.front().api_key = Secret{"sk-1"};
-  Harness h{server.url() + "/prefix/v1", {}, config};
+  Harness h{GetParam(), server.url() + "/prefix/v1", {}, config};
   h.start(5);
   ASSERT_TRUE(h.run_until_ended());
   const auto seen = server.requests();
@@ -368,9 +374,9 @@ TEST(Transport, SendsWhatTheCodecWrote) {
   EXPECT_THAT(seen[0].head, ::testing::Not(HasSubstr("Expect")));
 }
 
-TEST(Transport, SendsALongPromptWithoutCopyingIt) {
+TEST_P(WireOf, SendsALongPromptWithoutCopyingIt) {
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   Attempt attempt{.request = 1, .prompt_tokens = 300'009, .output_tokens = 3, .prompt_seed = 5};
   attempt.parts = std::make_shared<PromptParts>(PromptParts{{7, 300'000}, {8, 9}});
   h.start(attempt);
@@ -384,7 +390,7 @@ TEST(Transport, SendsALongPromptWithoutCopyingIt) {
   EXPECT_EQ(seen[0].body, body.str());
 }
 
-TEST(Transport, SendsEachAttemptToItsProvider) {
+TEST_P(WireOf, SendsEachAttemptToItsProvider) {
   ScriptedHttpServer a{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
   ScriptedHttpServer b{[](const SeenRequest&) { return chunked({whole_stream(2)}); }};
   WireConfig config;
@@ -392,7 +398,7 @@ TEST(Transport, SendsEachAttemptToItsProvider) {
   second.base_url = b.url();
   second.api = "completions";
   second.model = "other";
-  Harness h{a.url(), {}, config};
+  Harness h{GetParam(), a.url(), {}, config};
   for (std::uint64_t i = 0; i < 4; ++i) {
     Attempt attempt{.request = i, .prompt_tokens = 20, .output_tokens = 3, .prompt_seed = 5};
     attempt.provider = static_cast<std::uint16_t>(i % 2);
@@ -405,13 +411,13 @@ TEST(Transport, SendsEachAttemptToItsProvider) {
   EXPECT_THAT(b.requests()[0].body, HasSubstr("\"model\":\"other\""));
 }
 
-TEST(Transport, WithoutADescriptorNothingWasSent) {
+TEST_P(WireOf, WithoutADescriptorNothingWasSent) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     Script answer = with_length(whole_stream(1));
     answer.insert(answer.begin(), script::pause(50ms));
     return answer;
   }};
-  Harness h{server.url()};
+  Harness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   // 1 and 2 at once: one takes the open connection, the other needs a descriptor and finds none.

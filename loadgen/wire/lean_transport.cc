@@ -1,0 +1,657 @@
+#include "loadgen/wire/lean_transport.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <deque>
+#include <utility>
+
+#include "loadgen/codec/prompt_text.h"
+#include "loadgen/request_table.h"
+#include "loadgen/wire/curl_setup.h"
+#include "loadgen/wire/http_response_parser.h"
+#include "loadgen/wire/lean_provider.h"
+#include "loadgen/wire/retry_advice.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using results::Reason;
+using PieceKind = HttpResponseParser::Kind;
+
+// How long the rest of an ended response may take before its connection is given up.
+constexpr Nanos linger_limit{1'000'000'000};
+constexpr std::uint32_t reading = EPOLLIN | EPOLLRDHUP;
+// Enough for what a socket holds of most answers; one for all streams.
+constexpr std::size_t buffer_size = 65'536;
+constexpr int most_reads = 4;
+
+// Our poverty, not the target's.
+bool is_shortage(int error) {
+  return error == EADDRNOTAVAIL || error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+// A request on its way out: head, then body.
+struct Outgoing {
+  std::string head;
+  Body body;
+  std::size_t sent = 0;
+  [[nodiscard]] std::size_t size() const { return head.size() + body.size(); }
+};
+
+enum class Sent { all, some, failed };
+
+Sent send_rest(int fd, Outgoing& out) {
+  while (out.sent < out.size()) {
+    std::array<iovec, 16> pieces;
+    std::size_t count = 0;
+    std::size_t at = out.sent;
+    const auto add = [&](std::string_view piece) {
+      pieces[count++] = {const_cast<char*>(piece.data()), piece.size()};
+      at += piece.size();
+    };
+    if (at < out.head.size()) add(std::string_view{out.head}.substr(at));
+    while (count < pieces.size() && at < out.size()) add(out.body.at(at - out.head.size()));
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = count;
+    const ssize_t n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+    if (n >= 0) {
+      out.sent += static_cast<std::size_t>(n);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      return Sent::some;
+    } else if (errno != EINTR) {
+      return Sent::failed;
+    }
+  }
+  return Sent::all;
+}
+
+}  // namespace
+
+struct LeanTransport::Impl {
+  enum class State : std::uint8_t { closed, connecting, busy, idle };
+
+  struct Provider;
+
+  // One connection and the attempt on it. Used again for other connections to the same provider; never moved.
+  struct Connection {
+    Connection(Provider& p, std::uint32_t n) : provider{p}, number{n} {}
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    Provider& provider;
+    std::uint32_t number;     // in `connections`
+    std::uint32_t owner = 0;  // of its descriptor at the poller
+    int fd = -1;
+    State state = State::closed;
+    bool ended = false;  // done or failed was told; the rest is read in silence
+    bool got_byte = false;
+    bool lingers = false;
+    std::int32_t status = 0;
+    std::uint32_t attempt = 0;
+    std::uint64_t request = 0;
+    std::uint64_t use = 0;  // counts attempts and closings, so that a timer knows its own
+    std::size_t tried = 0;  // addresses
+    Nanos opened{0};
+    std::optional<Nanos> connect_time;  // to be told
+    Nanos idle_since{0};
+    std::uint64_t idle_turn = 0;
+    Connection* newer = nullptr;  // among the idle
+    Connection* older = nullptr;
+    std::unique_ptr<ReplyReader> reader;
+    std::unique_ptr<Outgoing> outgoing;  // what the socket has not taken yet
+    HttpResponseParser parser;
+    RetryHeaders retry;
+  };
+
+  struct Provider : LeanProvider {
+    explicit Provider(LeanProvider p) : LeanProvider{std::move(p)} {}
+    Connection* newest = nullptr;  // idle, most recently used first
+    Connection* oldest = nullptr;
+    std::vector<Connection*> closed;  // to be used again
+  };
+
+  struct Timer {
+    Nanos until;
+    Connection* connection;
+    std::uint64_t use;
+    [[nodiscard]] bool is_over() const { return connection->use != use; }
+  };
+
+  Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p)
+      : idle_limit{config.idle_connection_limit},
+        connect_timeout{policy.connect_timeout},
+        clock{k},
+        epoch{e},
+        poller{p},
+        buffer(buffer_size) {}
+
+  const Nanos idle_limit;
+  const std::optional<Nanos> connect_timeout;
+  const Clock& clock;
+  const Nanos epoch;
+  Poller& poller;
+  std::vector<char> buffer;
+  std::deque<Provider> providers;
+  std::deque<Connection> connections;
+  std::vector<Connection*> by_fd;
+  RequestTable live;  // attempts that have not ended, by connection
+  PromptCache prompts;
+  std::unique_ptr<Outgoing> scratch = std::make_unique<Outgoing>();
+  std::deque<Timer> connects;   // in order of `until`
+  std::deque<Timer> lingering;  // in order of `until`
+  Counts counts;
+  std::vector<TargetEvent>* events = nullptr;  // of the call in progress
+  Nanos stamp{0};                              // of the call in progress; never goes back
+  std::uint64_t turn = 0;
+  std::uint32_t next_owner = 0;
+
+  [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
+
+  // ---- telling
+
+  void tell(Connection& c, EventKind kind, Reason reason = Reason::ok) {
+    TargetEvent& e = events->emplace_back();
+    e.request = c.request;
+    e.attempt = c.attempt;
+    e.kind = kind;
+    e.at = stamp;
+    e.http_status = c.status;
+    e.reason = reason;
+    if (c.connect_time && kind != EventKind::sent) e.connect_time = std::exchange(c.connect_time, {});
+    if (kind == EventKind::done) {
+      const ReplyReader::Usage usage = c.reader->usage();
+      e.usage_output_tokens = usage.output_tokens;
+      e.usage_prompt_tokens = usage.prompt_tokens;
+      e.usage_cached_prompt_tokens = usage.cached_prompt_tokens;
+      e.usage_reasoning_tokens = usage.reasoning_tokens;
+    }
+    if (kind == EventKind::failed && c.status != 0) {
+      e.retry_after = c.retry.advice().retry_after;
+      e.should_retry = c.retry.advice().should_retry;
+    }
+  }
+
+  void tell_end(Connection& c, EventKind kind, Reason reason = Reason::ok) {
+    tell(c, kind, reason);
+    c.ended = true;
+    live.erase(c.request);
+  }
+
+  void tell_step(Connection& c, const ReplyReader::Step& step) {
+    switch (step.kind) {
+      case ReplyReader::Step::Kind::tokens:
+        tell(c, EventKind::tokens);
+        events->back().tokens = step.tokens;
+        events->back().reasoning = step.reasoning;
+        break;
+      case ReplyReader::Step::Kind::done:
+        tell_end(c, EventKind::done);
+        break;
+      case ReplyReader::Step::Kind::failed:
+        tell_end(c, EventKind::failed, step.reason);
+        break;
+    }
+  }
+
+  [[nodiscard]] static bool is_refusal(const Connection& c) {
+    return c.status != 0 && !c.reader->expects(c.status);
+  }
+
+  // ---- connections
+
+  Connection& closed_connection(Provider& p) {
+    if (p.closed.empty()) {
+      connections.emplace_back(p, static_cast<std::uint32_t>(connections.size()));
+      connections.back().reader = p.codec->make_reader();
+      return connections.back();
+    }
+    Connection& c = *p.closed.back();
+    p.closed.pop_back();
+    return c;
+  }
+
+  void assign(Connection& c, const Attempt& attempt) {
+    c.request = attempt.request;
+    c.attempt = attempt.attempt;
+    c.ended = c.got_byte = c.lingers = false;
+    c.status = 0;
+    ++c.use;
+    c.retry = {};
+    c.parser.begin();
+    c.reader->begin(0);
+    live.insert(c.request, c.number);
+  }
+
+  void close_socket(Connection& c) {
+    if (c.fd < 0) return;
+    poller.forget(c.fd);
+    by_fd[static_cast<std::size_t>(c.fd)] = nullptr;
+    ::close(c.fd);
+    c.fd = -1;
+    --counts.connections_open;
+  }
+
+  // Whatever its state; nothing is told.
+  void close(Connection& c) {
+    if (c.state == State::idle) unlink(c);
+    if (c.state == State::busy) counts.comments += c.reader->comments();
+    close_socket(c);
+    c.outgoing.reset();
+    c.connect_time.reset();
+    c.state = State::closed;
+    ++c.use;
+    c.provider.closed.push_back(&c);
+  }
+
+  void unlink(Connection& c) {
+    (c.newer != nullptr ? c.newer->older : c.provider.newest) = c.older;
+    (c.older != nullptr ? c.older->newer : c.provider.oldest) = c.newer;
+    c.newer = c.older = nullptr;
+  }
+
+  void make_idle(Connection& c) {
+    counts.comments += c.reader->comments();
+    ++c.use;
+    c.state = State::idle;
+    c.idle_since = stamp;
+    c.idle_turn = turn;
+    c.older = c.provider.newest;
+    (c.older != nullptr ? c.older->newer : c.provider.oldest) = &c;
+    c.provider.newest = &c;
+  }
+
+  // An open connection that the server has not closed, as far as can be seen.
+  Connection* take_idle(Provider& p) {
+    while (p.newest != nullptr) {
+      Connection& c = *p.newest;
+      bool usable = stamp - c.idle_since <= idle_limit;
+      if (usable && c.idle_turn != turn) {  // in this turn epoll has told of no end
+        char byte = 0;
+        usable = ::recv(c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+      }
+      if (usable) {
+        unlink(c);
+        c.state = State::busy;
+        return &c;
+      }
+      close(c);
+    }
+    return nullptr;
+  }
+
+  // Tries addresses from c.tried on. 0: connected; EINPROGRESS: on the way; else why not.
+  int connect_next(Connection& c) {
+    const auto& addresses = c.provider.addresses;
+    int error = ECONNREFUSED;
+    for (; c.tried < addresses.size(); ++c.tried) {
+      const SocketAddress& a = addresses[(c.provider.best + c.tried) % addresses.size()];
+      close_socket(c);
+      c.fd = ::socket(a.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+      if (c.fd < 0) return errno;
+      if (a.family() != AF_UNIX) {
+        const int on = 1;
+        (void)::setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      }
+      ++counts.connections_opened;
+      ++counts.connections_open;
+      counts.connections_peak = std::max(counts.connections_peak, counts.connections_open);
+      if (static_cast<std::size_t>(c.fd) >= by_fd.size())
+        by_fd.resize(static_cast<std::size_t>(c.fd) * 2 + 64);
+      by_fd[static_cast<std::size_t>(c.fd)] = &c;
+      poller.lasting(c.fd);
+      if (++next_owner == 0) ++next_owner;
+      c.owner = next_owner;
+      if (::connect(c.fd, a.get(), a.size) == 0) return 0;
+      error = errno;
+      if (error == EINPROGRESS || error == EINTR) {
+        poller.want(c.fd, c.owner, EPOLLOUT);
+        return EINPROGRESS;
+      }
+      if (is_shortage(error)) return error;
+    }
+    return error;
+  }
+
+  void connected(Connection& c) {
+    const std::size_t count = c.provider.addresses.size();
+    c.provider.best = (c.provider.best + c.tried) % count;
+    c.state = State::busy;
+    c.connect_time = stamp - c.opened;
+    flush(c);
+  }
+
+  void fail_connect(Connection& c, Reason reason) {
+    tell_end(c, EventKind::failed, reason);
+    close(c);
+  }
+
+  // ---- sending
+
+  void flush(Connection& c) {
+    switch (send_rest(c.fd, *c.outgoing)) {
+      case Sent::all:
+        keep_scratch(std::move(c.outgoing));
+        poller.want(c.fd, c.owner, reading);
+        break;
+      case Sent::some:
+        poller.want(c.fd, c.owner, reading | EPOLLOUT);
+        break;
+      case Sent::failed:
+        break_off(c);
+        break;
+    }
+  }
+
+  // The memory of a small request serves the next one; a large one's is given back.
+  void keep_scratch(std::unique_ptr<Outgoing> out) {
+    if (!scratch) scratch = std::move(out);
+  }
+
+  void write_head(const Provider& p, Outgoing& out) {
+    out.sent = 0;
+    out.head.assign(p.head);
+    if (!p.has_body) {
+      out.body.clear();
+      return;
+    }
+    char digits[24];
+    const auto end = std::to_chars(digits, digits + sizeof digits, out.body.size()).ptr;
+    out.head.append(digits, end);
+    out.head.append("\r\n\r\n");
+  }
+
+  // ---- receiving
+
+  void read_some(Connection& c, std::uint32_t ready) {
+    const bool to_the_end = (ready & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    for (int i = 0; i < most_reads || to_the_end; ++i) {
+      const ssize_t n = ::recv(c.fd, buffer.data(), buffer.size(), 0);
+      if (n > 0) {
+        c.parser.feed({buffer.data(), static_cast<std::size_t>(n)});
+        const std::uint64_t use = c.use;
+        digest(c);
+        if (c.use != use) {  // ended; what came after it is the end of the connection, or nobody's
+          if (to_the_end && c.state == State::idle) close(c);
+          return;
+        }
+        if (static_cast<std::size_t>(n) < buffer.size() && !to_the_end) return;
+      } else if (n == 0) {
+        if (c.parser.close() == PieceKind::end) {
+          end_response(c);
+        } else {
+          break_off(c);
+        }
+        return;
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return;
+      } else if (errno != EINTR) {
+        break_off(c);
+        return;
+      }
+    }
+  }
+
+  // What was fed, piece by piece.
+  void digest(Connection& c) {
+    while (const auto piece = c.parser.next()) {
+      switch (piece->kind) {
+        case PieceKind::interim:
+          tell_first_byte(c);
+          break;
+        case PieceKind::status:
+          c.status = piece->status;
+          tell_first_byte(c);
+          if (is_refusal(c)) {
+            c.parser.want_headers();
+            // The server wants no more of it.
+            if (c.outgoing && c.status >= 300) poller.want(c.fd, c.owner, reading);
+          }
+          break;
+        case PieceKind::header:
+          c.retry.read(piece->text, wall_clock_now());
+          break;
+        case PieceKind::head_over:
+          if (!is_refusal(c)) c.reader->begin(c.status);
+          break;
+        case PieceKind::body:
+          if (c.ended || is_refusal(c)) break;
+          c.reader->feed(piece->text);
+          while (const auto step = c.reader->next()) tell_step(c, *step);
+          break;
+        case PieceKind::end:
+          end_response(c);
+          return;
+        case PieceKind::malformed:
+          break_off(c, Reason::malformed);
+          return;
+        case PieceKind::torn:
+          break_off(c);
+          return;
+      }
+    }
+    if (c.ended && !c.lingers) {
+      c.lingers = true;
+      lingering.push_back({stamp + linger_limit, &c, c.use});
+    }
+  }
+
+  void tell_first_byte(Connection& c) {
+    if (!c.got_byte) tell(c, EventKind::first_byte);
+    c.got_byte = true;
+  }
+
+  // The response is whole, by HTTP's measure.
+  void end_response(Connection& c) {
+    if (!c.ended) {
+      if (is_refusal(c)) {
+        tell_end(c, EventKind::failed, reason_of_status(c.status));
+      } else {
+        tell_step(c, c.reader->end_of_body());
+      }
+    }
+    if (c.parser.persistent() && !c.outgoing) {
+      make_idle(c);
+    } else {
+      close(c);
+    }
+  }
+
+  // It will never be.
+  void break_off(Connection& c, Reason reason = Reason::closed_early) {
+    if (!c.ended) {
+      if (is_refusal(c)) {
+        reason = reason_of_status(c.status);
+      } else if (reason != Reason::malformed) {
+        reason = c.got_byte ? c.reader->broken_off() : Reason::send_failed;
+      }
+      tell_end(c, EventKind::failed, reason);
+    }
+    close(c);
+  }
+
+  void on_ready(Connection& c, std::uint32_t ready) {
+    switch (c.state) {
+      case State::closed:
+        break;
+      case State::idle:
+        close(c);
+        break;
+      case State::connecting: {
+        int error = 0;
+        socklen_t size = sizeof error;
+        (void)::getsockopt(c.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        if (error != 0) {
+          ++c.tried;
+          error = connect_next(c);
+          if (error == EINPROGRESS) break;
+          if (error != 0) {
+            fail_connect(c, Reason::connect_failed);
+            break;
+          }
+        }
+        connected(c);
+        break;
+      }
+      case State::busy: {
+        const std::uint64_t use = c.use;
+        if ((ready & ~std::uint32_t{EPOLLOUT}) != 0) read_some(c, ready);
+        if (c.use == use && c.outgoing && (ready & EPOLLOUT) != 0 && !is_refusal(c)) flush(c);
+        break;
+      }
+    }
+  }
+
+  template <class Fire>
+  static void fire_due(std::deque<Timer>& timers, Nanos now, Fire&& fire) {
+    while (!timers.empty()) {
+      const Timer first = timers.front();
+      if (!first.is_over() && first.until > now) return;
+      timers.pop_front();
+      if (!first.is_over()) fire(*first.connection);
+    }
+  }
+};
+
+LeanTransport::LeanTransport(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
+
+LeanTransport::~LeanTransport() {
+  for (Impl::Connection& c : impl_->connections) impl_->close_socket(c);
+}
+
+Result<std::string> LeanTransport::beyond(const WireConfig& config) {
+  for (const ProviderConfig& p : config.providers) {
+    DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
+    if (base.tls) return "TLS (" + base.origin + ")";
+  }
+  if (config.http != HttpVersion::http1) return std::string{"HTTP/2"};
+  if (!config.proxy.empty()) return "a proxy (" + config.proxy + ")";
+  if (config.compressed) return std::string{"compressed answers"};
+  return std::string{};
+}
+
+Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& config,
+                                                           const ClientPolicy& policy, const Clock& clock,
+                                                           Nanos epoch, Poller& poller) {
+  DSBENCH_TRY(const std::string more, beyond(config));
+  if (!more.empty()) {
+    return fail(
+        ErrorKind::usage,
+        "the lean wire cannot carry {}; accepted are http:// targets over HTTP/1.1 without a proxy or "
+        "compression (--wire automatic takes libcurl where it must)",
+        more);
+  }
+  auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller);
+  for (const ProviderConfig& p : config.providers) {
+    DSBENCH_TRY(LeanProvider provider, make_lean_provider(p));
+    impl->providers.emplace_back(std::move(provider));
+  }
+  return std::unique_ptr<LeanTransport>{new LeanTransport{std::move(impl)}};
+}
+
+void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& events) {
+  Impl& t = *impl_;
+  t.events = &events;
+  Impl::Provider& provider = t.providers[attempt.provider];
+  if (!t.scratch) t.scratch = std::make_unique<Outgoing>();
+  Outgoing& out = *t.scratch;
+  if (provider.has_body) provider.codec->encode(attempt, t.prompts, out.body);
+  t.write_head(provider, out);
+
+  Impl::Connection* const open = t.take_idle(provider);
+  Impl::Connection& c = open != nullptr ? *open : t.closed_connection(provider);
+  t.assign(c, attempt);
+  t.stamp = std::max(t.stamp, t.read_clock());
+  if (open != nullptr) {
+    t.tell(c, EventKind::sent);
+    switch (send_rest(c.fd, out)) {
+      case Sent::all:
+        break;
+      case Sent::some:
+        c.outgoing = std::move(t.scratch);
+        t.poller.want(c.fd, c.owner, reading | EPOLLOUT);
+        break;
+      case Sent::failed:
+        t.break_off(c);
+        break;
+    }
+    return;
+  }
+  c.opened = t.stamp;
+  c.tried = 0;
+  c.state = Impl::State::connecting;
+  const int error = t.connect_next(c);
+  if (is_shortage(error)) {  // nothing was sent
+    t.fail_connect(c, Reason::unsent);
+    return;
+  }
+  t.tell(c, EventKind::sent);
+  if (error != 0 && error != EINPROGRESS) {
+    t.fail_connect(c, Reason::connect_failed);
+    return;
+  }
+  c.outgoing = std::move(t.scratch);
+  if (error == 0) {
+    t.stamp = std::max(t.stamp, t.read_clock());
+    t.connected(c);
+  } else if (t.connect_timeout) {
+    t.connects.push_back({t.stamp + *t.connect_timeout, &c, c.use});
+  }
+}
+
+void LeanTransport::cancel(std::uint64_t request, std::uint32_t attempt) {
+  Impl& t = *impl_;
+  const std::uint32_t place = t.live.find(request);
+  if (place == RequestTable::none || t.connections[place].attempt != attempt) return;
+  t.live.erase(request);
+  t.close(t.connections[place]);
+}
+
+std::optional<Nanos> LeanTransport::next_timer() const {
+  std::optional<Nanos> first;
+  for (const auto* timers : {&impl_->connects, &impl_->lingering}) {
+    if (!timers->empty() && (!first || timers->front().until < *first)) first = timers->front().until;
+  }
+  return first;
+}
+
+void LeanTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
+                           std::vector<TargetEvent>& events) {
+  Impl& t = *impl_;
+  t.events = &events;
+  t.stamp = std::max(t.stamp, now);
+  ++t.turn;
+  for (const Poller::Ready& r : ready) {
+    const auto fd = static_cast<std::size_t>(r.fd);
+    if (r.owner == 0 || fd >= t.by_fd.size()) continue;
+    // A descriptor may have been closed and opened again since epoll spoke.
+    if (Impl::Connection* const c = t.by_fd[fd]; c != nullptr && c->owner == r.owner)
+      t.on_ready(*c, r.events);
+  }
+  Impl::fire_due(t.connects, now, [&](Impl::Connection& c) {
+    if (c.state == Impl::State::connecting) t.fail_connect(c, Reason::connect_timeout);
+  });
+  Impl::fire_due(t.lingering, now, [&](Impl::Connection& c) { t.close(c); });
+  for (Impl::Provider& p : t.providers) {
+    while (p.oldest != nullptr && now - p.oldest->idle_since > t.idle_limit) t.close(*p.oldest);
+  }
+}
+
+std::size_t LeanTransport::in_flight() const {
+  return impl_->live.size();
+}
+const LeanTransport::Counts& LeanTransport::counts() const {
+  return impl_->counts;
+}
+void LeanTransport::take_peak() {
+  impl_->counts.connections_peak = impl_->counts.connections_open;
+}
+
+}  // namespace dsbench::loadgen
