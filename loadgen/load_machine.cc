@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cassert>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 
 #include "core/rng.h"
+#include "loadgen/request_table.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -64,7 +64,7 @@ struct LoadMachine::Impl {
   std::size_t next_arrival = 0;
   std::vector<InFlight> slots;
   std::vector<std::uint32_t> free_slots;
-  std::unordered_map<std::uint64_t, std::uint32_t> by_request;
+  RequestTable by_request;  // slots
   std::vector<std::uint32_t> heap;  // slots by timer, a binary heap that knows each slot's place
   std::uint64_t unsent = 0;
 
@@ -176,7 +176,7 @@ struct LoadMachine::Impl {
       slot = free_slots.back();
       free_slots.pop_back();
     }
-    [[maybe_unused]] const bool is_new = by_request.emplace(arrival.request, slot).second;
+    [[maybe_unused]] const bool is_new = by_request.insert(arrival.request, slot);
     assert(is_new && "a request number may be in flight once");
     InFlight& f = slots[slot];
     f.attempt = source(arrival.request);
@@ -303,9 +303,8 @@ void LoadMachine::on_time(Nanos now, std::vector<Action>& actions) {
 
 void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& actions) {
   Impl& m = *impl_;
-  const auto it = m.by_request.find(event.request);
-  if (it == m.by_request.end()) return;
-  const std::uint32_t slot = it->second;
+  const std::uint32_t slot = m.by_request.find(event.request);
+  if (slot == RequestTable::none) return;
   InFlight& f = m.slots[slot];
   if (f.waiting || f.attempt.attempt != event.attempt) return;
   // Decided by the stamps, not by who is called first: what came after the client's patience had ended came
@@ -362,8 +361,9 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
 
 void LoadMachine::abandon(Nanos now, std::vector<Action>& actions) {
   Impl& m = *impl_;
-  // By request number: the order of a hash map is nobody's promise.
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> all(m.by_request.begin(), m.by_request.end());
+  // By request number: the order of a hash table is nobody's promise.
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> all;
+  m.by_request.for_each([&](std::uint64_t request, std::uint32_t slot) { all.emplace_back(request, slot); });
   std::sort(all.begin(), all.end());
   for (const auto& [request, slot] : all) {
     InFlight& f = m.slots[slot];

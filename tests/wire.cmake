@@ -1,6 +1,6 @@
 dsbench_test(wire_test
   SOURCES unit/wire_sse_test.cc unit/wire_codec_test.cc unit/wire_text_test.cc unit/wire_transport_test.cc
-    unit/wire_runner_test.cc fakes/scripted_http_server.cc
+    unit/wire_runner_test.cc unit/wire_response_parser_test.cc unit/wire_request_table_test.cc fakes/scripted_http_server.cc
   LIBS dsbench::wire nlohmann_json::nlohmann_json)
 
 # The fuzz target, replaying its corpus; a crash that was found becomes a file there.
@@ -14,3 +14,9 @@ add_executable(wire_capacity EXCLUDE_FROM_ALL unit/wire_capacity.cc)
 target_link_libraries(wire_capacity PRIVATE dsbench::wire dsbench_warnings)
 
 dsbench_test(host_checks_test SOURCES unit/host_checks_test.cc LIBS dsbench::wire)
+
+# Both wires on the same random bytes; more scripts with an argument.
+add_executable(wire_differential_test fuzz/wire_differential_test.cc)
+target_link_libraries(wire_differential_test PRIVATE dsbench::wire dsbench_warnings)
+add_test(NAME wire_differential_test COMMAND wire_differential_test)
+set_tests_properties(wire_differential_test PROPERTIES LABELS host TIMEOUT 120)

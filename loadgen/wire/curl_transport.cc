@@ -88,6 +88,7 @@ struct CurlTransport::Impl {
     bool sent = false;     // `sent` was told
     bool written = false;  // the pre-request hook has let it pass
     bool got_byte = false;
+    bool opened = false;  // a connection, and nothing was told since
     bool no_descriptor = false;
     bool interim = false;    // the present head is a 1xx
     bool malformed = false;  // a first line that libcurl lets pass and we do not
@@ -121,7 +122,18 @@ struct CurlTransport::Impl {
 
   [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
 
-  void tell(const Slot& slot, EventKind kind, Reason reason = Reason::ok) {
+  // How long it took to have a connection, as far as one was had.
+  static void tell_phases(const Slot& slot, TargetEvent& e) {
+    curl_off_t looked_up = 0, connected = 0, shaken_hands = 0;  // µs since the transfer's start
+    curl().easy_getinfo(slot.easy.get(), CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
+    curl().easy_getinfo(slot.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
+    curl().easy_getinfo(slot.easy.get(), CURLINFO_APPCONNECT_TIME_T, &shaken_hands);
+    if (connected <= 0) return;
+    e.connect_time = Nanos{(connected - looked_up) * 1000};
+    if (shaken_hands > connected) e.tls_time = Nanos{(shaken_hands - connected) * 1000};
+  }
+
+  void tell(Slot& slot, EventKind kind, Reason reason = Reason::ok) {
     TargetEvent e;
     e.request = slot.key.request;
     e.attempt = slot.key.attempt;
@@ -129,6 +141,10 @@ struct CurlTransport::Impl {
     e.at = stamp;
     e.http_status = slot.status;
     e.reason = reason;
+    if (slot.opened && kind != EventKind::sent) {
+      slot.opened = false;
+      tell_phases(slot, e);
+    }
     if (kind == EventKind::done) {
       const ReplyReader::Usage usage = slot.reader->usage();
       e.usage_output_tokens = usage.output_tokens;
@@ -214,6 +230,7 @@ struct CurlTransport::Impl {
     ++t.counts.connections_open;
     t.counts.connections_peak = std::max(t.counts.connections_peak, t.counts.connections_open);
     t.tell_sent(slot);
+    slot.opened = true;
     return fd;
   }
 
@@ -463,7 +480,7 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.key = {attempt.request, attempt.attempt};
   slot.busy = true;
   slot.ended = slot.sent = slot.written = slot.got_byte = slot.no_descriptor = false;
-  slot.interim = slot.malformed = false;
+  slot.interim = slot.malformed = slot.opened = false;
   slot.head = Impl::Slot::Head::status_line;
   slot.status = 0;
   slot.body_sent = 0;

@@ -1,11 +1,31 @@
 #include "loadgen/wire/poller.h"
 
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 namespace dsbench::loadgen {
+namespace {
+
+// What stirs an idle connection is its end: a close, a reset, bytes that nobody asked for. It is closed, and
+// its descriptor becomes one at which only an end of file is ever to be seen, so that whoever looks before
+// using it again finds it dead. (libcurl 7.88 looks, but takes a reset and stray bytes for life, and the
+// request that it then sent would fail.)
+void put_to_rest(int fd) {
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+    (void)::shutdown(fd, SHUT_RDWR);
+    return;
+  }
+  ::close(pair[1]);
+  (void)::dup3(pair[0], fd, O_CLOEXEC);
+  ::close(pair[0]);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Poller>> Poller::make(const Clock& clock) {
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
@@ -88,8 +108,9 @@ std::span<const Poller::Ready> Poller::wait(std::optional<Nanos> deadline, Nanos
       const epoll_event& raw = raw_[static_cast<std::size_t>(i)];
       const int fd = static_cast<int>(raw.data.u64 & 0xFFFF'FFFF);
       Entry& e = entry(fd);
-      if (e.wanted == 0) {  // an idle connection stirred: the server closes it
+      if (e.wanted == 0) {
         tell(fd, e, 0);
+        if (e.lasting) put_to_rest(fd);
         continue;
       }
       ready_[count++] = {e.owner, fd, raw.events};

@@ -31,7 +31,8 @@ class Poller {
 
   // What is wanted of `fd`: EPOLLIN, EPOLLOUT or both, reported with `owner`; 0 for nothing. Asks the kernel
   // only when it must: a lasting descriptor of which nothing is wanted stays registered until it stirs,
-  // because a connection that goes idle is mostly used again at once.
+  // because a connection that goes idle is mostly used again at once. What stirs it then is its end, and it
+  // is shut down.
   void want(int fd, std::uint32_t owner, std::uint32_t events);
   // The descriptor will be told to forget() before it is closed. Others are given up as soon as nothing is
   // wanted of them.

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -92,18 +93,29 @@ Script until_close(const std::string& body) {
           close()};
 }
 
-ScriptedHttpServer::ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer, Script on_accept)
-    : answer_{std::move(answer)}, on_accept_{std::move(on_accept)} {
+ScriptedHttpServer::ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer, Script on_accept,
+                                       std::string unix_path)
+    : answer_{std::move(answer)}, on_accept_{std::move(on_accept)}, unix_path_{std::move(unix_path)} {
   stop_ = must(::eventfd(0, EFD_CLOEXEC), "eventfd");
-  listener_ = must(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  listener_ = must(::socket(unix_path_.empty() ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
   sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  must(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address), "bind");
+  if (unix_path_.empty()) {
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    must(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address), "bind");
+  } else {
+    sockaddr_un path{};
+    path.sun_family = AF_UNIX;
+    unix_path_.copy(path.sun_path, sizeof path.sun_path - 1);
+    (void)::unlink(unix_path_.c_str());
+    must(::bind(listener_, reinterpret_cast<sockaddr*>(&path), sizeof path), "bind");
+  }
   must(::listen(listener_, 512), "listen");
-  socklen_t size = sizeof address;
-  must(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), "getsockname");
-  port_ = ntohs(address.sin_port);
+  if (unix_path_.empty()) {
+    socklen_t size = sizeof address;
+    must(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), "getsockname");
+    port_ = ntohs(address.sin_port);
+  }
   acceptor_ = std::thread{&ScriptedHttpServer::accept_loop, this};
 }
 
@@ -113,6 +125,7 @@ ScriptedHttpServer::~ScriptedHttpServer() {
   acceptor_.join();
   for (std::thread& t : threads_) t.join();
   ::close(listener_);
+  if (!unix_path_.empty()) (void)::unlink(unix_path_.c_str());
   ::close(stop_);
 }
 

@@ -66,7 +66,9 @@ struct SeenRequest {
 class ScriptedHttpServer {
  public:
   // `on_accept` is played to every new connection before anything is read from it.
-  explicit ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer, Script on_accept = {});
+  // With `unix_path` it listens there instead of on a port, and takes the file away at its end.
+  explicit ScriptedHttpServer(std::function<Script(const SeenRequest&)> answer, Script on_accept = {},
+                              std::string unix_path = {});
   ~ScriptedHttpServer();
   ScriptedHttpServer(const ScriptedHttpServer&) = delete;
   ScriptedHttpServer& operator=(const ScriptedHttpServer&) = delete;
@@ -88,6 +90,7 @@ class ScriptedHttpServer {
 
   std::function<Script(const SeenRequest&)> answer_;
   Script on_accept_;
+  std::string unix_path_;
   int listener_ = -1;
   int stop_ = -1;  // an eventfd that is readable once the server ends
   std::uint16_t port_ = 0;

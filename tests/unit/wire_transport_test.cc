@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "loadgen/codec/openai_codec.h"
 #include "loadgen/codec/prompt_text.h"
+#include "loadgen/wire/lean_transport.h"
 #include "loadgen/wire/poller.h"
 #include "loadgen/wire/preflight.h"
 #include "loadgen/wire/transport.h"
@@ -432,6 +433,95 @@ TEST_P(WireOf, WithoutADescriptorNothingWasSent) {
   EXPECT_EQ(h.last(1).kind, done);
   EXPECT_EQ(h.kinds(2), (std::vector<EventKind>{failed}));
   EXPECT_EQ(h.last(2).reason, Reason::unsent);
+}
+
+TEST(MakeTransport, TakesTheLeanWireWhereItCanDoAll) {
+  SteadyClock clock;
+  const auto poller = std::move(*Poller::make(clock));
+  const auto made = [&](const std::function<void(WireConfig&)>& change) {
+    WireConfig config;
+    config.providers.front().base_url = "http://127.0.0.1:1";
+    config.providers.front().model = "m";
+    change(config);
+    return make_transport(config, {}, clock, Nanos{0}, *poller);
+  };
+  const auto is_lean = [&](const std::function<void(WireConfig&)>& change) {
+    const auto transport = made(change);
+    EXPECT_TRUE(transport) << transport.error().message;
+    return transport && dynamic_cast<LeanTransport*>(transport->get()) != nullptr;
+  };
+  EXPECT_TRUE(is_lean([](WireConfig&) {}));
+  EXPECT_FALSE(is_lean([](WireConfig& c) { c.wire = WireKind::libcurl; }));
+  const std::pair<const char*, std::function<void(WireConfig&)>> beyond[] = {
+      {"TLS (https://127.0.0.1:1)",
+       [](WireConfig& c) { c.providers.front().base_url = "https://127.0.0.1:1/v1"; }},
+      {"HTTP/2", [](WireConfig& c) { c.http = HttpVersion::http2; }},
+      {"a proxy (http://p:1)", [](WireConfig& c) { c.proxy = "http://p:1"; }},
+      {"compressed answers", [](WireConfig& c) { c.compressed = true; }},
+  };
+  for (const auto& [what, change] : beyond) {
+    EXPECT_FALSE(is_lean(change)) << what;
+    const auto refused = made([&](WireConfig& c) {
+      change(c);
+      c.wire = WireKind::lean;
+    });
+    ASSERT_FALSE(refused) << what;
+    EXPECT_EQ(refused.error().kind, ErrorKind::usage);
+    EXPECT_THAT(refused.error().message, HasSubstr(std::string{"the lean wire cannot carry "} + what));
+  }
+}
+
+// A server that closes without a word between two requests: neither wire may lose the next one to it.
+TEST_P(WireOf, AnIdleConnectionThatEndedIsNotUsedAgain) {
+  for (const Script& answer : {Script{with_length(whole_stream(1))[0], script::close()},
+                               Script{with_length(whole_stream(1))[0], script::reset()},
+                               Script{script::send(with_length(whole_stream(1))[0].bytes + "stray")}}) {
+    ScriptedHttpServer server{[&](const SeenRequest&) { return answer; }};
+    Harness h{GetParam(), server.url()};
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      h.start(i);
+      ASSERT_TRUE(h.run_until_ended());
+      EXPECT_EQ(h.last(i).kind, done) << i;
+      const Nanos later = h.now() + Nanos{20ms};  // for its end to arrive
+      ASSERT_TRUE(h.run([&] { return h.now() > later; }));
+    }
+    EXPECT_EQ(server.connections(), 3u);
+  }
+}
+
+TEST_P(WireOf, SpeaksOverAUnixSocket) {
+  const std::string path = "/tmp/dsbench-wire-" + std::to_string(::getpid()) + ".sock";
+  ScriptedHttpServer server{[](const SeenRequest&) { return with_length(whole_stream(2)); }, {}, path};
+  WireConfig config;
+  config.providers.front().unix_socket = path;
+  Harness h{GetParam(), "http://somewhere.example:81/v1", {}, config};
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    h.start(i);
+    ASSERT_TRUE(h.run_until_ended());
+    EXPECT_EQ(h.last(i).kind, done);
+  }
+  EXPECT_EQ(server.connections(), 1u);
+  EXPECT_THAT(server.requests().at(0).head, HasSubstr("Host: somewhere.example:81"));
+}
+
+TEST_P(WireOf, TellsHowLongAConnectionTook) {
+  ScriptedHttpServer server{[](const SeenRequest&) { return with_length(whole_stream(1)); }};
+  Harness h{GetParam(), server.url()};
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    h.start(i);
+    ASSERT_TRUE(h.run_until_ended());
+  }
+  int told = 0;
+  for (const TargetEvent& e : h.events()) {
+    if (!e.connect_time) continue;
+    ++told;
+    EXPECT_EQ(e.request, 0u);
+    EXPECT_NE(e.kind, sent);
+    EXPECT_GE(*e.connect_time, Nanos{0});
+    EXPECT_LT(*e.connect_time, Nanos{5s});
+    EXPECT_FALSE(e.tls_time);
+  }
+  EXPECT_EQ(told, 1);
 }
 
 TEST(Preflight, LearnsTheModelAndAsksOneToken) {
