@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
 
+#include "cli/ceiling.h"
 #include "cli/exit_codes.h"
 #include "cli/flags.h"
 #include "core/clock.h"
@@ -16,6 +18,7 @@
 #include "loadgen/codec/codec.h"
 #include "loadgen/from_profiles.h"
 #include "loadgen/virtual_runner.h"
+#include "loadgen/wire/host_limits.h"
 #include "loadgen/wire/preflight.h"
 #include "loadgen/wire/prometheus_text.h"
 #include "loadgen/wire/wire_runner.h"
@@ -92,6 +95,26 @@ Defaults defaults_of(const ExperimentOptions& o) {
 
 std::string_view or_default(const std::string& given, std::string_view fallback) {
   return given.empty() ? fallback : given;
+}
+
+// One sentence when the run asked more of the generator than 80 % of what was measured here.
+std::optional<std::string> ceiling_warning(const results::RunSummary& summary, std::int32_t threads) {
+  const auto ceiling = read_ceiling(ceiling_path());
+  if (!ceiling) return std::nullopt;
+  CeilingLoad load;
+  for (const auto& [key, value] : summary.host) {
+    if (key == "cpu_model") load.cpu_model = value;
+  }
+  load.cores = loadgen::usable_cores();
+  load.threads = threads;
+  for (const results::StageSummary& s : summary.stages) {
+    const double seconds = to_seconds(s.end - s.measure_from);
+    if (!(seconds > 0)) continue;
+    load.requests = std::max(load.requests, Rate::per_second(static_cast<double>(s.attempts) / seconds));
+    load.events = std::max(load.events, Rate::per_second(static_cast<double>(s.output_tokens) / seconds));
+  }
+  for (const results::TimelinePoint& p : summary.timeline) load.streams = std::max(load.streams, p.in_flight);
+  return beyond_ceiling(*ceiling, load);
 }
 
 std::string parameters_of(const profiles::FleetProfile& fleet) {
@@ -284,6 +307,10 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   summary.started_at = started_at_;
   summary.ended_at = wall_clock_now();
   summary.host = results::describe_host();
+  if (!simulated()) {
+    if (auto warning = ceiling_warning(summary, options_.threads))
+      summary.warnings.push_back(std::move(*warning));
+  }
   summary.dsbench_version = version();
   summary.dsbench_commit = commit();
   summary.dsbench_build = build();

@@ -74,9 +74,10 @@ int show(const std::string& kind, const std::string& name, const ShowOptions& o)
   if (const auto known = known_kind(kind); !known) return refuse("profile", known.error());
   if (kind == "traffic") return show_traffic(name, o);
   if (o.given) {
-    return refuse("profile", {ErrorKind::usage, fmt::format("--compress, --rate-scale and --base-rate are for traffic "
-                                                            "profiles; '{}' is a {} profile",
-                                                            name, kind)});
+    return refuse("profile",
+                  {ErrorKind::usage, fmt::format("--compress, --rate-scale and --base-rate are for traffic "
+                                                 "profiles; '{}' is a {} profile",
+                                                 name, kind)});
   }
   const auto found = profiles::find_profile(kind, name);
   if (!found) return refuse("profile", found.error());
@@ -110,21 +111,23 @@ void add_profile(CLI::App& app, std::function<int()>& chosen) {
     sub->add_option("name", options->name, "a shipped name, or a path to a .json file")
         ->required()
         ->type_name("NAME|FILE");
-    sub->callback(
-        [options, act, &chosen] { chosen = [options, act] { return act(options->kind, options->name, options->show); }; });
+    sub->callback([options, act, &chosen] {
+      chosen = [options, act] { return act(options->kind, options->name, options->show); };
+    });
     return sub;
   };
   CLI::App* shown = with_name("show", "print a profile; a traffic profile is drawn", show);
   ShowOptions& s = options->show;
   shown->add_flag("--json", s.json, "a traffic profile as JSON, as resolved, instead of drawn");
   const auto factor = [&](const char* flag, double& value, const char* help) {
-    shown->add_option_function<double>(
-             flag,
-             [&s, &value](double v) {
-               value = v;
-               s.given = true;
-             },
-             help)
+    shown
+        ->add_option_function<double>(
+            flag,
+            [&s, &value](double v) {
+              value = v;
+              s.given = true;
+            },
+            help)
         ->check(CLI::Range(1e-9, 1e9))
         ->type_name("X")
         ->default_str("1");

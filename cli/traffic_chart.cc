@@ -95,13 +95,14 @@ std::string draw_traffic(const profiles::TrafficProfile& profile) {
   std::string out;
   if (!profile.description.empty()) out += wrap(profile.description, 100) + "\n";
   const double mean = plan.requests / to_seconds(plan.length);
-  out += fmt::format("{}: about {:.0f} requests in {}, {} arrivals; mean {}, peak {} ({:.1f} times the mean){}\n\n",
-                     profile.name, plan.requests, format_duration(plan.length),
-                     profile.arrivals.kind == profiles::ArrivalProcess::Kind::constant  ? "evenly spaced"
-                     : profile.arrivals.kind == profiles::ArrivalProcess::Kind::poisson ? "Poisson"
-                                                                                        : "Gamma",
-                     format_rate(Rate::per_second(mean)), format_rate(Rate::per_second(peak)), peak / mean,
-                     profile.base_rate ? fmt::format("; base rate {}", format_rate(*profile.base_rate)) : "");
+  out += fmt::format(
+      "{}: about {:.0f} requests in {}, {} arrivals; mean {}, peak {} ({:.1f} times the mean){}\n\n",
+      profile.name, plan.requests, format_duration(plan.length),
+      profile.arrivals.kind == profiles::ArrivalProcess::Kind::constant  ? "evenly spaced"
+      : profile.arrivals.kind == profiles::ArrivalProcess::Kind::poisson ? "Poisson"
+                                                                         : "Gamma",
+      format_rate(Rate::per_second(mean)), format_rate(Rate::per_second(peak)), peak / mean,
+      profile.base_rate ? fmt::format("; base rate {}", format_rate(*profile.base_rate)) : "");
   const double drawn = *std::max_element(rates.begin(), rates.end());
   out += bars(rates, rows, format_rate(Rate::per_second(drawn)), "0/s");
   const std::string end = format_duration(plan.length);
@@ -109,8 +110,8 @@ std::string draw_traffic(const profiles::TrafficProfile& profile) {
   for (const auto& curve : profile.beside) {
     const auto values = step_by_column(curve.points, plan.length);
     const double most = *std::max_element(values.begin(), values.end());
-    out += fmt::format("\n{} ({:g} to {:g} {})\n", curve.name, *std::min_element(values.begin(), values.end()), most,
-                       curve.unit);
+    out += fmt::format("\n{} ({:g} to {:g} {})\n", curve.name,
+                       *std::min_element(values.begin(), values.end()), most, curve.unit);
     out += bars(values, 3, fmt::format("{:g}", most), "0");
   }
   std::size_t widest = 5;
@@ -118,9 +119,11 @@ std::string draw_traffic(const profiles::TrafficProfile& profile) {
   out += fmt::format("\n{:<{}}  {:>12}  {:>12}  {:>10}  {}\n", "stage", widest, "from", "length", "rate", "");
   for (const auto& s : plan.stages) {
     std::string mix;
-    for (const auto& share : plan.mixes[s.mix]) mix += fmt::format("{}{} {:g}", mix.empty() ? "" : ", ", share.name, share.share);
-    out += fmt::format("{:<{}}  {:>12}  {:>12}  {:>10}{}\n", s.name, widest, format_duration(s.start),
-                       format_duration(s.end - s.start), format_rate(s.planned), mix.empty() ? "" : "  " + mix);
+    for (const auto& share : plan.mixes[s.mix])
+      mix += fmt::format("{}{} {:g}", mix.empty() ? "" : ", ", share.name, share.share);
+    out +=
+        fmt::format("{:<{}}  {:>12}  {:>12}  {:>10}{}\n", s.name, widest, format_duration(s.start),
+                    format_duration(s.end - s.start), format_rate(s.planned), mix.empty() ? "" : "  " + mix);
   }
   return out;
 }

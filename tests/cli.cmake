@@ -16,6 +16,7 @@ dsbench_e2e(serve)
 dsbench_e2e(doctor)
 dsbench_e2e(load)
 dsbench_e2e(traffic)
+dsbench_e2e(secrets)
 dsbench_e2e(tls)
 dsbench_e2e(rehearse TIMEOUT 400)
 

@@ -94,6 +94,10 @@ Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, cons
   long status = 0;
   curl().easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status);
   reply.status = static_cast<std::int32_t>(status);
+  if (provider.api_key) {  // a server may say it back, and what it says is quoted
+    if (reply.status != 200) reply.body = redacted(std::move(reply.body), *provider.api_key);
+    reply.server = redacted(std::move(reply.server), *provider.api_key);
+  }
   return reply;
 }
 

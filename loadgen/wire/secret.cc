@@ -135,4 +135,13 @@ Result<Secret> read_secret(std::string_view source) {
   return Secret{std::move(*text)};
 }
 
+std::string redacted(std::string text, const Secret& secret) {
+  const std::string& value = secret.reveal();
+  if (value.empty()) return text;
+  constexpr std::string_view instead = "[redacted]";
+  for (std::size_t at = text.find(value); at != std::string::npos; at = text.find(value, at + instead.size()))
+    text.replace(at, value.size(), instead);
+  return text;
+}
+
 }  // namespace dsbench::loadgen

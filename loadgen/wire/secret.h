@@ -24,6 +24,10 @@ class Secret {
   std::string value_;
 };
 
+// The text with every occurrence of the secret replaced by "[redacted]": for what a server says, which may
+// say it back.
+[[nodiscard]] std::string redacted(std::string text, const Secret& secret);
+
 // Where a secret comes from, as a user writes it: "file:PATH" (which must be readable by its owner only),
 // "fd:N", "command:SHELL COMMAND" (its standard output) or "env:NAME". White space at the end is dropped;
 // what is left must be one line of printable ASCII. No message ever contains the value, or the source when it
