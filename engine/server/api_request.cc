@@ -90,11 +90,11 @@ ApiResult<bool> read_seed(const Json& object, std::uint64_t& out) {
   return true;
 }
 
-ApiResult<bool> read_temperature(const Json& object, float& out) {
+ApiResult<bool> read_temperature(const Json& object, int most, float& out) {
   const Json* value = field(object, "temperature");
   if (value == nullptr) return false;
-  if (!value->is_number() || value->get<double>() < 0 || value->get<double>() > 2)
-    return wrong("temperature", "a number from 0 to 2", *value);
+  if (!value->is_number() || value->get<double>() < 0 || value->get<double>() > most)
+    return wrong("temperature", fmt::format("a number from 0 to {}", most), *value);
   out = value->get<float>();
   return true;
 }
@@ -109,7 +109,7 @@ ApiResult<bool> refuse_unsupported(const Json& object) {
     if (value->get<double>() != 1)
       return refuse(key, fmt::format("'{}' is accepted only as 1; found {}", key, shown(*value)));
   }
-  for (const std::string_view key : {"stop", "logprobs", "echo"}) {
+  for (const std::string_view key : {"stop", "stop_sequences", "logprobs", "echo"}) {
     const Json* value = field(object, key);
     if (value == nullptr || *value == false || (value->is_array() && value->empty())) continue;
     return refuse(key, fmt::format("'{}' is not supported by this server; leave it out", key));
@@ -126,6 +126,11 @@ ApiResult<bool> check_model(const Json& object, const ApiModel& model) {
   return true;
 }
 
+// Responses has two more words for it.
+bool is_text(const Json& type) {
+  return type == "text" || type == "input_text" || type == "output_text";
+}
+
 ApiResult<bool> append_content(const Json& content, const std::string& where, std::string& text) {
   if (content.is_string()) {
     text += content.get_ref<const std::string&>();
@@ -137,7 +142,7 @@ ApiResult<bool> append_content(const Json& content, const std::string& where, st
     const std::string at = fmt::format("{}[{}]", where, i);
     if (!part.is_object()) return wrong(at, "an object {\"type\":\"text\",\"text\":...}", part);
     const Json* type = field(part, "type");
-    if (type != nullptr && *type != "text") return wrong(at + ".type", "\"text\"", *type);
+    if (type != nullptr && !is_text(*type)) return wrong(at + ".type", "\"text\"", *type);
     const Json* words = field(part, "text");
     if (words == nullptr)
       return refuse(at + ".text", fmt::format("'{}.text' is missing; accepted: a string", at));
@@ -147,16 +152,16 @@ ApiResult<bool> append_content(const Json& content, const std::string& where, st
   return true;
 }
 
-ApiResult<std::string> messages_text(const Json& object) {
-  const Json* messages = field(object, "messages");
+ApiResult<std::string> messages_text(const Json& object, std::string_view key = "messages") {
+  const Json* messages = field(object, key);
   if (messages == nullptr)
-    return refuse("messages", "'messages' is missing; accepted: a non-empty array of {role, content}");
+    return refuse(key, fmt::format("'{}' is missing; accepted: a non-empty array of {{role, content}}", key));
   if (!messages->is_array() || messages->empty())
-    return wrong("messages", "a non-empty array of {role, content}", *messages);
+    return wrong(key, "a non-empty array of {role, content}", *messages);
   std::string text;
   for (std::size_t i = 0; i < messages->size(); ++i) {
     const Json& message = (*messages)[i];
-    const std::string at = fmt::format("messages[{}]", i);
+    const std::string at = fmt::format("{}[{}]", key, i);
     if (!message.is_object()) return wrong(at, "an object {role, content}", message);
     const Json* role = field(message, "role");
     if (role == nullptr)
@@ -168,6 +173,35 @@ ApiResult<std::string> messages_text(const Json& object) {
     }
   }
   return text;
+}
+
+// What stands before the messages, if anything does.
+ApiResult<std::string> preamble(const Json& object, std::string_view key) {
+  std::string text;
+  if (const Json* value = field(object, key); value != nullptr) {
+    if (auto ok = append_content(*value, std::string(key), text); !ok) return Refusal(std::move(ok).error());
+  }
+  return text;
+}
+
+ApiResult<std::string> anthropic_text(const Json& object) {
+  auto text = preamble(object, "system");
+  if (!text) return text;
+  auto messages = messages_text(object);
+  if (!messages) return messages;
+  return *text + *messages;
+}
+
+ApiResult<std::string> responses_text(const Json& object) {
+  auto text = preamble(object, "instructions");
+  if (!text) return text;
+  const Json* input = field(object, "input");
+  if (input == nullptr)
+    return refuse("input", "'input' is missing; accepted: a string or a non-empty array of {role, content}");
+  if (input->is_string()) return *text + input->get_ref<const std::string&>();
+  auto messages = messages_text(object, "input");
+  if (!messages) return messages;
+  return *text + *messages;
 }
 
 ApiResult<std::vector<TokenId>> token_ids(const Json& array, const ApiModel& model) {
@@ -199,7 +233,7 @@ ApiResult<std::vector<TokenId>> prompt_of(const Json& object, const ApiModel& mo
 }
 
 ApiResult<bool> read_max_tokens(const Json& object, std::int32_t& out) {
-  for (const std::string_view key : {"max_completion_tokens", "max_tokens"}) {
+  for (const std::string_view key : {"max_completion_tokens", "max_output_tokens", "max_tokens"}) {
     auto found = read_int(object, key, 1, kMaxInt, out);
     if (!found || *found) return found;
   }
@@ -221,6 +255,19 @@ ApiResult<bool> read_stream(const Json& object, ApiRequest& request) {
 }
 
 }  // namespace
+
+const char* prompt_field(ApiKind kind) {
+  switch (kind) {
+    case ApiKind::chat:
+    case ApiKind::messages:
+      return "messages";
+    case ApiKind::responses:
+      return "input";
+    case ApiKind::completion:
+      break;
+  }
+  return "prompt";
+}
 
 std::vector<TokenId> prompt_tokens(std::string_view text) {
   std::vector<TokenId> tokens;
@@ -248,8 +295,10 @@ ApiResult<ApiRequest> parse_generate(ApiKind kind, std::string_view body, const 
 
   ApiRequest request{.kind = kind};
   GenerateRequest& generate = request.generate;
-  if (kind == ApiKind::chat) {
-    auto text = messages_text(json);
+  if (kind != ApiKind::completion) {
+    auto text = kind == ApiKind::chat       ? messages_text(json)
+                : kind == ApiKind::messages ? anthropic_text(json)
+                                            : responses_text(json);
     if (!text) return Refusal(std::move(text).error());
     generate.prompt = prompt_tokens(*text);
   } else {
@@ -257,7 +306,7 @@ ApiResult<ApiRequest> parse_generate(ApiKind kind, std::string_view body, const 
     if (!prompt) return Refusal(std::move(prompt).error());
     generate.prompt = std::move(*prompt);
   }
-  const char* const source = kind == ApiKind::chat ? "messages" : "prompt";
+  const char* const source = prompt_field(kind);
   if (generate.prompt.empty())
     return refuse(
         source,
@@ -267,15 +316,19 @@ ApiResult<ApiRequest> parse_generate(ApiKind kind, std::string_view body, const 
                                       generate.prompt.size(), kMaxInt));
 
   const auto prompt_length = static_cast<std::int32_t>(generate.prompt.size());
+  request.prompt_tokens = prompt_length;
   generate.max_tokens = kind == ApiKind::completion           ? kDefaultCompletionTokens
                         : prompt_length < model.max_model_len ? model.max_model_len - prompt_length
                                                               : 1;  // too long: the engine says so
   generate.temperature = 1;
-  DSBENCH_REQUIRE(read_max_tokens(json, generate.max_tokens));
+  const auto bounded = read_max_tokens(json, generate.max_tokens);
+  if (!bounded) return Refusal(bounded.error());
+  if (kind == ApiKind::messages && !*bounded)
+    return refuse("max_tokens", "'max_tokens' is missing; accepted: an integer of at least 1");
   DSBENCH_REQUIRE(read_int(json, "min_tokens", 0, generate.max_tokens, generate.min_tokens));
   DSBENCH_REQUIRE(read_bool(json, "ignore_eos", generate.ignore_eos));
   DSBENCH_REQUIRE(read_seed(json, generate.seed));
-  DSBENCH_REQUIRE(read_temperature(json, generate.temperature));
+  DSBENCH_REQUIRE(read_temperature(json, kind == ApiKind::messages ? 1 : 2, generate.temperature));
   DSBENCH_REQUIRE(refuse_unsupported(json));
   DSBENCH_REQUIRE(read_stream(json, request));
   return request;

@@ -26,13 +26,19 @@
 //   stop, logprobs, echo               not supported, refused unless null, false or empty
 namespace dsbench::engine::server {
 
-enum class ApiKind : std::uint8_t { chat, completion };
+enum class ApiKind : std::uint8_t {
+  chat,
+  completion,
+  messages,  // Anthropic's: system and messages are the prompt, max_tokens is required, temperature is 0 … 1
+  responses,  // OpenAI's: instructions and input are the prompt, max_output_tokens bounds the answer
+};
 
 struct ApiRequest {
   ApiKind kind = ApiKind::chat;
   GenerateRequest generate = {};
   bool stream = false;
   bool include_usage = false;
+  std::int32_t prompt_tokens = 0;  // of `generate`, which the engine is given
 };
 
 // What the served model allows.
@@ -54,6 +60,9 @@ using ApiResult = tl::expected<T, ApiError>;
 // A byte is a token: the UTF-8 bytes of the text. A chat is the concatenation of its messages' contents with
 // nothing between them and no template around them, so that lengths are exactly what the client wrote.
 [[nodiscard]] std::vector<TokenId> prompt_tokens(std::string_view text);
+
+// The field that holds an API's prompt.
+[[nodiscard]] const char* prompt_field(ApiKind kind);
 
 // 404 for a model that is not served.
 [[nodiscard]] ApiError unknown_model(std::string_view asked, const ApiModel& model);

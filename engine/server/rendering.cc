@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/server/stream_renderer.h"
 #include "engine/server/token_text.h"
 
 namespace dsbench::engine::server {
@@ -22,6 +23,19 @@ std::string null_or_quoted(const std::string& text) {
   return text.empty() ? "null" : json_quoted(text);
 }
 
+// Chat and completions.
+class OpenAiRenderer final : public StreamRenderer {
+ public:
+  explicit OpenAiRenderer(const AnswerIdentity& identity) : sse_{identity} {}
+  void open(std::string& out) override { sse_.open(out); }
+  void token(std::string& out, TokenId token) override { sse_.token(out, token); }
+  void close(std::string& out, const Finish& finish) override { sse_.close(out, finish); }
+  void fail(std::string& out, const ApiError& error) override { out += render_error_event(error); }
+
+ private:
+  SseRenderer sse_;
+};
+
 }  // namespace
 
 std::string json_quoted(std::string_view text) {
@@ -32,6 +46,27 @@ std::string render_error(const ApiError& error) {
   return fmt::format(R"({{"error":{{"message":{},"type":{},"param":{},"code":{}}}}})",
                      json_quoted(error.message), json_quoted(error.type), null_or_quoted(error.param),
                      null_or_quoted(error.code));
+}
+
+std::string render_error(ApiKind kind, const ApiError& error) {
+  return kind == ApiKind::messages ? render_anthropic_error(error) : render_error(error);
+}
+
+int http_status(ApiKind kind, const ApiError& error) {
+  return kind == ApiKind::messages && error.status == 503 ? 529 : error.status;
+}
+
+std::unique_ptr<StreamRenderer> make_stream_renderer(const AnswerIdentity& identity) {
+  switch (identity.kind) {
+    case ApiKind::messages:
+      return make_messages_renderer(identity);
+    case ApiKind::responses:
+      return make_responses_renderer(identity);
+    case ApiKind::chat:
+    case ApiKind::completion:
+      break;
+  }
+  return std::make_unique<OpenAiRenderer>(identity);
 }
 
 std::string render_error_event(const ApiError& error) {
@@ -80,6 +115,8 @@ void SseRenderer::close(std::string& out, const Finish& finish) const {
 }
 
 std::string render_answer(const AnswerIdentity& identity, std::string_view text, const Finish& finish) {
+  if (identity.kind == ApiKind::messages) return render_message(identity, text, finish);
+  if (identity.kind == ApiKind::responses) return render_response(identity, text, finish);
   const bool chat = identity.kind == ApiKind::chat;
   const std::string quoted = json_quoted(text);
   const std::string choice = chat ? fmt::format(R"("message":{{"role":"assistant","content":{}}})", quoted)

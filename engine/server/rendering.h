@@ -19,6 +19,7 @@ struct AnswerIdentity {
   std::int64_t created = 0;  // seconds since the Unix epoch
   std::string model;
   bool include_usage = false;  // of a stream
+  std::int32_t prompt_tokens = 0;
 };
 
 // The server-sent events of one stream. Everything but the token itself is formatted once, in the

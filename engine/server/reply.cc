@@ -8,7 +8,7 @@ namespace dsbench::engine::server {
 
 Reply::Reply(Setup setup, ServerMetrics& metrics) : setup_{std::move(setup)}, metrics_{metrics} {
   if (setup_.stream) {
-    sse_.emplace(setup_.identity);
+    sse_ = make_stream_renderer(setup_.identity);
     if (!setup_.framing.http11) setup_.framing.keep_alive = false;  // only the connection's end can end it
   }
 }
@@ -58,12 +58,12 @@ void Reply::fail(const ApiError& error) {
   if (ended_) return;
   ended_ = true;
   if (status_) {  // a stream that has begun
-    body_ += render_error_event(error);
+    sse_->fail(body_, error);
     setup_.framing.keep_alive = false;
   } else {
-    status_ = error.status;
-    body_ = render_error(error);
-    head_ = response_head(error.status, "application/json", body_.size(), setup_.framing, setup_.date);
+    status_ = http_status(setup_.identity.kind, error);
+    body_ = render_error(setup_.identity.kind, error);
+    head_ = response_head(*status_, "application/json", body_.size(), setup_.framing, setup_.date);
   }
   changed_();
 }
@@ -119,7 +119,7 @@ ApiError submit_error(const Submitted& submitted, ApiKind kind) {
     case SubmitStatus::too_long:
       return {.status = 400,
               .message = said("the prompt is longer than the model's context"),
-              .param = kind == ApiKind::chat ? "messages" : "prompt",
+              .param = prompt_field(kind),
               .code = "context_length_exceeded"};
     case SubmitStatus::queue_full:
       return {

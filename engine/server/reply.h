@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "engine/server/http_head.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rendering.h"
+#include "engine/server/stream_renderer.h"
 #include "engine/server/token_bridge.h"
 
 namespace dsbench::engine::server {
@@ -65,7 +67,7 @@ class Reply final : public StreamConsumer {
   ServerMetrics& metrics_;
   std::function<void()> changed_ = [] {};
   std::function<void()> flush_ = [] {};
-  std::optional<SseRenderer> sse_;  // of a stream
+  std::unique_ptr<StreamRenderer> sse_;  // of a stream
   std::string head_;
   std::string body_;  // of a stream: events not taken yet; of a whole answer: its JSON, when it has ended
   std::string text_;  // of a whole answer: the tokens' text so far

@@ -14,6 +14,8 @@ struct Entry {
 constexpr Entry kEntries[] = {
     {"/v1/chat/completions", "POST", Endpoint::chat_completions},
     {"/v1/completions", "POST", Endpoint::completions},
+    {"/v1/messages", "POST", Endpoint::messages},
+    {"/v1/responses", "POST", Endpoint::responses},
     {"/v1/models", "GET", Endpoint::models},
     {"/tokenize", "POST", Endpoint::tokenize},
     {"/health", "GET", Endpoint::health},

@@ -10,6 +10,8 @@ namespace dsbench::engine::server {
 enum class Endpoint : std::uint8_t {
   chat_completions,
   completions,
+  messages,
+  responses,
   models,
   model,
   tokenize,

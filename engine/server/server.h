@@ -35,6 +35,8 @@ struct ServerConfig {
 // The OpenAI-compatible HTTP server in front of one engine, on one I/O thread of its own.
 //
 //   POST /v1/chat/completions, /v1/completions   whole or as server-sent events; fields in api_request.h
+//   POST /v1/messages                            Anthropic's Messages, whole or streamed; any x-api-key
+//   POST /v1/responses                           OpenAI's Responses, whole or streamed; stateless
 //   GET  /v1/models, /v1/models/{model}          the one that is served
 //   POST /tokenize                               {"count","max_model_len","tokens"}
 //   GET  /health                                 200; 503 while stopping

@@ -46,6 +46,34 @@ std::string_view method_word(http::verb verb) {
   }
 }
 
+ApiKind api_of(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::completions:
+      return ApiKind::completion;
+    case Endpoint::messages:
+      return ApiKind::messages;
+    case Endpoint::responses:
+      return ApiKind::responses;
+    default:
+      return ApiKind::chat;
+  }
+}
+
+// As each API's ids begin.
+std::string_view id_prefix(ApiKind kind) {
+  switch (kind) {
+    case ApiKind::completion:
+      return "cmpl-";
+    case ApiKind::messages:
+      return "msg_";
+    case ApiKind::responses:
+      return "resp_";
+    case ApiKind::chat:
+      break;
+  }
+  return "chatcmpl-";
+}
+
 ApiError no_such_path(std::string_view target) {
   return {.status = 404,
           .message = fmt::format("there is nothing at '{}'; this server has {}", target.substr(0, 100),
@@ -105,6 +133,7 @@ Task<bool> Session::read_request() {
   framing_ = HttpFraming{.http11 = true, .keep_alive = false};
   handler_ = "none";
   method_ = "other";
+  api_ = ApiKind::chat;
   timed_out_ = false;
   if (buffer_.size() == 0) {
     if (state_.draining) co_return false;
@@ -175,6 +204,7 @@ Task<bool> Session::respond() {
   const std::string_view target{message.target().data(), message.target().size()};
   const Route route = find_route(target);
   handler_ = route.handler;
+  api_ = api_of(route.endpoint);
   if (route.endpoint == Endpoint::none) {
     const ApiError refusal = no_such_path(target);
     co_return co_await refuse(refusal);
@@ -186,9 +216,10 @@ Task<bool> Session::respond() {
   std::string body;
   switch (route.endpoint) {
     case Endpoint::chat_completions:
-      co_return co_await generate(ApiKind::chat);
     case Endpoint::completions:
-      co_return co_await generate(ApiKind::completion);
+    case Endpoint::messages:
+    case Endpoint::responses:
+      co_return co_await generate(api_);
     case Endpoint::health:
       co_return co_await send(state_.draining ? 503 : 200, "", "");
     case Endpoint::metrics:
@@ -233,7 +264,7 @@ Task<bool> Session::generate(ApiKind kind) {
   framing_.keep_alive = framing_.keep_alive && !state_.draining;
   // Events can only reach the reply after this coroutine has yielded, so none is missed before it is
   // attached.
-  const std::unique_ptr<Reply> owned = make_reply(*request, submitted.id, submitted_at);
+  const std::unique_ptr<Reply> owned = make_reply(*request, submitted, submitted_at);
   Reply& reply = *owned;
   bool good = false;
   {
@@ -250,18 +281,18 @@ Task<bool> Session::generate(ApiKind kind) {
   co_return good && !peer_gone_ && reply.keep_alive();
 }
 
-std::unique_ptr<Reply> Session::make_reply(const ApiRequest& request, SequenceId id, Nanos submitted) {
-  const bool chat = request.kind == ApiKind::chat;
+std::unique_ptr<Reply> Session::make_reply(const ApiRequest& request, const Submitted& submitted, Nanos at) {
   Reply::Setup setup;
   setup.identity.kind = request.kind;
-  setup.identity.id = fmt::format("{}-{:x}-{}", chat ? "chatcmpl" : "cmpl", state_.created, id);
+  setup.identity.id = fmt::format("{}{:x}-{}", id_prefix(request.kind), state_.created, submitted.id);
   setup.identity.created = wall_clock_now() / std::chrono::seconds{1};
   setup.identity.model = state_.model.name;
   setup.identity.include_usage = request.include_usage;
+  setup.identity.prompt_tokens = request.prompt_tokens;
   setup.stream = request.stream;
   setup.framing = framing_;
   setup.date = date();
-  setup.submitted = submitted;
+  setup.submitted = at;
   auto reply = std::make_unique<Reply>(std::move(setup), state_.metrics);
   reply->on_change([this, changed = reply.get()] { reply_changed(*changed); });
   reply->on_flush([this, changed = reply.get()] { flush(*changed); });
@@ -325,8 +356,8 @@ Task<bool> Session::send(int status, std::string_view content_type, std::string_
 }
 
 Task<bool> Session::refuse(const ApiError& error, std::string_view allow) {
-  const std::string body = render_error(error);
-  co_return co_await send(error.status, "application/json", body, allow);
+  const std::string body = render_error(api_, error);
+  co_return co_await send(http_status(api_, error), "application/json", body, allow);
 }
 
 Task<bool> Session::write_out() {

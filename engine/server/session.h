@@ -76,7 +76,8 @@ class Session final : public std::enable_shared_from_this<Session> {
   Task<bool> write_out();
   Task<void> linger();
 
-  [[nodiscard]] std::unique_ptr<Reply> make_reply(const ApiRequest& request, SequenceId id, Nanos submitted);
+  [[nodiscard]] std::unique_ptr<Reply> make_reply(const ApiRequest& request, const Submitted& submitted,
+                                                  Nanos at);
   static void abort_reply(Reply& reply);
   void reply_changed(const Reply& reply);
   void flush(Reply& reply);
@@ -97,6 +98,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   HttpFraming framing_;
   std::string_view handler_ = "none";
   std::string_view method_ = "other";
+  ApiKind api_ = ApiKind::chat;  // whose shape refusals have
 
   Phase phase_ = Phase::idle;
   Nanos deadline_ = Nanos::max();

@@ -78,13 +78,13 @@ class Serve(TestCase):
         self.assertEqual(self.server.post("/v1/completions", b"x" * (9 << 20))[0], 413)
         self.assertEqual(self.server.post("/v1/completions", {"model": "tiny", "prompt": "x", "max_tokens": 1})[0], 200)
 
-    def test_official_client(self):
+    def test_official_clients(self):
         venv = pathlib.Path(__file__).resolve().parents[2] / "build/test-venv/bin/python"
         if not venv.exists():
             self.skipTest("scripts/setup --test has not made build/test-venv")
-        script = pathlib.Path(__file__).with_name("server_openai_client.py")
-        done = subprocess.run([venv, script, self.server.url + "/v1"], capture_output=True, text=True, timeout=120)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for script, url in (("server_openai_client.py", self.server.url + "/v1"), ("server_anthropic_client.py", self.server.url)):
+            done = subprocess.run([venv, pathlib.Path(__file__).with_name(script), url], capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 class Fixed(TestCase):
@@ -149,6 +149,26 @@ class Fixed(TestCase):
             done = run("serve", "--port", "0", *arguments)
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(said, done.stderr)
+
+
+class FullQueue(TestCase):
+    """A full queue in each API's own words."""
+
+    def test_refusals_have_the_shape_of_their_api(self):
+        with Server("--executor", "fixed", "--ttft", "1h", "--max-running", "1", "--max-queued", "1") as server:
+            host, port = server.url.removeprefix("http://").split(":")
+            body = b'{"prompt":"x"}'
+            ask = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            with socket.create_connection((host, int(port)), timeout=10) as first, \
+                    socket.create_connection((host, int(port)), timeout=10) as second:
+                first.sendall(ask)
+                self.eventually(lambda: server.metric("vllm:num_requests_running") == 1)
+                second.sendall(ask)
+                self.eventually(lambda: server.metric("vllm:num_requests_waiting") == 1)
+                status, said = server.post("/v1/messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1})
+                self.assertEqual((status, json.loads(said)["error"]["type"]), (529, "overloaded_error"))
+                status, said = server.post("/v1/responses", {"input": "x", "max_output_tokens": 1})
+                self.assertEqual((status, json.loads(said)["error"]["code"]), (503, "queue_full"))
 
 
 class Null(TestCase):

@@ -103,6 +103,32 @@ def completions(client, model):
     check(chunks[-1].usage is None, "usage came though it was not asked for")
 
 
+def responses(client, model):
+    fields = dict(model=model, instructions="Be brief.", input="Hi é", max_output_tokens=12, temperature=0,
+                  extra_body={"ignore_eos": True, "min_tokens": 12, "seed": 1})
+    whole = client.responses.create(**fields)
+    check(whole.status == "incomplete" and whole.incomplete_details.reason == "max_output_tokens",
+          f"an answer cut off by max_output_tokens is {whole.status!r}, {whole.incomplete_details}")
+    check(whole.usage.input_tokens == 14, f"expected 14 input tokens, got {whole.usage.input_tokens}")
+    check(whole.usage.output_tokens == 12, f"expected 12 output tokens, got {whole.usage.output_tokens}")
+    check(len(whole.output_text) == 12, f"expected 12 characters, one a token, got {whole.output_text!r}")
+    events = list(client.responses.create(stream=True, **fields))
+    kinds = [e.type for e in events]
+    deltas = [e.delta for e in events if e.type == "response.output_text.delta"]
+    check(len(deltas) == 12, f"expected 12 deltas, one a token, got {len(deltas)}")
+    check(kinds[:4] == ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"],
+          f"the stream began with {kinds[:4]}")
+    check(kinds[-4:] == ["response.output_text.done", "response.content_part.done", "response.output_item.done", "response.incomplete"],
+          f"the stream ended with {kinds[-4:]}")
+    check([e.sequence_number for e in events] == list(range(len(events))), "the events are not numbered in order")
+    check(events[-1].response.usage.output_tokens == 12, f"the last event's usage is {events[-1].response.usage}")
+    check("".join(deltas) == whole.output_text, "the same request gave one text whole and another streamed")
+    with client.responses.stream(model=model, input="Hi", max_output_tokens=3, extra_body={"ignore_eos": True}) as stream:
+        text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
+    check(len(text) == 3, f"the client's own accumulation failed: {text!r}")
+    refused(openai.BadRequestError, 400, lambda: client.responses.create(model=model, input=[]), param="input")
+
+
 def errors(client, model):
     ask = client.chat.completions.create
     hello = [{"role": "user", "content": "hello"}]
@@ -137,6 +163,7 @@ def main():
         streamed = chat_stream(client, model)
         check(whole == streamed, f"the same request gave {whole!r} whole and {streamed!r} streamed")
         completions(client, model)
+        responses(client, model)
         errors(client, model)
         abandoned_stream(client, model)
     except Broken as broken:
@@ -145,7 +172,7 @@ def main():
     except openai.OpenAIError as error:
         print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    print(f"openai {openai.__version__}: models, chat, completions, streams, usage and errors are as expected")
+    print(f"openai {openai.__version__}: models, chat, completions, responses, streams, usage and errors are as expected")
     return 0
 
 
