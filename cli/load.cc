@@ -15,6 +15,7 @@
 #include "cli/offered_traffic.h"
 #include "cli/refuse.h"
 #include "cli/signals.h"
+#include "core/clock.h"
 #include "core/text.h"
 #include "loadgen/guards.h"
 #include "loadgen/stage_driver.h"
@@ -47,6 +48,7 @@ struct LoadOptions {
   double objective = 0.99;
   loadgen::Prices prices;
   std::string control;
+  std::string shard, start_at;
   bool dry_run = false;
   Nanos assume_latency{10'000'000'000};
   Nanos drain{60'000'000'000};
@@ -70,8 +72,44 @@ Result<profiles::TrafficProfile> traffic_of(const LoadOptions& o) {
   return profiles::scaled(std::move(traffic), o.scale);
 }
 
+// "2/3": the second of three.
+Result<Shard> shard_of(const std::string& text) {
+  if (text.empty()) return Shard{};
+  const auto wrong = [&] {
+    return fail(ErrorKind::usage, "'{}' is no shard; write which of how many, as in 2/3, at most 1024", text);
+  };
+  const std::size_t slash = text.find('/');
+  if (slash == std::string::npos) return wrong();
+  Shard shard;
+  const char* const end = text.data() + text.size();
+  const auto [index_end, index_error] = std::from_chars(text.data(), text.data() + slash, shard.index);
+  const auto [count_end, count_error] = std::from_chars(text.data() + slash + 1, end, shard.count);
+  if (index_error != std::errc{} || count_error != std::errc{} || index_end != text.data() + slash ||
+      count_end != end)
+    return wrong();
+  if (shard.index < 1 || shard.index > shard.count || shard.count > 1024) return wrong();
+  --shard.index;
+  return shard;
+}
+
+// The wall clock's instant at which the load begins, in UTC.
+Result<std::optional<Nanos>> start_of(const LoadOptions& o) {
+  if (o.start_at.empty()) return std::optional<Nanos>{};
+  if (o.experiment.target.starts_with("sim:"))
+    return fail(ErrorKind::usage, "--start-at has no effect on {}: virtual time begins at nought",
+                o.experiment.target);
+  DSBENCH_TRY(const Nanos at, parse_utc(o.start_at));
+  const Nanos now = wall_clock_now();
+  if (at < now || at - now > std::chrono::hours{24}) {
+    return fail(ErrorKind::usage, "--start-at {}: accepted is an instant within the next 24 hours; it is {}",
+                o.start_at, format_utc(now));
+  }
+  return std::optional<Nanos>{at};
+}
+
 Result<Offer> offer_of(const LoadOptions& o) {
   Offer offer;
+  DSBENCH_TRY(const Shard shard, shard_of(o.shard));
   if (!o.trace.empty()) {
     loadgen::TraceOptions options = o.trace_options;
     options.seed = o.experiment.seed;
@@ -90,7 +128,7 @@ Result<Offer> offer_of(const LoadOptions& o) {
                     "{} says what its requests are, but not when they came; give the times by --traffic",
                     o.trace);
       }
-      offer.traffic = std::make_unique<OfferedTraffic>(offer.trace, o.stage_length);
+      offer.traffic = std::make_unique<OfferedTraffic>(offer.trace, o.stage_length, shard);
       offer.traffic_json =
           fmt::format(R"({{"trace":{},"requests":{},"length_ns":{},"speed":{},"rate_scale":{}}})",
                       nlohmann::json(offer.trace->name).dump(), offer.trace->size(),
@@ -99,7 +137,7 @@ Result<Offer> offer_of(const LoadOptions& o) {
     }
   }
   DSBENCH_TRY(offer.profile, traffic_of(o));
-  offer.traffic = std::make_unique<OfferedTraffic>(*offer.profile, o.experiment.seed);
+  offer.traffic = std::make_unique<OfferedTraffic>(*offer.profile, o.experiment.seed, shard);
   offer.traffic_json = to_json(*offer.profile);
   return offer;
 }
@@ -170,6 +208,8 @@ int load(const LoadOptions& o) {
     if (!threshold) return refuse("load", threshold.error());
     thresholds.push_back(std::move(*threshold));
   }
+  const auto start = start_of(o);
+  if (!start) return refuse("load", start.error());
   if (o.dry_run) return show_dry_run(o, *offered);
 
   std::atomic<bool>& stop = handle_signals();
@@ -213,6 +253,16 @@ int load(const LoadOptions& o) {
     });
     if (!listening) return refuse("load", listening.error());
     socket = std::move(*listening);
+  }
+
+  if (*start) {
+    while (wall_clock_now() < **start && !stop) {
+      progress.status(
+          fmt::format("ready; the load begins in {}", format_duration(**start - wall_clock_now())));
+      SteadyClock clock;
+      clock.sleep_until(clock.now() + std::min(Nanos{200'000'000}, **start - wall_clock_now()));
+    }
+    started = experiment.runner().now().count();
   }
 
   results::RunSummary summary;
@@ -381,6 +431,17 @@ void add_load(CLI::App& app, std::function<int()>& chosen, const std::vector<std
   verb->add_option("--control", o.control, "listen at this Unix socket for: status, scale FACTOR, stop")
       ->type_name("PATH")
       ->default_str("none");
+  const std::string hosts = "Several hosts";
+  verb->add_option("--shard", o.shard,
+                   "send only this part of the schedule, as in 2/3; the other hosts send the others")
+      ->type_name("K/N")
+      ->default_str("1/1")
+      ->group(hosts);
+  verb->add_option("--start-at", o.start_at,
+                   "begin the load at this instant (UTC, as in 2026-11-22T18:00:00Z), so that hosts agree")
+      ->type_name("TIME")
+      ->default_str("at once")
+      ->group(hosts);
   verb->add_flag("--dry-run", o.dry_run,
                  "say what would be sent, what it costs and what it needs; send nothing");
   add_duration(*verb, "--assume-latency", o.assume_latency, "of one request, for the dry run's connections");

@@ -6,8 +6,8 @@
 
 namespace dsbench::cli {
 
-OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed)
-    : description_{profiles::print_traffic_text(profile)} {
+OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed, Shard shard)
+    : shard_{shard}, description_{profiles::print_traffic_text(profile)} {
   stream_.emplace(profile, seed);
   const profiles::TrafficPlan plan = profiles::plan_of(profile);
   length_ = plan.length;
@@ -15,15 +15,15 @@ OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uin
   for (const auto& s : plan.stages) {
     loadgen::StagePlan stage;
     stage.name = s.name;
-    stage.planned = s.planned;
+    stage.planned = s.planned / shard.count;
     stage.warm_up = s.measure_from - s.start;
     stage.length = s.end - s.start;
     stages_.push_back(std::move(stage));
   }
 }
 
-OfferedTraffic::OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length)
-    : trace_{std::move(trace)}, trace_due_{trace_->due()} {
+OfferedTraffic::OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length, Shard shard)
+    : shard_{shard}, trace_{std::move(trace)}, trace_due_{trace_->due()} {
   length_ = trace_->length;
   requests_ = static_cast<double>(trace_due_.size());
   stage_length_ = stage_length > Nanos{0} ? stage_length : length_;
@@ -35,7 +35,7 @@ OfferedTraffic::OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nano
     stage.length = to - from;
     const auto first = std::lower_bound(trace_due_.begin(), trace_due_.end(), from);
     const auto last = std::lower_bound(first, trace_due_.end(), to);
-    stage.planned = Rate::per_second(static_cast<double>(last - first) / to_seconds(to - from));
+    stage.planned = Rate::per_second(static_cast<double>(last - first) / to_seconds(to - from) / shard.count);
     stages_.push_back(std::move(stage));
   }
 }
@@ -44,17 +44,24 @@ double OfferedTraffic::requests() const {
   return requests_;
 }
 
-std::optional<loadgen::DueRequest> OfferedTraffic::next_before(Nanos limit) {
-  const std::lock_guard lock{mutex_};
-  handed_ = std::max(handed_, limit);
+std::optional<loadgen::DueRequest> OfferedTraffic::next_of_all(Nanos limit) {
   if (trace_) {
-    if (next_of_trace_ == trace_due_.size() || trace_due_[next_of_trace_] >= limit) return std::nullopt;
-    const Nanos due = trace_due_[next_of_trace_++];
-    return loadgen::DueRequest{due, static_cast<std::uint32_t>(due / stage_length_)};
+    if (next_ == trace_due_.size() || trace_due_[next_] >= limit) return std::nullopt;
+    const Nanos due = trace_due_[next_];
+    return loadgen::DueRequest{due, static_cast<std::uint32_t>(due / stage_length_), next_++};
   }
   const auto point = stream_->next_before(limit);
   if (!point) return std::nullopt;
-  return loadgen::DueRequest{point->due, point->stage};
+  return loadgen::DueRequest{point->due, point->stage, next_++};
+}
+
+std::optional<loadgen::DueRequest> OfferedTraffic::next_before(Nanos limit) {
+  const std::lock_guard lock{mutex_};
+  handed_ = std::max(handed_, limit);
+  while (const auto next = next_of_all(limit)) {
+    if (next->number % shard_.count == shard_.index) return next;
+  }
+  return std::nullopt;
 }
 
 Result<Nanos> OfferedTraffic::scale(double factor) {

@@ -14,6 +14,12 @@
 
 namespace dsbench::cli {
 
+// One of several hosts that offer one schedule together: of all its requests those whose number is `index`
+// modulo `count`. Together they send the one process, whatever it is.
+struct Shard {
+  std::uint32_t index = 0, count = 1;
+};
+
 // A hand's change to the traffic of a run that is under way.
 struct TrafficChange {
   Nanos at{0};  // since the traffic's start: from when it holds
@@ -25,9 +31,9 @@ struct TrafficChange {
 // seconds ahead, and is kept for the run file.
 class OfferedTraffic final : public loadgen::DueStream {
  public:
-  OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed);
+  OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed, Shard shard = {});
   // A trace's own times, in stages of `stage_length` (nought: one). Its rate cannot be changed while it runs.
-  OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length);
+  OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length, Shard shard = {});
 
   [[nodiscard]] const std::vector<loadgen::StagePlan>& stages() const { return stages_; }
 
@@ -45,6 +51,9 @@ class OfferedTraffic final : public loadgen::DueStream {
   [[nodiscard]] std::vector<TrafficChange> changes() const;
 
  private:
+  [[nodiscard]] std::optional<loadgen::DueRequest> next_of_all(Nanos limit);
+
+  const Shard shard_;
   std::string description_;
   std::vector<loadgen::StagePlan> stages_;
   Nanos length_{0};
@@ -54,8 +63,8 @@ class OfferedTraffic final : public loadgen::DueStream {
   std::shared_ptr<const loadgen::Trace> trace_;
   std::vector<Nanos> trace_due_;
   Nanos stage_length_{0};
-  std::size_t next_of_trace_ = 0;
-  Nanos handed_{0};  // everything before it has been handed out
+  std::uint64_t next_ = 0;  // number
+  Nanos handed_{0};         // everything before it has been handed out
   std::vector<TrafficChange> changes_;
 };
 

@@ -181,4 +181,40 @@ std::string format_utc(Nanos since_unix_epoch) {
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
+Result<Nanos> parse_utc(std::string_view text) {
+  const auto wrong = [&] {
+    return fail(ErrorKind::usage, "'{}' is no instant; write it in UTC, as in 2026-11-22T11:36:48Z", text);
+  };
+  // Digits at fixed places: 2026-11-22T11:36:48
+  constexpr std::string_view form = "dddd-dd-ddTdd:dd:dd";
+  if (text.size() < form.size() + 1 || text.back() != 'Z') return wrong();
+  for (std::size_t i = 0; i < form.size(); ++i) {
+    const bool digit = text[i] >= '0' && text[i] <= '9';
+    if (form[i] == 'd' ? !digit : text[i] != form[i]) return wrong();
+  }
+  const auto number = [&](std::size_t at, std::size_t digits) {
+    int n = 0;
+    for (std::size_t i = at; i < at + digits; ++i) n = n * 10 + (text[i] - '0');
+    return n;
+  };
+  const std::chrono::year_month_day day{std::chrono::year{number(0, 4)},
+                                        std::chrono::month{static_cast<unsigned>(number(5, 2))},
+                                        std::chrono::day{static_cast<unsigned>(number(8, 2))}};
+  const int hour = number(11, 2), minute = number(14, 2), second = number(17, 2);
+  if (!day.ok() || hour > 23 || minute > 59 || second > 59) return wrong();
+  Nanos at = std::chrono::sys_days{day}.time_since_epoch() + std::chrono::hours{hour} +
+             std::chrono::minutes{minute} + std::chrono::seconds{second};
+  std::string_view fraction = text.substr(form.size(), text.size() - form.size() - 1);
+  if (fraction.empty()) return at;
+  if (fraction.front() != '.' || fraction.size() < 2 || fraction.size() > 10) return wrong();
+  fraction.remove_prefix(1);
+  std::int64_t scale = 100'000'000;
+  for (const char c : fraction) {
+    if (c < '0' || c > '9') return wrong();
+    at += Nanos{(c - '0') * scale};
+    scale /= 10;
+  }
+  return at;
+}
+
 }  // namespace dsbench

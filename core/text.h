@@ -34,5 +34,7 @@ namespace dsbench {
 
 // UTC, "2026-11-22T11:36:48Z", from nanoseconds since the Unix epoch.
 [[nodiscard]] std::string format_utc(Nanos since_unix_epoch);
+// The same form back, whole seconds or with a fraction: "2026-11-22T11:36:48.5Z".
+[[nodiscard]] Result<Nanos> parse_utc(std::string_view text);
 
 }  // namespace dsbench

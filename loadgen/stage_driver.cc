@@ -40,7 +40,8 @@ class DueList final : public DueStream {
   explicit DueList(std::span<const Nanos> due) : due_{due} {}
   std::optional<DueRequest> next_before(Nanos limit) override {
     if (next_ == due_.size() || due_[next_] >= limit) return std::nullopt;
-    return DueRequest{due_[next_++], 0};
+    const std::size_t i = next_++;
+    return DueRequest{due_[i], 0, i};
   }
 
  private:
@@ -111,13 +112,16 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
   if (target_before) notes_of(stages.front()).before = target_before->ledger;
 
   // Every arrival is handed over at least a second early; what `enough` cuts off was never handed over.
-  contents_.begin(next_request_, plans.front().first_content);
+  const std::uint64_t first_request = next_request_;
+  contents_.begin(first_request, plans.front().first_content);
   std::size_t current = 0;
   std::vector<Arrival> slice;
   const auto hand_until = [&](Nanos limit) {
     slice.clear();
     while (const auto next = stream.next_before(limit - start)) {
-      slice.push_back({next_request_++, start + next->due, stages[next->plan]});
+      const std::uint64_t request = first_request + next->number;
+      next_request_ = request + 1;
+      slice.push_back({request, start + next->due, stages[next->plan]});
       recorder_.offered(slice.back().stage, slice.back().request, slice.back().due);
       if (on_offered_) on_offered_(slice.back().due);
     }

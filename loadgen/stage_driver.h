@@ -29,6 +29,7 @@ struct StageStatus {
 struct DueRequest {
   Nanos due{0};
   std::uint32_t plan = 0;
+  std::uint64_t number = 0;  // of the request in its schedule; grows, and may leave some out (another host's)
 };
 class DueStream {
  public:

@@ -73,5 +73,19 @@ TEST(NearestWord, FindsTyposOnly) {
   EXPECT_EQ(nearest_word("kernels", words), "");
 }
 
+TEST(Utc, ReadsWhatItWrites) {
+  for (const char* text : {"2026-11-22T11:36:48Z", "1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z"}) {
+    const auto at = parse_utc(text);
+    ASSERT_TRUE(at) << at.error().message;
+    EXPECT_EQ(format_utc(*at), text);
+  }
+  EXPECT_EQ(*parse_utc("1970-01-01T00:00:01.25Z"), Nanos{1'250'000'000});
+  for (const char* text : {"", "now", "2026-11-22 11:36:48Z", "2026-11-22T11:36:48", "2026-02-29T00:00:00Z",
+                           "2026-13-01T00:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T11:36:48.Z",
+                           "2026-11-22T11:36:48+01:00", "2026-11-22T11:36:48.1234567890Z"}) {
+    EXPECT_FALSE(parse_utc(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace dsbench
