@@ -158,10 +158,16 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
       ->type_name("NAME")
       ->default_str("the first of /v1/models")
       ->group(wire);
-  app.add_option("--api", o.api, "which API to speak")
-      ->check(CLI::IsMember(
-          std::vector<std::string>{loadgen::codec_names().begin(), loadgen::codec_names().end()}))
-      ->capture_default_str()
+  std::string api_help = "which API to speak:";
+  for (const loadgen::ApiName& api : loadgen::apis())
+    api_help += fmt::format("\n{:<12} {}", api.name, api.help);
+  app.add_option("--api", o.api, api_help)->type_name("NAME")->capture_default_str()->group(wire);
+  app.add_flag("--no-stream{false}", o.stream,
+               "ask for answers in one piece; the first token is then the whole answer")
+      ->group(wire);
+  app.add_flag(
+         "--no-exact-lengths{false}", o.exact_lengths,
+         "do not ask for ignore_eos and min_tokens, which hosted APIs may refuse; answers may end sooner")
       ->group(wire);
   app.add_option(
          "--api-key", o.api_key,
@@ -267,6 +273,8 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   provider.base_url = url;
   provider.api = options_.api;
   provider.model = options_.model;
+  provider.stream = options_.stream;
+  provider.exact_lengths = options_.exact_lengths;
   if (!options_.api_key.empty()) {
     DSBENCH_TRY(auto secret, loadgen::read_secret(options_.api_key));
     provider.api_key = std::move(secret);
@@ -277,8 +285,9 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   DSBENCH_TRY(const auto base, loadgen::parse_base_url(url));
   DSBENCH_TRY(const auto info, loadgen::probe_target(config));
   provider.model = info.model;
-  target_description_ =
-      fmt::format("model {}{}{}", info.model, info.server.empty() ? "" : ", server ", info.server);
+  target_description_ = fmt::format("{}{}{}{}", info.model.empty() ? "API " : "model ",
+                                    info.model.empty() ? options_.api : info.model,
+                                    info.server.empty() ? "" : ", server ", info.server);
   if (info.max_model_len) target_description_ += fmt::format(", context {} tokens", *info.max_model_len);
   if (engine_) {
     std::string flags;

@@ -31,6 +31,8 @@ struct ExperimentOptions {
   EngineOptions engine;
   std::string model;  // to ask for; empty: the first that /v1/models names
   std::string api = "chat";
+  bool stream = true;
+  bool exact_lengths = true;
   std::string api_key;  // a source, never a value
   std::string ca_file;
   bool insecure = false;

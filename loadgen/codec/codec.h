@@ -20,7 +20,7 @@ namespace dsbench::loadgen {
 // Judges the answer to one attempt, piece by piece: what arrived, and whether it was whole. However the bytes
 // are cut into pieces, the steps are the same.
 //
-//   reader.begin(status);
+//   reader.begin(status); while (auto step = reader.next()) …    when the head of the answer has come
 //   reader.feed(bytes); while (auto step = reader.next()) …      for every piece of the body
 //   if (!ended) step = reader.end_of_body();                     when the body is over, orderly
 class ReplyReader {
@@ -34,13 +34,23 @@ class ReplyReader {
     results::Reason reason = results::Reason::ok;  // of `failed`
   };
   struct Usage {
-    std::optional<std::int32_t> prompt_tokens, output_tokens;
-    std::optional<std::int32_t> cached_prompt_tokens, reasoning_tokens;
+    std::optional<std::int32_t> prompt_tokens = {}, output_tokens = {};
+    std::optional<std::int32_t> cached_prompt_tokens = {}, reasoning_tokens = {};
+    // What a later word of the server says, where it says something.
+    void take(const Usage& later) {
+      if (later.prompt_tokens) prompt_tokens = later.prompt_tokens;
+      if (later.output_tokens) output_tokens = later.output_tokens;
+      if (later.cached_prompt_tokens) cached_prompt_tokens = later.cached_prompt_tokens;
+      if (later.reasoning_tokens) reasoning_tokens = later.reasoning_tokens;
+    }
+    friend bool operator==(const Usage&, const Usage&) = default;
   };
 
   virtual ~ReplyReader() = default;
 
   // A new answer; keeps the memory. Only answers of a status that expects(status) says are read at all.
+  // Status 0 forgets the former answer, and nothing comes of it. next() may have something right after
+  // begin(): where a body may be empty, the head is the first byte of the answer.
   virtual void begin(std::int32_t status) = 0;
   // This status begins an answer that is worth reading; any other is a failure with the reason of its status.
   [[nodiscard]] virtual bool expects(std::int32_t status) const { return status >= 200 && status < 300; }
@@ -79,20 +89,30 @@ class Codec {
 
   // "/v1/models" where the API has a list of models in OpenAI's form; empty where it has none.
   [[nodiscard]] virtual std::string_view models_path() const { return "/v1/models"; }
+  // Fewer output tokens are asked for as this many, because the API refuses less.
+  [[nodiscard]] virtual std::int32_t fewest_output_tokens() const { return 1; }
+  // What a whole answer has, for people: "content, a finish_reason and data: [DONE]".
+  [[nodiscard]] virtual std::string_view whole_answer() const = 0;
 };
 
 // What a codec is made from.
 struct CodecConfig {
-  std::string api = "chat";  // one of codec_names()
-  std::string model;
-  bool exact_lengths =
-      true;  // ask for ignore_eos and min_tokens, so that the answer has as many tokens as asked
+  std::string api = "chat";  // one of apis(), or "http:FILE"
+  std::string model = {};
+  // Ask for ignore_eos and min_tokens where the API has them, so that the answer has as many tokens as asked.
+  // Without, nothing is asked for that the API's own documents do not know.
+  bool exact_lengths = true;
+  bool stream = true;  // else the answer comes in one piece, where the API can
 };
 
-// The words that --api takes.
-[[nodiscard]] const std::vector<std::string_view>& codec_names();
+// A word that --api takes, and what it stands for.
+struct ApiName {
+  std::string_view name, help;
+};
+[[nodiscard]] const std::vector<ApiName>& apis();
 
-// Errors: usage, for a name that is none of codec_names().
+// Errors: usage (a name that is none of apis(), a template that cannot be accepted, a model that the API
+// needs and nobody named, a way of answering that the API has not), io (a template that cannot be read).
 [[nodiscard]] Result<std::shared_ptr<const Codec>> make_codec(const CodecConfig& config);
 
 }  // namespace dsbench::loadgen

@@ -45,6 +45,8 @@ class SseParser {
   [[nodiscard]] std::uint64_t unknown_lines() const { return unknown_lines_; }
   // The line that has begun and not ended is of no field that the standard knows.
   [[nodiscard]] bool partial_is_foreign() const;
+  // No line has begun, and no data waits for its blank line.
+  [[nodiscard]] bool between_events() const { return line_.empty() && !has_data_; }
 
  private:
   void take_line(std::string_view line, bool in_input);

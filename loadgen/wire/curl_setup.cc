@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -53,16 +54,31 @@ void append(HeaderList& list, const std::string& line) {
 }
 
 HeaderList make_headers(const ProviderConfig& provider, const Codec& codec) {
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  const Headers own = codec.headers();
+  const auto named = [](const Headers& headers, std::string_view name) {
+    return std::any_of(headers.begin(), headers.end(), [&](const auto& header) {
+      return header.first.size() == name.size() &&
+             curl().strnequal(header.first.c_str(), name.data(), name.size()) != 0;
+    });
+  };
   HeaderList list;
-  const auto add = [&list](const std::string& line) { append(list, line); };
-  add("Content-Type: application/json");
-  add("Accept: text/event-stream, application/json");
-  add("Expect:");
-  for (const auto& [name, value] : codec.headers()) add(name + ": " + value);
-  for (const auto& [name, value] : provider.headers) add(name + ": " + value);
+  const auto add = [&list](const std::string& name, const std::string& value) {
+    append(list, name + ": " + value);
+  };
+  // What the API and the user say goes before what we would.
+  const Headers ours{{"Content-Type", "application/json"}, {"Accept", "text/event-stream, application/json"}};
+  for (const auto& [name, value] : ours) {
+    if (!named(own, name) && !named(provider.headers, name)) add(name, value);
+  }
+  append(list, "Expect:");
+  for (const auto& [name, value] : own) {
+    if (!named(provider.headers, name)) add(name, value);
+  }
+  for (const auto& [name, value] : provider.headers) add(name, value);
   if (provider.api_key) {
     const auto [name, value] = codec.key_header(provider.api_key->reveal());
-    add(name + ": " + value);
+    add(name, value);
   }
   return list;
 }

@@ -275,7 +275,10 @@ struct CurlTransport::Impl {
           slot.head = Slot::Head::status_line;
         } else {
           slot.head = Slot::Head::over;
-          if (!t.is_refusal(slot)) slot.reader->begin(slot.status);
+          if (!t.is_refusal(slot)) {
+            slot.reader->begin(slot.status);
+            while (const auto step = slot.reader->next()) t.tell_step(slot, *step);
+          }
         }
         break;
       case Slot::Head::over:  // a trailer
@@ -455,7 +458,7 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
       DSBENCH_TRY(const std::string resolved, resolve_once(base));
       if (!resolved.empty()) append(impl->resolve, resolved);
     }
-    DSBENCH_TRY(provider.codec, make_codec({p.api, p.model, p.exact_lengths}));
+    DSBENCH_TRY(provider.codec, make_codec(codec_config(p)));
     provider.headers = make_headers(p, *provider.codec);
     provider.unix_socket = p.unix_socket;
     provider.url.reset(curl().url());

@@ -29,7 +29,7 @@ Result<LeanProvider> make_lean_provider(const ProviderConfig& config) {
     DSBENCH_TRY(const SocketAddress address, unix_address(config.unix_socket));
     out.addresses.push_back(address);
   }
-  DSBENCH_TRY(out.codec, make_codec({config.api, config.model, config.exact_lengths}));
+  DSBENCH_TRY(out.codec, make_codec(codec_config(config)));
 
   // libcurl's custom headers replace its own of the same name; "Name:" alone takes its own away.
   std::string custom;

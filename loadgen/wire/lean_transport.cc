@@ -419,7 +419,9 @@ struct LeanTransport::Impl {
           c.retry.read(piece->text, wall_clock_now());
           break;
         case PieceKind::head_over:
-          if (!is_refusal(c)) c.reader->begin(c.status);
+          if (is_refusal(c)) break;
+          c.reader->begin(c.status);
+          while (const auto step = c.reader->next()) tell_step(c, *step);
           break;
         case PieceKind::body:
           if (c.ended || is_refusal(c)) break;

@@ -85,6 +85,8 @@ Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, cons
   if (body != nullptr) {
     curl().easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
     curl().easy_setopt(e, CURLOPT_POSTFIELDS, body->data());
+    const std::string method{codec.method()};
+    if (method != "POST") curl().easy_setopt(e, CURLOPT_CUSTOMREQUEST, method.c_str());
   }
   const CURLcode code = curl().easy_perform(e);
   if (code != CURLE_OK) {
@@ -102,12 +104,13 @@ Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, cons
 }
 
 tl::unexpected<Error> refused(const ProviderConfig& config, const std::string& url, const Reply& reply) {
-  std::string_view remedy = "a 200 was expected";
+  std::string remedy = "a 200 was expected";
   if (reply.status == 401 || reply.status == 403) {
     remedy = config.api_key ? "the API key that was given is not accepted"
                             : "it wants an API key, and none was given";
   } else if (reply.status == 404) {
-    remedy = "is this the base URL of an OpenAI-compatible server, as in http://HOST:PORT/v1?";
+    remedy = fmt::format("is this the base URL of a server that speaks the API {}, as in http://HOST:PORT?",
+                         config.api);
   } else if (reply.status == 429 || reply.status == 503) {
     remedy = "it is overloaded before the run has begun";
   }
@@ -135,7 +138,7 @@ void read_models(const std::string& body, TargetInfo& info, const std::string& w
 Result<TargetInfo> probe_target(const WireConfig& wire, std::size_t index, Nanos timeout) {
   const ProviderConfig& config = wire.providers.at(index);
   DSBENCH_TRY(const BaseUrl base, parse_base_url(config.base_url));
-  DSBENCH_TRY(const auto named, make_codec({config.api, config.model, config.exact_lengths}));
+  DSBENCH_TRY(const auto named, make_codec(codec_config(config)));
   TargetInfo info;
   const bool has_list = !named->models_path().empty();
   const std::string models_url = base.base + std::string{named->models_path()};
@@ -161,10 +164,13 @@ Result<TargetInfo> probe_target(const WireConfig& wire, std::size_t index, Nanos
                 join(names));
   }
 
-  DSBENCH_TRY(const auto codec, make_codec({config.api, info.model, config.exact_lengths}));
+  ProviderConfig asked = config;
+  asked.model = info.model;
+  DSBENCH_TRY(const auto codec, make_codec(codec_config(asked)));
   Body body;
   PromptCache prompts;
-  codec->encode(Attempt{.prompt_tokens = 8, .output_tokens = 1, .prompt_seed = 1}, prompts, body);
+  codec->encode(Attempt{.prompt_tokens = 8, .output_tokens = codec->fewest_output_tokens(), .prompt_seed = 1},
+                prompts, body);
   const std::string url = base.base + std::string{codec->path()};
   const std::string text = body.str();
   DSBENCH_TRY(const Reply reply,
@@ -173,25 +179,23 @@ Result<TargetInfo> probe_target(const WireConfig& wire, std::size_t index, Nanos
   const auto reader = codec->make_reader();
   if (!reader->expects(reply.status)) return refused(config, url, reply);
   reader->begin(reply.status);
-  reader->feed(reply.body);
   auto last = ReplyReader::Step{};
+  while (const auto step = reader->next()) last = *step;
+  reader->feed(reply.body);
   while (const auto step = reader->next()) last = *step;
   if (last.kind == ReplyReader::Step::Kind::tokens) last = reader->end_of_body();
   const auto reason = last.reason;
   info.usage_reported = reader->usage().output_tokens.has_value();
   if (reason != results::Reason::ok) {
-    return fail(ErrorKind::unreachable,
-                "{} answers 200, but not with a whole event stream ({}): {}; accepted are content, a "
-                "finish_reason and "
-                "data: [DONE]",
-                url, results::to_word(reason), complaint(reply.body));
+    return fail(ErrorKind::unreachable, "{} answers {}, but not with a whole answer ({}): {}; accepted is {}",
+                url, reply.status, results::to_word(reason), complaint(reply.body), codec->whole_answer());
   }
   return info;
 }
 
 Result<std::string> http_get(const std::string& url, Nanos timeout, const WireConfig& as) {
   const ProviderConfig provider = as.providers.empty() ? ProviderConfig{} : as.providers.front();
-  DSBENCH_TRY(const auto codec, make_codec({provider.api, provider.model, provider.exact_lengths}));
+  DSBENCH_TRY(const auto codec, make_codec(codec_config(provider)));
   DSBENCH_TRY(Reply reply, ask(as, provider, *codec, url, nullptr, timeout));
   if (reply.status != 200) return refused(provider, url, reply);
   return std::move(reply.body);

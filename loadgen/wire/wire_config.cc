@@ -1,5 +1,6 @@
 #include "loadgen/wire/wire_config.h"
 
+#include "loadgen/codec/codec.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 
@@ -14,6 +15,10 @@ std::string part(CURLU* url, CURLUPart which, unsigned flags = 0) {
 }
 
 }  // namespace
+
+CodecConfig codec_config(const ProviderConfig& provider) {
+  return {provider.api, provider.model, provider.exact_lengths, provider.stream};
+}
 
 Result<BaseUrl> parse_base_url(const std::string& text) {
   DSBENCH_CHECK(open_curl());

@@ -17,12 +17,16 @@ struct ProviderConfig {
   std::string name;               // for people; empty: the origin of its URL
   std::string base_url;           // "http://host:port", "https://host/v1"
   std::string unix_socket;        // connect to this path instead; the URL still gives Host and path
-  std::string api = "chat";       // one of codec_names()
+  std::string api = "chat";       // one of apis()
   std::string model;              // empty: what /v1/models names first (probe_target)
   bool exact_lengths = true;      // ask for ignore_eos and min_tokens
+  bool stream = true;             // else answers come in one piece
   std::optional<Secret> api_key;  // in the header that the API wants it in
   std::vector<std::pair<std::string, std::string>> headers;  // sent with every request
 };
+
+struct CodecConfig;
+[[nodiscard]] CodecConfig codec_config(const ProviderConfig& provider);
 
 // Which code carries requests: libcurl (everything), or the lean one (plain-text HTTP/1.1 only). `automatic`
 // takes the lean one where it can do all that is asked.
@@ -49,8 +53,8 @@ struct WireConfig {
 
 // A base URL, taken apart and checked.
 struct BaseUrl {
-  std::string base;  // "http://host:port/prefix", no slash at the end; a final "/v1" is taken off, because
-                     // every path of a codec begins with its own
+  std::string base;    // "http://host:port/prefix", no slash at the end; a final "/v1" is taken off, because
+                       // every path of a codec begins with its own
   std::string origin;  // "http://host:port": where /metrics and /health live
   std::string host;    // without brackets
   std::uint16_t port = 0;

@@ -140,7 +140,7 @@ Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const
   }
   if (config.providers.empty()) return fail(ErrorKind::usage, "no target was named; give at least one URL");
   for (const ProviderConfig& provider : config.providers) {
-    DSBENCH_TRY(const auto codec, make_codec({provider.api, provider.model, provider.exact_lengths}));
+    DSBENCH_TRY(const auto codec, make_codec(codec_config(provider)));
     if (provider.model.empty() && !codec->models_path().empty()) {
       return fail(ErrorKind::usage,
                   "no model was named; give one, or take the one that the target's /v1/models names");

@@ -22,32 +22,26 @@ TEST(Scanner, Table) {
     ChunkFacts facts;
   };
   const Row rows[] = {
-      {"content", R"({"choices":[{"delta":{"content":"a"}}]})", {.has_content = true}},
-      {"spaces",
-       " {\t\"choices\" :\n[ { \"delta\" : { \"content\" : \"a\" } } ] }\r\n",
-       {.has_content = true}},
+      {"content", R"({"choices":[{"delta":{"content":"a"}}]})", {.answers = 1}},
+      {"spaces", " {\t\"choices\" :\n[ { \"delta\" : { \"content\" : \"a\" } } ] }\r\n", {.answers = 1}},
       {"role chunk", R"({"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]})", {}},
       {"null content", R"({"choices":[{"delta":{"content":null}}]})", {}},
-      {"reasoning",
-       R"({"choices":[{"delta":{"reasoning_content":"a","content":null}}]})",
-       {.has_content = true}},
-      {"completions", R"({"choices":[{"text":"a","index":0}]})", {.has_content = true}},
-      {"an escaped key", R"({"\u0063hoices":[{"d\u0065lta":{"content":"a"}}]})", {.has_content = true}},
-      {"only an escape", R"({"choices":[{"delta":{"content":"\n"}}]})", {.has_content = true}},
-      {"half a character", R"({"choices":[{"delta":{"content":"\ud83d"}}]})", {.has_content = true}},
+      {"reasoning", R"({"choices":[{"delta":{"reasoning_content":"a","content":null}}]})", {.reasonings = 1}},
+      {"completions", R"({"choices":[{"text":"a","index":0}]})", {.answers = 1}},
+      {"an escaped key", R"({"\u0063hoices":[{"d\u0065lta":{"content":"a"}}]})", {.answers = 1}},
+      {"only an escape", R"({"choices":[{"delta":{"content":"\n"}}]})", {.answers = 1}},
+      {"half a character", R"({"choices":[{"delta":{"content":"\ud83d"}}]})", {.answers = 1}},
       {"content elsewhere",
        R"({"content":"a","x":{"choices":[{"delta":{"content":"a"}}]},"choices":[]})",
        {}},
-      {"braces in strings",
-       R"({"id":"}]{[\"\\","choices":[{"delta":{"content":"}"}}]})",
-       {.has_content = true}},
+      {"braces in strings", R"({"id":"}]{[\"\\","choices":[{"delta":{"content":"}"}}]})", {.answers = 1}},
       {"finish", R"({"choices":[{"finish_reason":"stop","delta":{}}]})", {.has_finish_reason = true}},
       {"insufficient",
        R"({"choices":[{"delta":{},"finish_reason":"insufficient_system_resource"}]})",
        {.has_finish_reason = true, .insufficient_resource = true}},
       {"usage",
        R"({"usage":{"completion_tokens":7,"prompt_tokens":5,"details":{"completion_tokens":9}},"choices":[]})",
-       {.usage_prompt_tokens = 5, .usage_output_tokens = 7}},
+       {.usage = {.prompt_tokens = 5, .output_tokens = 7}}},
       {"usage null", R"({"choices":[],"usage":null})", {}},
       {"usage of nonsense", R"({"usage":{"completion_tokens":-1,"prompt_tokens":1.5}})", {}},
       {"usage too large", R"({"usage":{"completion_tokens":99999999999999999999}})", {}},
@@ -102,34 +96,56 @@ TEST(Scanner, RefusesWhatIsNotOneObject) {
 // What the scanner must find, from a DOM.
 ChunkFacts facts_by_dom(const json& doc) {
   ChunkFacts f;
-  const auto text = [&](const json& holder, const char* key) {
-    if (holder.contains(key) && holder[key].is_string() && !holder[key].get_ref<const std::string&>().empty())
-      f.has_content = true;
+  const auto text = [](const json& holder, const char* key) {
+    return holder.contains(key) && holder[key].is_string() &&
+           !holder[key].get_ref<const std::string&>().empty();
+  };
+  const auto function = [&](const json& call) {
+    return call.is_object() && (text(call, "name") || text(call, "arguments"));
   };
   if (doc.contains("choices") && doc["choices"].is_array()) {
     for (const json& choice : doc["choices"]) {
       if (!choice.is_object()) continue;
-      text(choice, "text");
+      bool answer = text(choice, "text"), reasoning = false;
       if (choice.contains("delta") && choice["delta"].is_object()) {
-        for (const char* key : {"content", "reasoning_content", "reasoning"}) text(choice["delta"], key);
+        const json& delta = choice["delta"];
+        answer = answer || text(delta, "content") || text(delta, "refusal");
+        reasoning = text(delta, "reasoning_content") || text(delta, "reasoning");
+        if (delta.contains("function_call")) answer = answer || function(delta["function_call"]);
+        if (delta.contains("tool_calls") && delta["tool_calls"].is_array()) {
+          for (const json& call : delta["tool_calls"]) {
+            if (call.is_object() && call.contains("function")) answer = answer || function(call["function"]);
+          }
+        }
+      }
+      if (answer) {
+        ++f.answers;
+      } else if (reasoning) {
+        ++f.reasonings;
       }
       if (choice.contains("finish_reason") && choice["finish_reason"].is_string()) {
         f.has_finish_reason = true;
         if (choice["finish_reason"] == "insufficient_system_resource") f.insufficient_resource = true;
+        if (choice["finish_reason"] == "abort" || choice["finish_reason"] == "error") f.is_error = true;
       }
     }
   }
   if (doc.contains("error") && !doc["error"].is_null()) f.is_error = true;
   if (doc.contains("object") && doc["object"] == "error") f.is_error = true;
   if (doc.contains("usage") && doc["usage"].is_object()) {
-    const auto count = [&](const char* key, std::optional<std::int32_t>& out) {
-      const json& u = doc["usage"];
-      if (!u.contains(key) || !u[key].is_number_unsigned() || u[key].get<std::uint64_t>() > 0x7FFF'FFFF)
+    const auto count = [](const json& u, const char* key, std::optional<std::int32_t>& out) {
+      if (!u.is_object() || !u.contains(key) || !u[key].is_number_unsigned() ||
+          u[key].get<std::uint64_t>() > 0x7FFF'FFFF)
         return;
       out = u[key].get<std::int32_t>();
     };
-    count("prompt_tokens", f.usage_prompt_tokens);
-    count("completion_tokens", f.usage_output_tokens);
+    const json& u = doc["usage"];
+    count(u, "prompt_tokens", f.usage.prompt_tokens);
+    count(u, "completion_tokens", f.usage.output_tokens);
+    if (u.contains("prompt_tokens_details"))
+      count(u["prompt_tokens_details"], "cached_tokens", f.usage.cached_prompt_tokens);
+    if (u.contains("completion_tokens_details"))
+      count(u["completion_tokens_details"], "reasoning_tokens", f.usage.reasoning_tokens);
   }
   return f;
 }
@@ -240,6 +256,8 @@ json random_chunk(Rng& rng) {
     for (const char* key : {"content", "reasoning_content", "role", "tool_calls"}) {
       if (maybe()) delta[key] = text();
     }
+    if (maybe())
+      delta["tool_calls"] = {{{"index", 0}, {"function", {{"name", text()}, {"arguments", text()}}}}};
     if (maybe()) choice["delta"] = delta;
     if (maybe()) choice["text"] = text();
     if (maybe()) choice["finish_reason"] = text();
@@ -248,8 +266,11 @@ json random_chunk(Rng& rng) {
     if (maybe()) doc["choices"].push_back(random_value(rng, 2));
   }
   if (maybe())
-    doc["usage"] = {
-        {"prompt_tokens", text()}, {"completion_tokens", rng.below(1000)}, {"x", random_value(rng, 2)}};
+    doc["usage"] = {{"prompt_tokens", text()},
+                    {"completion_tokens", rng.below(1000)},
+                    {"x", random_value(rng, 2)},
+                    {"prompt_tokens_details", {{"cached_tokens", rng.below(100)}}},
+                    {"completion_tokens_details", random_value(rng, 1)}};
   if (rng.below(8) == 0) doc["error"] = random_value(rng, 2);
   return doc;
 }
@@ -264,7 +285,7 @@ TEST(Scanner, AgreesWithADomOnRandomDocuments) {
     const auto facts = scan_chunk(text);
     ASSERT_TRUE(facts) << text;
     ASSERT_EQ(*facts, facts_by_dom(json::parse(text))) << text;
-    with_content += facts->has_content ? 1 : 0;
+    with_content += facts->answers > 0 ? 1 : 0;
   }
   EXPECT_GT(with_content, 2'000);
   EXPECT_LT(with_content, 18'000);

@@ -570,12 +570,12 @@ TEST(Preflight, SaysWhatIsWrong) {
   EXPECT_THAT(refused, HasSubstr("the API key that was given is not accepted"));
   EXPECT_THAT(refused, ::testing::Not(HasSubstr("sk-very-secret")));
   EXPECT_THAT(message(with_length("Not Found", "404 Not Found"), {}),
-              HasSubstr("answers 404 \"Not Found\": is this the base URL of an OpenAI-compatible server"));
+              HasSubstr("answers 404 \"Not Found\": is this the base URL of a server that speaks the API chat"));
   EXPECT_THAT(message(with_length("{}"), {}), HasSubstr("names no model; name the model to ask for"));
   EXPECT_THAT(message(models, with_length(R"({"message":"bad field"})", "400 Bad Request")),
               HasSubstr("/v1/chat/completions answers 400 \"bad field\": a 200 was expected"));
   EXPECT_THAT(message(models, with_length(R"({"choices":[]})")),
-              HasSubstr("not with a whole event stream (malformed)"));
+              HasSubstr("answers 200, but not with a whole answer (malformed)"));
   EXPECT_THAT(message(models, with_length("", "503 Service Unavailable")),
               HasSubstr("it is overloaded before the run has begun"));
 }
