@@ -1,5 +1,5 @@
 dsbench_test(codec_test
-  SOURCES unit/codec_streams_test.cc unit/codec_request_test.cc unit/codec_http_test.cc fakes/codec_streams.cc
+  SOURCES unit/codec_scan_test.cc unit/codec_streams_test.cc unit/codec_request_test.cc unit/codec_http_test.cc fakes/codec_streams.cc
   LIBS dsbench::codec nlohmann_json::nlohmann_json)
 
 # The fuzz target of every reader, replaying its corpus; a crash that was found becomes a file there.
@@ -14,3 +14,9 @@ set_tests_properties(codec_fuzz PROPERTIES LABELS host TIMEOUT 60)
 add_executable(codec_speed EXCLUDE_FROM_ALL unit/codec_speed.cc fakes/codec_streams.cc)
 target_link_libraries(codec_speed PRIVATE dsbench::codec dsbench_warnings)
 target_include_directories(codec_speed PRIVATE "${PROJECT_SOURCE_DIR}")
+
+find_package(Python3 COMPONENTS Interpreter REQUIRED)
+add_test(NAME e2e_protocols
+  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/protocols_test.py" -v)
+set_tests_properties(e2e_protocols PROPERTIES LABELS "host;e2e" TIMEOUT 240 RUN_SERIAL ON
+  ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")

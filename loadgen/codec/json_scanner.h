@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <optional>
-#include <string>
 #include <string_view>
+
+#include "loadgen/codec/byte_scan.h"
 
 namespace dsbench::loadgen {
 
@@ -105,6 +105,7 @@ class JsonScanner {
   [[nodiscard]] char peek() const { return at_ == end_ ? '\0' : *at_; }
 
   void skip_space() {
+    if (at_ != end_ && *at_ > ' ') return;
     while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
   }
 
@@ -153,42 +154,22 @@ class JsonScanner {
     return true;
   }
 
-  // Moves over bytes that need no look, eight at a time: stops no later than at the first quote, backslash or
-  // control character, and no earlier than eight bytes before the end.
-  void skip_plain() {
-    constexpr std::uint64_t ones = 0x0101'0101'0101'0101ULL, highs = 0x8080'8080'8080'8080ULL;
-    while (end_ - at_ >= 8) {
-      std::uint64_t w = 0;
-      std::memcpy(&w, at_, 8);
-      const std::uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
-      const std::uint64_t special =
-          ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w);
-      if ((special & highs) != 0) return;
-      at_ += 8;
-    }
-  }
-
   [[nodiscard]] bool quoted(JsonString& out) {
     if (!eat('"')) return false;
     const char* const from = at_;
     out.escaped = false;
-    skip_plain();
-    while (at_ != end_) {
-      const char c = *at_;
-      if (c == '"') {
-        out.raw = {from, static_cast<std::size_t>(at_ - from)};
-        ++at_;
-        return true;
-      }
-      if (static_cast<unsigned char>(c) < 0x20) return false;
+    for (;;) {
+      at_ = bytes::find_string_end(at_, end_);
+      if (at_ == end_) return false;
+      if (*at_ == '"') break;
+      if (*at_ != '\\') return false;  // a control character
+      out.escaped = true;
       ++at_;
-      if (c == '\\') {
-        out.escaped = true;
-        if (!escape()) return false;
-        skip_plain();
-      }
+      if (!escape()) return false;
     }
-    return false;
+    out.raw = {from, static_cast<std::size_t>(at_ - from)};
+    ++at_;
+    return true;
   }
 
   [[nodiscard]] bool escape();

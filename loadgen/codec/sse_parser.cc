@@ -1,6 +1,6 @@
 #include "loadgen/codec/sse_parser.h"
 
-#include <algorithm>
+#include "loadgen/codec/byte_scan.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -10,8 +10,9 @@ constexpr std::uint8_t mark_done = 4;
 
 // First CR or LF; npos when there is none.
 std::size_t find_line_end(std::string_view text) {
-  const auto at = std::find_if(text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; });
-  return at == text.end() ? std::string_view::npos : static_cast<std::size_t>(at - text.begin());
+  const char* const end = text.data() + text.size();
+  const char* const at = bytes::find_line_end(text.data(), end);
+  return at == end ? std::string_view::npos : static_cast<std::size_t>(at - text.data());
 }
 
 }  // namespace
