@@ -161,12 +161,20 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
   std::string api_help = "which API to speak:";
   for (const loadgen::ApiName& api : loadgen::apis())
     api_help += fmt::format("\n{:<12} {}", api.name, api.help);
-  app.add_option("--api", o.api, api_help)->type_name("NAME")->capture_default_str()->group(wire);
-  app.add_flag("--no-stream{false}", o.stream,
-               "ask for answers in one piece; the first token is then the whole answer")
+  app.add_option("--api", o.api, api_help)
+      ->type_name("NAME")
+      ->check([](const std::string& api) {
+        const auto made = loadgen::make_codec({.api = api, .model = "any"});
+        return made ? std::string{} : made.error().message;
+      })
+      ->capture_default_str()
       ->group(wire);
-  app.add_flag(
-         "--no-exact-lengths{false}", o.exact_lengths,
+  app.add_flag_callback(
+         "--no-stream", [&o] { o.stream = false; },
+         "ask for answers in one piece; the first token is then the whole answer")
+      ->group(wire);
+  app.add_flag_callback(
+         "--no-exact-lengths", [&o] { o.exact_lengths = false; },
          "do not ask for ignore_eos and min_tokens, which hosted APIs may refuse; answers may end sooner")
       ->group(wire);
   app.add_option(
