@@ -1,0 +1,248 @@
+#include "cli/profile_fit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/exit_codes.h"
+#include "cli/flags.h"
+#include "cli/refuse.h"
+#include "cli/trace_flags.h"
+#include "core/files.h"
+#include "core/text.h"
+#include "loadgen/traces/trace_fit.h"
+
+namespace dsbench::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string trace, out_dir, name, source, bin;
+  std::int32_t classes = 8, bins = 48;
+  std::uint64_t seed = 1;
+  bool json = false, force = false;
+  TraceFlags reading;
+};
+
+// A name that a file and a flag can have.
+std::string name_of(const Options& options) {
+  if (!options.name.empty()) return options.name;
+  const std::filesystem::path path{options.trace};
+  std::string name = (path.has_filename() ? path : path.parent_path()).stem().string();
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == ' ' || c == '_'; }, '-');
+  return name.empty() ? "fitted" : name;
+}
+
+std::string number(const std::optional<double>& value) {
+  if (!value) return "-";
+  return std::abs(*value) >= 1000 ? fmt::format("{:.0f}", *value) : fmt::format("{:.3g}", *value);
+}
+
+std::string percent(double share) {
+  return fmt::format("{:.1f} %", share * 100);
+}
+
+void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
+  fmt::print("{}", loadgen::describe(trace));
+  fmt::print("\nFitted\n");
+  if (!fit.traffic_json.empty()) {
+    fmt::print("  rate curve      {} points, bins of {}\n", fit.curve_points, print_duration(fit.bin));
+    fmt::print("  arrivals        CV {:.3f} of the gaps rescaled by the local rate ({:.3f} as they are)\n",
+               fit.cv, fit.raw_cv);
+    if (trace.notes.dequantised)
+      fmt::print("                  below batches of {} nothing is known of them\n",
+                 format_duration(*trace.notes.batch));
+  } else {
+    fmt::print("  no traffic      the source has no times\n");
+  }
+  fmt::print("  input tokens    mean {:.0f}, p50 {:.0f}, p99 {:.0f}\n", fit.input_mean, fit.input_p50,
+             fit.input_p99);
+  fmt::print("  output tokens   mean {:.0f}, p50 {:.0f}, p99 {:.0f}\n", fit.output_mean, fit.output_p50,
+             fit.output_p99);
+  fmt::print("  lengths         {} bins of the input in {} class{}\n", fit.bins, fit.classes,
+             fit.classes == 1 ? "" : "es");
+  if (fit.mean_reasoning)
+    fmt::print("  reasoning       {:.3f} of an output, on average\n", *fit.mean_reasoning);
+  if (fit.skew.clients > 1) {
+    fmt::print("  clients         {}; largest {}, top 5 {}, top 10 {}; Zipf exponent {:.2f}\n",
+               fit.skew.clients, percent(fit.skew.largest), percent(fit.skew.top5), percent(fit.skew.top10),
+               fit.skew.zipf);
+  }
+  if (fit.hit_share) {
+    fmt::print("  prefix hits     {} of input tokens with an endless cache ({} of blocks)\n",
+               percent(*fit.hit_share), percent(fit.block_hit_share));
+    fmt::print("    last used     within 1 min {}, 5 min {}, 15 min {}, 60 min {}\n",
+               percent(fit.hit_by_age[0]), percent(fit.hit_by_age[1]), percent(fit.hit_by_age[2]),
+               percent(fit.hit_by_age[3]));
+    std::string by_position;
+    for (std::size_t i = 0; i < fit.hit_by_position.size(); ++i) {
+      const std::size_t from = i == 0 ? 0 : std::size_t{1} << (i - 1);
+      by_position += fmt::format("{}{}+ {:.0f} %", i == 0 ? "" : ", ", from, fit.hit_by_position[i] * 100);
+    }
+    fmt::print("    by block      {}\n", by_position);
+  }
+  fmt::print("\nHow well: a trace drawn from the profiles beside the source\n");
+  fmt::print("  {:<44} {:>10} {:>10}  {}\n", "", "source", "fitted", "verdict");
+  for (const loadgen::FitLine& line : fit.lines) {
+    fmt::print("  {:<44} {:>10} {:>10}  {} (good: {})\n", line.what, number(line.source), number(line.fitted),
+               to_word(line.verdict), line.good_when);
+  }
+}
+
+std::string to_json(const loadgen::Trace& trace, const loadgen::TraceFit& fit,
+                    const std::vector<std::string>& files) {
+  Json root;
+  root["schema"] = "dsbench.fit/1";
+  root["trace"] = {{"name", trace.name},
+                   {"format", loadgen::to_word(trace.format)},
+                   {"requests", trace.size()},
+                   {"length_ns", trace.length.count()},
+                   {"records", trace.notes.records},
+                   {"bad_records", trace.notes.bad},
+                   {"skipped_records", trace.notes.skipped},
+                   {"out_of_order", trace.notes.out_of_order},
+                   {"failed_requests", trace.notes.failed},
+                   {"examples", trace.notes.examples},
+                   {"timed", trace.notes.timed},
+                   {"estimated_tokens", trace.notes.estimated_tokens},
+                   {"generated", trace.notes.generated},
+                   {"dequantised", trace.notes.dequantised}};
+  if (trace.notes.batch) root["trace"]["batch_ns"] = trace.notes.batch->count();
+  Json& f = root["fit"];
+  f = {{"classes", fit.classes}, {"length_bins", fit.bins}};
+  if (!fit.traffic_json.empty()) {
+    f["cv"] = fit.cv;
+    f["raw_cv"] = fit.raw_cv;
+    f["bin_ns"] = fit.bin.count();
+    f["curve_points"] = fit.curve_points;
+  }
+  f["input_tokens"] = {{"mean", fit.input_mean}, {"p50", fit.input_p50}, {"p99", fit.input_p99}};
+  f["output_tokens"] = {{"mean", fit.output_mean}, {"p50", fit.output_p50}, {"p99", fit.output_p99}};
+  if (fit.mean_reasoning) f["reasoning_share_mean"] = *fit.mean_reasoning;
+  if (fit.skew.clients > 1) {
+    f["clients"] = {{"count", fit.skew.clients},
+                    {"largest_share", fit.skew.largest},
+                    {"top5_share", fit.skew.top5},
+                    {"top10_share", fit.skew.top10},
+                    {"zipf_exponent", fit.skew.zipf}};
+  }
+  if (fit.hit_share) {
+    f["prefix_hits"] = {{"ideal_share", *fit.hit_share},
+                        {"ideal_share_of_blocks", fit.block_hit_share},
+                        {"age_bounds_s", loadgen::PrefixMeter::ages_s},
+                        {"share_by_age", fit.hit_by_age},
+                        {"share_by_block_position_doubling", fit.hit_by_position}};
+  }
+  root["verdict"] = to_word(fit.worst());
+  root["comparison"] = Json::array();
+  for (const loadgen::FitLine& line : fit.lines) {
+    Json one{{"what", line.what}};
+    if (line.source) one["source"] = *line.source;
+    if (line.fitted) one["fitted"] = *line.fitted;
+    if (!line.unit.empty()) one["unit"] = line.unit;
+    one["verdict"] = to_word(line.verdict);
+    one["good"] = line.good_when;
+    root["comparison"].push_back(std::move(one));
+  }
+  root["files"] = files;
+  return root.dump(2);
+}
+
+Result<std::vector<std::string>> write_profiles(const Options& options, const std::string& name,
+                                                const loadgen::TraceFit& fit) {
+  std::vector<std::string> written;
+  if (options.out_dir.empty()) return written;
+  const auto write = [&](const char* kind, const std::string& text) -> Result<void> {
+    if (text.empty()) return {};
+    const auto folder = std::filesystem::path{options.out_dir} / kind;
+    std::error_code ec;
+    std::filesystem::create_directories(folder, ec);
+    if (ec) return fail(ErrorKind::io, "cannot make the folder '{}': {}", folder.string(), ec.message());
+    const auto path = folder / (name + ".json");
+    if (!options.force && std::filesystem::exists(path, ec))
+      return fail(ErrorKind::usage, "'{}' is there already; give another --name, or --force to write over it",
+                  path.string());
+    DSBENCH_CHECK(write_file_atomically(path, text));
+    written.push_back(path.string());
+    return {};
+  };
+  DSBENCH_CHECK(write("traffic", fit.traffic_json));
+  DSBENCH_CHECK(write("workload", fit.workload_json));
+  return written;
+}
+
+Result<void> run(const Options& options) {
+  DSBENCH_TRY(const loadgen::TraceOptions reading, trace_options_of(options.reading, options.seed));
+  loadgen::FitOptions fitting;
+  fitting.name = name_of(options);
+  if (fitting.name.find('/') != std::string::npos)
+    return fail(ErrorKind::usage, "--name: found '{}'; accepted: a name without '/'", fitting.name);
+  fitting.classes = options.classes;
+  fitting.most_bins = options.bins;
+  fitting.seed = options.seed;
+  if (!options.bin.empty()) {
+    const auto bin = parse_duration(options.bin);
+    if (!bin) return fail(ErrorKind::usage, "--bin: {}", bin.error().message);
+    if (*bin < Nanos{1'000'000})
+      return fail(ErrorKind::usage, "--bin: found {}; accepted: from 1ms", options.bin);
+    fitting.bin = *bin;
+  }
+  DSBENCH_TRY(const loadgen::Trace trace, loadgen::load_trace(options.trace, reading));
+  fitting.source = options.source.empty()
+                       ? fmt::format("Fitted by dsbench profile fit from {} ({}, {} requests).", trace.name,
+                                     loadgen::to_word(trace.format), trace.size())
+                       : options.source;
+  DSBENCH_TRY(const loadgen::TraceFit fit, loadgen::fit_trace(trace, fitting));
+  DSBENCH_TRY(const std::vector<std::string> written, write_profiles(options, fitting.name, fit));
+  if (options.json) {
+    fmt::print("{}\n", to_json(trace, fit, written));
+    return {};
+  }
+  print(trace, fit);
+  for (const std::string& path : written) fmt::print("\nWritten: {}", path);
+  fmt::print("{}\n", written.empty() ? "\nNothing was written: give --out-dir to keep the profiles." : "");
+  return {};
+}
+
+}  // namespace
+
+void add_profile_fit(CLI::App& profile, std::function<int()>& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub = profile.add_subcommand(
+      "fit", "turn a trace of real traffic into a compact pair of profiles, and say how well they fit it");
+  sub->add_option("trace", options->trace, "a file, or the folder of a ServeGen trace or of a run")
+      ->required()
+      ->type_name("TRACE");
+  sub->add_option("--out-dir", options->out_dir,
+                  "write DIR/traffic/NAME.json and DIR/workload/NAME.json; without it nothing is written")
+      ->type_name("DIR");
+  sub->add_option("--name", options->name, "of the profiles. Default: the trace's")->type_name("NAME");
+  sub->add_option(
+         "--source", options->source,
+         "description of the profiles: where the trace is from, and its licence. Default: the trace's name")
+      ->type_name("TEXT");
+  sub->add_option("--bin", options->bin,
+                  "of the rate curve, as in 10m. Default: the narrowest round one with 100 requests in the "
+                  "mean bin and at most 150 bins")
+      ->type_name("TIME");
+  add_count(*sub, "--classes", options->classes, 1, 64,
+            "classes of requests in the workload, at most: the largest clients, or prefixes by their length");
+  add_count(*sub, "--length-bins", options->bins, 1, 1000, "bins of the input length, over all classes");
+  sub->add_option("--seed", options->seed, "of all that is drawn")->capture_default_str();
+  sub->add_flag("--force", options->force, "write over profiles that are there");
+  sub->add_flag("--json", options->json, "print the fit as JSON");
+  add_trace_flags(*sub, options->reading);
+  sub->callback([options, &chosen] {
+    chosen = [options] {
+      const auto done = run(*options);
+      return done ? static_cast<int>(exit_ok) : refuse("profile fit", done.error());
+    };
+  });
+}
+
+}  // namespace dsbench::cli

@@ -1,0 +1,191 @@
+#include "loadgen/traces/prefix_fit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <unordered_map>
+
+#include "loadgen/traces/trace_statistics.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+// Calls f(probability, how many) for the ranks of a Zipf law: one by one at the head, by geometric stretches
+// behind.
+template <class F>
+void each_rank(std::int64_t count, double zipf, F f) {
+  std::vector<std::pair<double, double>> stretches;  // weight of one, how many
+  double sum = 0;
+  for (std::int64_t k = 1; k <= count;) {
+    const std::int64_t n =
+        k < 256 ? 1 : std::min<std::int64_t>(std::max<std::int64_t>(k / 64, 1), count - k + 1);
+    const double w = std::pow(static_cast<double>(k) + static_cast<double>(n - 1) / 2, -zipf);
+    stretches.emplace_back(w, static_cast<double>(n));
+    sum += w * static_cast<double>(n);
+    k += n;
+  }
+  for (const auto& [w, n] : stretches) f(w / sum, n);
+}
+
+double expected_pairs(double draws, std::int64_t count, double zipf) {
+  double squares = 0;
+  each_rank(count, zipf, [&](double p, double n) { squares += p * p * n; });
+  return draws * (draws - 1) * squares;
+}
+
+class Groups {
+ public:
+  explicit Groups(std::size_t n) : parent_(n) { std::iota(parent_.begin(), parent_.end(), 0U); }
+  [[nodiscard]] std::uint32_t root(std::uint32_t i) {
+    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+    return i;
+  }
+  void join(std::uint32_t a, std::uint32_t b) { parent_[root(a)] = root(b); }
+
+ private:
+  std::vector<std::uint32_t> parent_;
+};
+
+// The beginning that at least nine requests of ten share, in tokens.
+std::int32_t common_beginning(const Trace& trace) {
+  const double enough = 0.9 * static_cast<double>(trace.size());
+  std::vector<std::uint64_t> beginning;
+  for (;;) {
+    std::unordered_map<std::uint64_t, std::size_t> next;
+    std::uint64_t best = 0;
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < trace.size(); ++i) {
+      const auto hashes = trace.hashes_of(i);
+      // A last block that the prompt does not fill is no part of what others could share.
+      if (hashes.size() <= beginning.size() ||
+          !std::equal(beginning.begin(), beginning.end(), hashes.begin()))
+        continue;
+      const std::uint64_t hash = hashes[beginning.size()];
+      if (const std::size_t n = ++next[hash]; n > most) most = n, best = hash;
+    }
+    if (static_cast<double>(most) < enough) break;
+    beginning.push_back(best);
+  }
+  return static_cast<std::int32_t>(beginning.size()) * trace.block_tokens;
+}
+
+}  // namespace
+
+double expected_distinct(double draws, std::int64_t count, double zipf) {
+  double distinct = 0;
+  each_rank(count, zipf, [&](double p, double n) {
+    distinct += -std::expm1(draws * std::log1p(-std::min(p, 1 - 1e-12))) * n;
+  });
+  return distinct;
+}
+
+PoolFit fit_pool(double draws, double distinct, double pairs) {
+  PoolFit best;
+  double best_error = HUGE_VAL;
+  for (int step = 0; step <= 30; ++step) {
+    const double zipf = step * 0.1;
+    std::int64_t low = std::max<std::int64_t>(1, static_cast<std::int64_t>(distinct)), high = low;
+    while (high < 100'000'000 && expected_distinct(draws, high, zipf) < distinct) high *= 2;
+    while (low < high) {
+      const std::int64_t middle = low + (high - low) / 2;
+      (expected_distinct(draws, middle, zipf) < distinct ? low = middle + 1 : high = middle);
+    }
+    const double error = std::abs(expected_distinct(draws, low, zipf) - distinct) / distinct +
+                         0.1 * std::abs(std::log(expected_pairs(draws, low, zipf) / std::max(pairs, 1.0)));
+    if (error < best_error) best_error = error, best = {low, zipf};
+  }
+  return best;
+}
+
+PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes) {
+  PrefixFit fit;
+  const std::size_t n = trace.size();
+  fit.prefix_tokens.assign(n, 0);
+  fit.system_tokens = common_beginning(trace);
+  Groups groups(n);
+  std::vector<std::int64_t> found(n);  // tokens beyond the system prompt
+  std::unordered_map<std::uint64_t, std::uint32_t> last;
+  std::vector<PromptPiece> pieces;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    prompt_pieces(trace, i, pieces);
+    std::int64_t tokens = 0;
+    std::uint32_t from = i;
+    for (const PromptPiece& piece : pieces) {
+      const auto it = last.find(piece.chain);
+      if (it == last.end()) break;
+      tokens += piece.tokens;
+      if (tokens > fit.system_tokens) from = it->second;
+    }
+    for (const PromptPiece& piece : pieces) last[piece.chain] = i;
+    if (from == i) continue;
+    found[i] = tokens - fit.system_tokens;
+    groups.join(i, from);
+  }
+  struct Group {
+    std::vector<std::uint32_t> rows;
+    double found = 0;
+    double tokens = 0;
+  };
+  std::unordered_map<std::uint32_t, std::size_t> index;
+  std::vector<Group> all;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const auto [it, is_new] = index.try_emplace(groups.root(i), all.size());
+    if (is_new) all.emplace_back();
+    all[it->second].rows.push_back(i);
+    all[it->second].found += static_cast<double>(found[i]);
+  }
+  PrefixFit::Class alone;
+  std::vector<std::size_t> order;
+  double total = 0;
+  for (std::size_t g = 0; g < all.size(); ++g) {
+    if (all[g].rows.size() < 2) {
+      alone.rows.push_back(all[g].rows.front());
+      continue;
+    }
+    all[g].tokens = all[g].found / static_cast<double>(all[g].rows.size() - 1);
+    total += all[g].found;
+    order.push_back(g);
+    for (const std::uint32_t row : all[g].rows)
+      fit.prefix_tokens[row] = static_cast<std::int32_t>(std::max(1.0, std::round(all[g].tokens)));
+  }
+  std::sort(alone.rows.begin(), alone.rows.end());
+  if (!alone.rows.empty()) fit.classes.push_back(std::move(alone));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return all[a].tokens < all[b].tokens; });
+  double sum = 0;
+  for (std::size_t at = 0; at < order.size();) {
+    const double share_done = static_cast<double>(
+        fit.classes.size() - (fit.classes.empty() || fit.classes[0].count > 0 ? 0 : 1) + 1);
+    const double until = total * share_done / static_cast<double>(most_classes);
+    PrefixFit::Class cls;
+    std::vector<double> tokens;  // of each request's prefix
+    double pairs = 0, distinct = 0;
+    do {
+      const Group& group = all[order[at++]];
+      sum += group.found;
+      const auto k = static_cast<double>(group.rows.size());
+      pairs += k * (k - 1);
+      distinct += 1;
+      cls.rows.insert(cls.rows.end(), group.rows.begin(), group.rows.end());
+      tokens.insert(tokens.end(), group.rows.size(), std::max(1.0, std::round(group.tokens)));
+    } while (at < order.size() && sum < until);
+    const PoolFit pool = fit_pool(static_cast<double>(cls.rows.size()), distinct, pairs);
+    cls.count = pool.count;
+    cls.zipf = pool.zipf;
+    std::sort(cls.rows.begin(), cls.rows.end());
+    std::sort(tokens.begin(), tokens.end());
+    constexpr int quantiles = 10;
+    double others = 0, mean = 0;
+    for (const double t : tokens) mean += t / static_cast<double>(tokens.size());
+    for (int q = 0; q <= quantiles; ++q) {
+      cls.token_quantiles.push_back(std::round(quantile_of(tokens, static_cast<double>(q) / quantiles)));
+      if (q < quantiles) others += cls.token_quantiles.back() * (q == 0 ? 0.5 : 1.0);
+    }
+    cls.token_quantiles.back() = std::clamp(std::round(2 * (quantiles * mean - others)),
+                                            cls.token_quantiles[quantiles - 1], cls.token_quantiles.back());
+    fit.classes.push_back(std::move(cls));
+  }
+  return fit;
+}
+
+}  // namespace dsbench::loadgen
