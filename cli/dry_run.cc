@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -57,28 +58,36 @@ std::string dry_run(const DryRunQuestion& q) {
     if (request % every != 0) continue;
     ++drawn;
     const auto weight = static_cast<double>(every);
-    loadgen::Attempt attempt = q.source(request);
-    Nanos due = point->due;
-    std::size_t stage = point->stage;
-    for (int turn = 0;; ++turn) {
-      stages[stage].input += weight * attempt.prompt_tokens;
-      stages[stage].output += weight * attempt.output_tokens;
+    struct Open {
+      loadgen::Attempt attempt;
+      Nanos due{0};
+      std::size_t stage = 0;
+    };
+    // What follows from it, in the order in which it is due: what goes out together is due together.
+    std::deque<Open> open{{q.source(request), point->due, point->stage}};
+    for (int turn = 0; !open.empty(); ++turn) {
+      const Open now = std::move(open.front());
+      open.pop_front();
+      const loadgen::Attempt& attempt = now.attempt;
+      stages[now.stage].input += weight * attempt.prompt_tokens;
+      stages[now.stage].output += weight * attempt.output_tokens;
       most_prompt = std::max<std::int64_t>(most_prompt, attempt.prompt_tokens);
-      if (turn == most_turns) break;
+      if (turn >= most_turns) break;
       // Every request ends well, after the assumed latency.
       results::RequestRecord ended;
       ended.request = attempt.request;
       ended.turn = attempt.turn;
       ended.prompt_tokens = attempt.prompt_tokens;
       ended.output_tokens = attempt.output_tokens;
-      ended.done = due + q.latency;
-      auto follow_up = q.source.next(attempt, ended);
-      if (!follow_up) break;
-      due += q.latency + follow_up->after;
-      if (due >= plan.length) break;
-      stage = stage_at(due);
-      stages[stage].follow_ups += weight;
-      attempt = std::move(follow_up->attempt);
+      ended.done = now.due + q.latency;
+      std::vector<loadgen::FollowUp> follow_ups;
+      q.source.next(attempt, ended, follow_ups);
+      for (loadgen::FollowUp& f : follow_ups) {
+        const Nanos due = ended.done + f.after;
+        if (due >= plan.length) continue;
+        open.push_back({std::move(f.attempt), due, stage_at(due)});
+        stages[open.back().stage].follow_ups += weight;
+      }
     }
   }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -28,6 +29,7 @@
 #include "profiles/fleet_profile.h"
 #include "profiles/slo_profile.h"
 #include "profiles/workload_profile.h"
+#include "results/breakdown.h"
 #include "results/host_facts.h"
 #include "results/report/report.h"
 #include "results/run_file.h"
@@ -220,12 +222,28 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   DSBENCH_TRY(const auto client, profiles::load_client(or_default(options.client, default_client)));
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
+  std::vector<loadgen::Mix> mixes;
+  for (std::size_t i = 1; i < e->hooks_.mixes.size(); ++i) {
+    std::map<std::string, double> weights;
+    for (const profiles::MixShare& m : e->hooks_.mixes[i]) weights[m.name] += m.share;
+    DSBENCH_TRY(mixes.emplace_back(), loadgen::mix_of(workload, weights));
+  }
   e->contents_ = std::make_shared<loadgen::ContentMap>(
-      e->hooks_.source ? *e->hooks_.source : loadgen::make_source(workload, options.seed));
+      e->hooks_.source ? *e->hooks_.source : loadgen::make_source(workload, options.seed, std::move(mixes)));
+  e->policies_ = e->policy_;
+  if (!e->hooks_.source) {
+    e->policies_ = loadgen::policies_of(workload, e->policy_);
+    e->tenants_ = loadgen::tenants_of(workload, e->slo_);
+  }
   e->profiles_json_ = fmt::format(R"("workload":{},"slo":{},"client":{})",
                                   e->hooks_.source ? e->hooks_.source_json : to_json(workload), to_json(slo),
                                   to_json(client));
-  if (e->hooks_.prepare) e->hooks_.prepare(e->slo_);
+  if (e->hooks_.prepare) {
+    std::vector<results::Slo> slos{e->slo_};
+    if (!e->tenants_.empty()) slos.clear();
+    for (const results::Tenant& t : e->tenants_) slos.push_back(t.slo);
+    e->hooks_.prepare(slos);
+  }
   e->started_at_ = wall_clock_now();
 
   if (options.target.starts_with(sim_prefix)) {
@@ -270,8 +288,8 @@ Result<void> Experiment::open_simulation(const std::string& name, std::atomic<bo
   target_description_ =
       fmt::format("simulated fleet '{}': {}; {}", profile.name, profile.description, parameters_of(profile));
   DSBENCH_CHECK(make_directory());
-  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
-  runner_ = loadgen::make_virtual_runner(*fleet_, policy_, contents_, options_.seed, channel(0), stop);
+  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
+  runner_ = loadgen::make_virtual_runner(*fleet_, policies_, contents_, options_.seed, channel(0), stop);
   return {};
 }
 
@@ -305,10 +323,10 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   scraper_ = std::make_unique<Scraper>(base.origin + "/metrics");
   observer_ = scraper_.get();
   if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
-  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_));
+  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
   DSBENCH_TRY(runner_,
               loadgen::make_wire_runner(
-                  config, policy_, contents_, options_.seed,
+                  config, policies_, contents_, options_.seed,
                   [this](std::uint32_t worker) -> results::RecordSink& { return channel(worker); }, stop));
   return {};
 }
@@ -333,9 +351,12 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   summary.dsbench_build = build();
 }
 
-Result<void> Experiment::write(const results::RunSummary& summary) {
+Result<void> Experiment::write(results::RunSummary& summary) {
   runner_.reset();  // the issuers stop before what they write to is closed
   DSBENCH_CHECK(recorder_->close());
+  // What it adds is worth having, and no reason to lose the rest.
+  if (auto told = results::add_breakdown(directory_.path / "records.sqlite", summary); !told)
+    summary.warnings.push_back("no breakdown by tenant and turn: " + told.error().message);
   DSBENCH_CHECK(results::write_run(directory_.run_json(), summary));
   return write_file_atomically(directory_.report(), results::report::render_html(summary));
 }

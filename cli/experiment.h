@@ -19,6 +19,7 @@
 #include "loadgen/observer.h"
 #include "loadgen/request_source.h"
 #include "loadgen/runner.h"
+#include "profiles/traffic_profile.h"
 #include "results/recorder.h"
 #include "results/run_directory.h"
 #include "results/run_summary.h"
@@ -57,8 +58,10 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& options, const std::
 struct ExperimentHooks {
   std::optional<loadgen::SharedSource> source;  // instead of the workload's, with its JSON
   std::string source_json;
+  // The mixes of tenants that the traffic names, by StagePlan::mix; the first is the workload's own.
+  std::vector<std::vector<profiles::MixShare>> mixes;
   // Called once, when the SLOs are known, before the first record.
-  std::function<void(const results::Slo&)> prepare;
+  std::function<void(const std::vector<results::Slo>& by_tenant)> prepare;
   // A sink that stands before the recorder's.
   std::function<results::RecordSink&(results::RecordSink&)> watch;
 };
@@ -89,8 +92,8 @@ class Experiment {
   // adds to the profiles.
   void describe(results::RunSummary& summary, const std::string& verb_json) const;
 
-  // Closes the records, writes run.json and report.html.
-  [[nodiscard]] Result<void> write(const results::RunSummary& summary);
+  // Closes the records, adds to the summary what only they tell, writes run.json and report.html.
+  [[nodiscard]] Result<void> write(results::RunSummary& summary);
 
  private:
   Experiment() = default;
@@ -106,7 +109,9 @@ class Experiment {
   std::string target_description_;
   std::string profiles_json_;
   results::Slo slo_;
-  loadgen::ClientPolicy policy_;
+  loadgen::ClientPolicy policy_;      // of those whose class has none of its own
+  loadgen::ClientPolicies policies_;  // by tenant
+  std::vector<results::Tenant> tenants_;
   Nanos started_at_{0};
 
   std::unique_ptr<EmbeddedEngine> engine_;

@@ -221,8 +221,9 @@ int load(const LoadOptions& o) {
     hooks.source = loadgen::make_trace_source(offered->trace);
     hooks.source_json = source_json(*offered->trace);
   }
-  hooks.prepare = [&](const results::Slo& slo) {
-    guard_config.slos = {slo};
+  if (offered->profile) hooks.mixes = profiles::plan_of(*offered->profile).mixes;
+  hooks.prepare = [&](const std::vector<results::Slo>& by_tenant) {
+    guard_config.slos = by_tenant;
     guards.emplace(guard_config, stop);
   };
   hooks.watch = [&](results::RecordSink& sink) -> results::RecordSink& { return guards->watch(sink); };

@@ -16,6 +16,7 @@ OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uin
     loadgen::StagePlan stage;
     stage.name = s.name;
     stage.planned = s.planned / shard.count;
+    stage.mix = s.mix;
     stage.warm_up = s.measure_from - s.start;
     stage.length = s.end - s.start;
     stages_.push_back(std::move(stage));

@@ -35,6 +35,7 @@ bool worth_another_try(const Failure& failure) {
     case Reason::empty:
     case Reason::unsent:
     case Reason::interrupted:
+    case Reason::cancelled:
       return false;
   }
   return false;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "core/rng.h"
 #include "core/units.h"
@@ -28,6 +30,23 @@ struct ClientPolicy {
   std::optional<Nanos> stall_timeout;        // between chunks
   std::optional<Nanos> total_timeout;        // from the attempt's start to its end
   RetryLaw retry;
+};
+
+// The policies of a run's clients: one for all, or one for each class of the workload (Attempt::tenant).
+class ClientPolicies {
+ public:
+  ClientPolicies() : policies_(1) {}
+  ClientPolicies(const ClientPolicy& of_all) : policies_{of_all} {}
+  ClientPolicies(std::vector<ClientPolicy> by_tenant) : policies_{std::move(by_tenant)} {
+    if (policies_.empty()) policies_.emplace_back();
+  }
+  // A tenant beyond those named has the first one's.
+  [[nodiscard]] const ClientPolicy& of(std::uint16_t tenant) const {
+    return policies_[tenant < policies_.size() ? tenant : 0];
+  }
+
+ private:
+  std::vector<ClientPolicy> policies_;  // not empty
 };
 
 // How an attempt failed, as far as the law asks.

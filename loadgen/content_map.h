@@ -5,8 +5,8 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <utility>
+#include <vector>
 
 #include "loadgen/request_source.h"
 
@@ -20,13 +20,13 @@ class ContentMap final : public RequestSource {
  public:
   explicit ContentMap(SharedSource source) : source_{std::move(source)} {}
 
-  // Requests from `first_request` on have contents first_content, first_content + 1, … until the next call's
-  // first request.
-  void begin(std::uint64_t first_request, std::uint64_t first_content) {
+  // Requests from `first_request` on have contents first_content, first_content + 1, … of this mix of tenants
+  // (see make_source()), until the next call's first request.
+  void begin(std::uint64_t first_request, std::uint64_t first_content, std::uint32_t mix = 0) {
     const std::size_t n = count_.load(std::memory_order_relaxed);
     assert(n == 0 || first_request >= entries_[n - 1].first_request);
     if (n == entries_.size()) return;  // beyond 4,096 stages the content numbering goes on unbroken
-    entries_[n] = {first_request, first_content};
+    entries_[n] = {first_request, first_content, mix};
     count_.store(n + 1, std::memory_order_release);
   }
 
@@ -43,20 +43,21 @@ class ContentMap final : public RequestSource {
     }
     const Entry entry = low == 0 ? Entry{} : entries_[low - 1];
     const std::uint64_t content = entry.first_content + (request - entry.first_request);
-    Attempt attempt = source_(content);
+    Attempt attempt = source_.first_of_mix(content, entry.mix);
     attempt.request = request;
     attempt.content = content;
     return attempt;
   }
-  [[nodiscard]] std::optional<FollowUp> next(const Attempt& ended,
-                                             const results::RequestRecord& outcome) const override {
-    return source_.next(ended, outcome);
+  void next(const Attempt& ended, const results::RequestRecord& outcome,
+            std::vector<FollowUp>& follow_ups) const override {
+    source_.next(ended, outcome, follow_ups);
   }
 
  private:
   struct Entry {
     std::uint64_t first_request = 0;
     std::uint64_t first_content = 0;
+    std::uint32_t mix = 0;
   };
   SharedSource source_;
   std::array<Entry, 4096> entries_{};

@@ -184,6 +184,7 @@ class Guards::Sink final : public results::RecordSink {
     guards_.offered(due);
     next_.offered(stage, request, due);
   }
+  std::uint32_t stage_at(Nanos due, std::uint32_t before) override { return next_.stage_at(due, before); }
 
   void attempt(const results::AttemptRecord& r) override {
     next_.attempt(r);
@@ -219,7 +220,7 @@ class Guards::Sink final : public results::RecordSink {
     if (good) cell.good.fetch_add(1, std::memory_order_relaxed);
     Cell& end = g.cell(std::max(r.done, Nanos{0}) / one_second);
     end.ends.fetch_add(1, std::memory_order_relaxed);
-    if (r.reason != Reason::ok) end.failures.fetch_add(1, std::memory_order_relaxed);
+    if (!results::ended_well(r.reason)) end.failures.fetch_add(1, std::memory_order_relaxed);
   }
 
  private:

@@ -19,7 +19,7 @@ using results::TokenSource;
 
 // What happens first at one instant. Requests of one class go by number. (An event stamped with the instant
 // of a timeout is in time, if the loop feeds events before it calls on_time().)
-enum class TimerClass : std::uint8_t { timeout, retry, arrival };
+enum class TimerClass : std::uint8_t { timeout, retry, arrival, follow_up };
 
 struct TimerKey {
   Nanos at{0};
@@ -35,6 +35,20 @@ Failure failure_of(Reason reason) {
   failure.reason = reason;
   return failure;
 }
+
+// A session's next request, not yet due.
+struct Sleeper {
+  Nanos due{0};
+  std::uint32_t stage = 0;  // of the request that it follows
+  Attempt attempt;
+  // The first to go is the largest: for a heap of the standard library.
+  friend bool operator<(const Sleeper& a, const Sleeper& b) {
+    return std::tie(b.due, b.attempt.request) < std::tie(a.due, a.attempt.request);
+  }
+};
+
+// A session that is refused at once, and asks again at once, would stop virtual time.
+constexpr Nanos least_pause_after_failure{1'000'000};
 
 constexpr std::uint32_t no_place = ~std::uint32_t{0};
 
@@ -54,7 +68,7 @@ struct InFlight {
 }  // namespace
 
 struct LoadMachine::Impl {
-  ClientPolicy policy;
+  ClientPolicies policies;
   SharedSource source;
   std::uint64_t seed;
   std::uint32_t worker;
@@ -68,8 +82,13 @@ struct LoadMachine::Impl {
   std::vector<std::uint32_t> heap;  // slots by timer, a binary heap that knows each slot's place
   std::uint64_t unsent = 0;
 
-  Impl(const ClientPolicy& p, SharedSource s, std::uint64_t run_seed, std::uint32_t w, results::RecordSink& k)
-      : policy{p}, source{std::move(s)}, seed{run_seed}, worker{w}, sink{k} {}
+  std::vector<Sleeper> sleepers;  // a binary heap
+  std::optional<Nanos> resting_since;
+  bool sessions_are_over = false;
+  std::vector<FollowUp> follow_ups;  // scratch
+
+  Impl(ClientPolicies p, SharedSource s, std::uint64_t run_seed, std::uint32_t w, results::RecordSink& k)
+      : policies{std::move(p)}, source{std::move(s)}, seed{run_seed}, worker{w}, sink{k} {}
 
   // ---- timers
 
@@ -120,6 +139,7 @@ struct LoadMachine::Impl {
 
   // The next timeout of a running attempt, and which one it is. At equal instants: first token, stall, total.
   std::optional<std::pair<Nanos, Reason>> patience(const InFlight& f) const {
+    const ClientPolicy& policy = policies.of(f.attempt.tenant);
     std::optional<std::pair<Nanos, Reason>> next;
     const auto consider = [&](const std::optional<Nanos>& timeout, Nanos from, Reason reason) {
       if (timeout && (!next || from + *timeout < next->first)) next = {from + *timeout, reason};
@@ -168,6 +188,12 @@ struct LoadMachine::Impl {
   }
 
   void begin(const Arrival& arrival, Nanos now, std::vector<Action>& actions) {
+    Attempt attempt = source(arrival.request);
+    attempt.request = arrival.request;
+    begin(std::move(attempt), arrival.due, arrival.stage, now, actions);
+  }
+
+  void begin(Attempt attempt, Nanos due, std::uint32_t stage, Nanos now, std::vector<Action>& actions) {
     std::uint32_t slot;
     if (free_slots.empty()) {
       slot = static_cast<std::uint32_t>(slots.size());
@@ -176,41 +202,70 @@ struct LoadMachine::Impl {
       slot = free_slots.back();
       free_slots.pop_back();
     }
-    [[maybe_unused]] const bool is_new = by_request.insert(arrival.request, slot);
+    [[maybe_unused]] const bool is_new = by_request.insert(attempt.request, slot);
     assert(is_new && "a request number may be in flight once");
     InFlight& f = slots[slot];
-    f.attempt = source(arrival.request);
-    f.attempt.request = arrival.request;
+    f.attempt = std::move(attempt);
     f.attempt.attempt = 0;
-    f.request_due = arrival.due;
+    f.request_due = due;
     f.first_sent = never;
-    f.record.request = arrival.request;
-    f.record.stage = arrival.stage;
+    f.record.request = f.attempt.request;
+    f.record.stage = stage;
     f.record.worker = worker;
-    start_attempt(slot, arrival.due, now, actions);
+    start_attempt(slot, due, now, actions);
+  }
+
+  // ---- sessions
+
+  void wake_next(Nanos now, std::vector<Action>& actions) {
+    std::pop_heap(sleepers.begin(), sleepers.end());
+    Sleeper s = std::move(sleepers.back());
+    sleepers.pop_back();
+    const std::uint32_t stage = sink.stage_at(s.due, s.stage);
+    sink.offered(stage, s.attempt.request, s.due);
+    begin(std::move(s.attempt), s.due, stage, now, actions);
+  }
+
+  void follow(const Attempt& ended, const RequestRecord& outcome) {
+    if (sessions_are_over) return;
+    follow_ups.clear();
+    source.next(ended, outcome, follow_ups);
+    // Time that a session sleeps through does not count.
+    const Nanos from = resting_since ? std::min(*resting_since, outcome.done) : outcome.done;
+    for (FollowUp& f : follow_ups) {
+      const Nanos least = results::ended_well(outcome.reason) ? Nanos{0} : least_pause_after_failure;
+      f.attempt.request =
+          results::session_of(outcome.request) | (std::uint64_t{f.attempt.turn} << results::turn_shift);
+      sleepers.push_back({from + std::max(f.after, least), outcome.stage, std::move(f.attempt)});
+      std::push_heap(sleepers.begin(), sleepers.end());
+    }
   }
 
   void end_request(std::uint32_t slot, Nanos at, Reason reason) {
     InFlight& f = slots[slot];
     const AttemptRecord& r = f.record;
-    sink.request({.request = r.request,
-                  .stage = r.stage,
-                  .attempts = r.attempt + 1,
-                  .turn = r.turn,
-                  .tenant = r.tenant,
-                  .provider = r.provider,
-                  .due = f.request_due,
-                  .sent = f.first_sent,
-                  .final_sent = r.sent,
-                  .first_token = r.first_token,
-                  .last_token = r.last_token,
-                  .done = at,
-                  .prompt_tokens = r.prompt_tokens,
-                  .output_tokens = r.output_tokens,
-                  .reason = reason});
+    const RequestRecord outcome{.request = r.request,
+                                .stage = r.stage,
+                                .attempts = r.attempt + 1,
+                                .turn = r.turn,
+                                .tenant = r.tenant,
+                                .provider = r.provider,
+                                .due = f.request_due,
+                                .sent = f.first_sent,
+                                .final_sent = r.sent,
+                                .first_token = r.first_token,
+                                .last_token = r.last_token,
+                                .done = at,
+                                .prompt_tokens = r.prompt_tokens,
+                                .output_tokens = r.output_tokens,
+                                .reason = reason};
+    sink.request(outcome);
     disarm(slot);
     by_request.erase(r.request);
     free_slots.push_back(slot);
+    follow(f.attempt, outcome);
+    f.attempt.parts.reset();  // a long history need not wait for the slot's next use
+    f.attempt.session.reset();
   }
 
   // Records the attempt, then either arranges the next one or ends the request.
@@ -226,8 +281,8 @@ struct LoadMachine::Impl {
       failure.stream_began = r.first_token != never;
       // A stream of its own for each retry: how often an earlier one drew does not matter.
       Rng jitter{derive_seed(seed, "retries", r.request), "retries", r.attempt};
-      if (const auto delay =
-              retry_delay(policy.retry, static_cast<std::int32_t>(r.attempt), failure, jitter)) {
+      if (const auto delay = retry_delay(policies.of(f.attempt.tenant).retry,
+                                         static_cast<std::int32_t>(r.attempt), failure, jitter)) {
         f.waiting = true;
         arm(slot, at + *delay, TimerClass::retry);
         return;
@@ -253,9 +308,9 @@ struct LoadMachine::Impl {
   }
 };
 
-LoadMachine::LoadMachine(const ClientPolicy& policy, SharedSource source, std::uint64_t seed,
+LoadMachine::LoadMachine(ClientPolicies policies, SharedSource source, std::uint64_t seed,
                          std::uint32_t worker, results::RecordSink& sink)
-    : impl_{std::make_unique<Impl>(policy, std::move(source), seed, worker, sink)} {}
+    : impl_{std::make_unique<Impl>(std::move(policies), std::move(source), seed, worker, sink)} {}
 
 LoadMachine::~LoadMachine() = default;
 
@@ -271,6 +326,19 @@ void LoadMachine::add(std::span<const Arrival> arrivals) {
 void LoadMachine::drop_arrivals() {
   impl_->arrivals.clear();
   impl_->next_arrival = 0;
+  impl_->sleepers.clear();
+  impl_->sessions_are_over = true;
+}
+
+void LoadMachine::rest_sessions(Nanos now) {
+  if (!impl_->resting_since) impl_->resting_since = now;
+}
+
+void LoadMachine::wake_sessions(Nanos now) {
+  if (!impl_->resting_since) return;
+  const Nanos rested = std::max(Nanos{0}, now - *impl_->resting_since);
+  for (Sleeper& s : impl_->sleepers) s.due += rested;  // all alike: it stays a heap
+  impl_->resting_since.reset();
 }
 
 std::optional<Nanos> LoadMachine::next_deadline() const {
@@ -281,6 +349,10 @@ std::optional<Nanos> LoadMachine::next_deadline() const {
     const Nanos due = m.arrivals[m.next_arrival].due;
     if (!next || due < *next) next = due;
   }
+  if (!m.sleepers.empty() && !m.resting_since) {
+    const Nanos due = m.sleepers.front().due;
+    if (!next || due < *next) next = due;
+  }
   return next;
 }
 
@@ -289,11 +361,16 @@ void LoadMachine::on_time(Nanos now, std::vector<Action>& actions) {
   for (;;) {
     const bool arrival_waits = m.next_arrival < m.arrivals.size() && m.arrivals[m.next_arrival].due <= now;
     const bool timer_waits = !m.heap.empty() && m.slots[m.heap.front()].timer.at <= now;
-    if (!arrival_waits && !timer_waits) return;
-    // Arrivals are the last class, so a timer goes first at equal instants.
-    if (timer_waits &&
-        (!arrival_waits || m.slots[m.heap.front()].timer.at <= m.arrivals[m.next_arrival].due)) {
+    const bool sleeper_waits = !m.sleepers.empty() && !m.resting_since && m.sleepers.front().due <= now;
+    if (!arrival_waits && !timer_waits && !sleeper_waits) return;
+    // At equal instants in the order of TimerClass.
+    const Nanos timer = timer_waits ? m.slots[m.heap.front()].timer.at : Nanos::max();
+    const Nanos arrival_due = arrival_waits ? m.arrivals[m.next_arrival].due : Nanos::max();
+    const Nanos sleeper = sleeper_waits ? m.sleepers.front().due : Nanos::max();
+    if (timer_waits && timer <= std::min(arrival_due, sleeper)) {
       m.fire(m.heap.front(), now, actions);
+    } else if (sleeper_waits && sleeper < arrival_due) {
+      m.wake_next(now, actions);
     } else {
       const Arrival arrival = m.arrivals[m.next_arrival++];
       m.begin(arrival, now, actions);
@@ -334,8 +411,14 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
       }
       r.last_token = event.at;
       r.output_tokens += event.tokens;
+      if (f.attempt.stop_after_tokens > 0 && r.output_tokens >= f.attempt.stop_after_tokens) {
+        actions.push_back({Action::Kind::cancel, f.attempt});
+        m.end_attempt(slot, event.at, failure_of(Reason::cancelled));
+        break;
+      }
       // The total timeout is not moved by a token; the other two are.
-      if (m.policy.stall_timeout || (is_first && m.policy.first_token_timeout)) m.arm_patience(slot);
+      const ClientPolicy& policy = m.policies.of(f.attempt.tenant);
+      if (policy.stall_timeout || (is_first && policy.first_token_timeout)) m.arm_patience(slot);
       break;
     }
     case EventKind::done:
@@ -381,6 +464,9 @@ std::size_t LoadMachine::in_flight() const {
 }
 std::size_t LoadMachine::pending() const {
   return impl_->arrivals.size() - impl_->next_arrival;
+}
+std::size_t LoadMachine::sleeping() const {
+  return impl_->sleepers.size();
 }
 std::uint64_t LoadMachine::unsent() const {
   return impl_->unsent;

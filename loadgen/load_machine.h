@@ -33,7 +33,7 @@ class LoadMachine {
  public:
   // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries", by request
   // number).
-  LoadMachine(const ClientPolicy& policy, SharedSource source, std::uint64_t seed, std::uint32_t worker,
+  LoadMachine(ClientPolicies policies, SharedSource source, std::uint64_t seed, std::uint32_t worker,
               results::RecordSink& sink);
   ~LoadMachine();
   LoadMachine(const LoadMachine&) = delete;
@@ -41,8 +41,13 @@ class LoadMachine {
 
   // Adds to the schedule. Sorted by due, and not before anything added earlier.
   void add(std::span<const Arrival> arrivals);
-  // Forgets arrivals that are not yet due (the run was interrupted).
+  // Forgets arrivals that are not yet due, and what sessions would do next (the run was interrupted).
   void drop_arrivals();
+
+  // While nothing is offered, sessions rest: a next turn that is not yet due waits, and its pause is counted
+  // on from where it was when offering goes on. Both may be called again and again.
+  void rest_sessions(Nanos now);
+  void wake_sessions(Nanos now);
 
   // The next instant at which on_time() has something to do; nothing when only events can wake us.
   [[nodiscard]] std::optional<Nanos> next_deadline() const;
@@ -58,6 +63,8 @@ class LoadMachine {
   [[nodiscard]] std::size_t in_flight() const;
   // Arrivals that are not yet due.
   [[nodiscard]] std::size_t pending() const;
+  // Next turns of sessions that are not yet due.
+  [[nodiscard]] std::size_t sleeping() const;
   // Attempts that were reported `unsent`.
   [[nodiscard]] std::uint64_t unsent() const;
 

@@ -113,13 +113,18 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
 
   // Every arrival is handed over at least a second early; what `enough` cuts off was never handed over.
   const std::uint64_t first_request = next_request_;
-  contents_.begin(first_request, plans.front().first_content);
+  contents_.begin(first_request, plans.front().first_content, plans.front().mix);
+  std::uint32_t mix = plans.front().mix;
   std::size_t current = 0;
   std::vector<Arrival> slice;
   const auto hand_until = [&](Nanos limit) {
     slice.clear();
     while (const auto next = stream.next_before(limit - start)) {
       const std::uint64_t request = first_request + next->number;
+      if (plans[next->plan].mix != mix) {
+        mix = plans[next->plan].mix;
+        contents_.begin(request, plans.front().first_content + next->number, mix);
+      }
       next_request_ = request + 1;
       slice.push_back({request, start + next->due, stages[next->plan]});
       recorder_.offered(slice.back().stage, slice.back().request, slice.back().due);

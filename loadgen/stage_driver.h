@@ -48,6 +48,7 @@ struct StagePlan {
   Nanos length{0};   // with the warm-up
   std::vector<Nanos> due;
   std::uint64_t first_content = 0;  // see ContentMap
+  std::uint32_t mix = 0;            // of tenants, see ContentMap
 };
 
 // Offers stages through a Runner, second by second, so that somebody can watch, stop early, and read the

@@ -24,6 +24,12 @@ struct PromptPart {
 };
 using PromptParts = std::vector<PromptPart>;
 
+// What a source of requests remembers of one session, carried by the session's attempts. Only the source
+// looks into it, and only from the thread that runs the session.
+struct SessionState {
+  virtual ~SessionState() = default;
+};
+
 // What to send, and to whom.
 struct Attempt {
   std::uint64_t request = 0;
@@ -35,8 +41,10 @@ struct Attempt {
   std::uint64_t content =
       0;                   // number of the content within its stage: what a session's next turn is drawn from
   std::uint32_t turn = 0;  // of its session, from 0
-  std::uint16_t tenant = 0;    // class of the workload
-  std::uint16_t provider = 0;  // index of the target that this attempt goes to
+  std::uint16_t tenant = 0;            // class of the workload
+  std::uint16_t provider = 0;          // index of the target that this attempt goes to
+  std::int32_t stop_after_tokens = 0;  // the client has seen enough then and hangs up; 0: reads to the end
+  std::shared_ptr<SessionState> session = nullptr;
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 

@@ -14,13 +14,14 @@ constexpr int most_idle_turns = 1'000'000;
 
 class VirtualRunner final : public Runner {
  public:
-  VirtualRunner(VirtualTarget& target, const ClientPolicy& policy, SharedSource source, std::uint64_t seed,
+  VirtualRunner(VirtualTarget& target, ClientPolicies policies, SharedSource source, std::uint64_t seed,
                 results::RecordSink& sink, std::atomic<bool>& stop)
-      : target_{target}, machine_{policy, std::move(source), seed, 0, sink}, stop_{stop} {}
+      : target_{target}, machine_{std::move(policies), std::move(source), seed, 0, sink}, stop_{stop} {}
 
   [[nodiscard]] Nanos now() const override { return now_; }
 
   Result<void> offer(std::span<const Arrival> arrivals, Nanos until) override {
+    machine_.wake_sessions(now_);
     machine_.add(arrivals);
     for (;;) {
       if (stop_.load(std::memory_order_relaxed)) {
@@ -39,6 +40,7 @@ class VirtualRunner final : public Runner {
   }
 
   Result<std::size_t> drain(Nanos deadline) override {
+    machine_.rest_sessions(now_);
     while (machine_.in_flight() > 0) {
       const auto next = next_instant();
       if (!next || *next > deadline) {
@@ -124,10 +126,10 @@ class VirtualRunner final : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> make_virtual_runner(VirtualTarget& target, const ClientPolicy& policy,
+std::unique_ptr<Runner> make_virtual_runner(VirtualTarget& target, ClientPolicies policies,
                                             SharedSource source, std::uint64_t seed,
                                             results::RecordSink& sink, std::atomic<bool>& stop) {
-  return std::make_unique<VirtualRunner>(target, policy, std::move(source), seed, sink, stop);
+  return std::make_unique<VirtualRunner>(target, std::move(policies), std::move(source), seed, sink, stop);
 }
 
 }  // namespace dsbench::loadgen

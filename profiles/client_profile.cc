@@ -22,12 +22,8 @@ constexpr std::array<Timeout, 4> timeouts{{{"connect_timeout", &ClientProfile::c
 
 }  // namespace
 
-Result<ClientProfile> parse_client(std::string_view json, std::string source) {
-  DSBENCH_TRY(JsonObject root, JsonObject::parse(json, std::move(source)));
+ClientProfile read_client(JsonObject& root) {
   ClientProfile profile;
-  profile.name = root.source();
-  root.schema("client", 1);
-  profile.description = root.text("description", "");
   for (const Timeout& timeout : timeouts) {
     if (!root.has(timeout.key)) continue;
     const Nanos value = root.duration(timeout.key, Nanos{1});
@@ -54,6 +50,16 @@ Result<ClientProfile> parse_client(std::string_view json, std::string source) {
     }
     profile.retry_after_limit = retry.duration("retry_after_limit", profile.retry_after_limit);
   }
+  return profile;
+}
+
+Result<ClientProfile> parse_client(std::string_view json, std::string source) {
+  DSBENCH_TRY(JsonObject root, JsonObject::parse(json, std::move(source)));
+  root.schema("client", 1);
+  const std::string description = root.text("description", "");
+  ClientProfile profile = read_client(root);
+  profile.name = root.source();
+  profile.description = description;
   DSBENCH_CHECK(root.finish());
   return profile;
 }

@@ -26,6 +26,10 @@ struct ClientProfile {
   Nanos retry_after_limit{120'000'000'000};
 };
 
+class JsonObject;
+
+// An object's policy, without its schema and description: for a profile that has one inside.
+[[nodiscard]] ClientProfile read_client(JsonObject& in);
 // Schema "dsbench.client/1".
 [[nodiscard]] Result<ClientProfile> parse_client(std::string_view json, std::string source);
 // A shipped name or a path.

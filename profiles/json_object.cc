@@ -73,6 +73,10 @@ bool JsonObject::has(std::string_view key) const {
   return node_->json != nullptr && node_->json->contains(key);
 }
 
+bool JsonObject::is_object(std::string_view key) const {
+  return has(key) && node_->json->find(key)->is_object();
+}
+
 void JsonObject::complain(std::string_view key, std::string message) {
   document_->errors.push_back(
       fmt::format("{}: {}: {}", document_->source, join_path(node_->path, key), message));

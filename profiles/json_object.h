@@ -27,6 +27,7 @@ class JsonObject {
   [[nodiscard]] static Result<JsonObject> parse(std::string_view text, std::string source);
 
   [[nodiscard]] bool has(std::string_view key) const;
+  [[nodiscard]] bool is_object(std::string_view key) const;
   [[nodiscard]] bool is_text(std::string_view key) const;
 
   // Required when no fallback is given.

@@ -43,12 +43,8 @@ Result<SloProfile> parse_slo_text(std::string_view text) {
 
 }  // namespace
 
-Result<SloProfile> parse_slo(std::string_view json, std::string source) {
-  DSBENCH_TRY(JsonObject root, JsonObject::parse(json, std::move(source)));
+SloProfile read_slo(JsonObject& root) {
   SloProfile profile;
-  profile.name = root.source();
-  root.schema("slo", 1);
-  profile.description = root.text("description", "");
   bool has_any = false;
   for (const std::string_view name : bounds) {
     if (!root.has(name)) continue;
@@ -59,6 +55,16 @@ Result<SloProfile> parse_slo(std::string_view json, std::string source) {
   }
   if (!has_any)
     root.complain("ttft", "no bound is given; accepted: any of ttft, tpot, e2e, each with its time");
+  return profile;
+}
+
+Result<SloProfile> parse_slo(std::string_view json, std::string source) {
+  DSBENCH_TRY(JsonObject root, JsonObject::parse(json, std::move(source)));
+  root.schema("slo", 1);
+  const std::string description = root.text("description", "");
+  SloProfile profile = read_slo(root);
+  profile.name = root.source();
+  profile.description = description;
   DSBENCH_CHECK(root.finish());
   return profile;
 }

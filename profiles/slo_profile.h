@@ -16,6 +16,10 @@ struct SloProfile {
   std::optional<Nanos> ttft, tpot, e2e;
 };
 
+class JsonObject;
+
+// The bounds of an object, without its schema and description: for a profile that has one inside.
+[[nodiscard]] SloProfile read_slo(JsonObject& in);
 // Schema "dsbench.slo/1".
 [[nodiscard]] Result<SloProfile> parse_slo(std::string_view json, std::string source);
 // "ttft=500ms,tpot=50ms,e2e=5s" if there is an '=' in it, else a shipped name or a path.

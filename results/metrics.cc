@@ -9,7 +9,7 @@ std::string_view to_word(Metric metric) {
 }
 
 void MetricSet::add(const RequestRecord& request) {
-  if (request.reason != Reason::ok) {
+  if (!ended_well(request.reason)) {
     for (std::size_t i = 0; i < metric_count; ++i) {
       if (i != static_cast<std::size_t>(Metric::send_lag)) sets_[i].record_infinite();
     }

@@ -24,12 +24,13 @@ std::string_view to_word(Reason reason) {
                                                                     "malformed",
                                                                     "empty",
                                                                     "unsent",
-                                                                    "interrupted"};
+                                                                    "interrupted",
+                                                                    "cancelled"};
   return words[static_cast<std::size_t>(reason)];
 }
 
 bool is_good(const RequestRecord& request, const Slo& slo) {
-  if (request.reason != Reason::ok) return false;
+  if (!ended_well(request.reason)) return false;
   if (slo.ttft && request.first_token - request.due > *slo.ttft) return false;
   if (slo.e2e && request.last_token - request.due > *slo.e2e) return false;
   if (slo.tpot && request.output_tokens > 1) {

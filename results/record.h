@@ -11,8 +11,8 @@
 // which fills records, and results, which keeps and judges them.
 namespace dsbench::results {
 
-// How an attempt ended. Everything but `ok` is a failure: an infinite latency for the SLO, never a fast
-// success.
+// How an attempt ended. Everything but `ok` and `cancelled` is a failure: an infinite latency for the SLO,
+// never a fast success.
 enum class Reason : std::uint8_t {
   ok,                     // whole: a final token, a finish reason and the end marker came
   connect_failed,         // refused, reset while connecting, no route, name not found
@@ -34,10 +34,15 @@ enum class Reason : std::uint8_t {
   empty,                  // a whole answer without one token
   unsent,                 // never left us: no descriptor, no port, or dropped by a limit of ours
   interrupted,            // the run ended before the attempt did
+  cancelled,              // the client had seen enough and hung up, as its workload says: no failure
 };
-inline constexpr int reason_count = static_cast<int>(Reason::interrupted) + 1;
+inline constexpr int reason_count = static_cast<int>(Reason::cancelled) + 1;
 // The word used in files and reports, the same as the enumerator.
 [[nodiscard]] std::string_view to_word(Reason reason);
+// Whether the client got all that it wanted: a whole answer, or as much of it as it cared to read.
+[[nodiscard]] constexpr bool ended_well(Reason reason) {
+  return reason == Reason::ok || reason == Reason::cancelled;
+}
 
 // Where a token count came from.
 enum class TokenSource : std::uint8_t { usage, chunks };
@@ -102,7 +107,7 @@ struct Slo {
   std::optional<Nanos> e2e;
 };
 
-// True iff the request completed whole and met every bound.
+// True iff the request ended well and met every bound.
 [[nodiscard]] bool is_good(const RequestRecord& request, const Slo& slo);
 
 // Requests are numbered through the run. Those of a session have their first request's number in the low bits
@@ -119,6 +124,9 @@ class RecordSink {
   // A request that the schedule could not know, because it follows from another (a session's next turn), is
   // offered now.
   virtual void offered(std::uint32_t /*stage*/, std::uint64_t /*request*/, Nanos /*due*/) {}
+  // The stage in which such a request is due: the last one that has begun by then. `before`: that of the
+  // request it follows.
+  [[nodiscard]] virtual std::uint32_t stage_at(Nanos /*due*/, std::uint32_t before) { return before; }
   virtual void attempt(const AttemptRecord& record) = 0;
   virtual void request(const RequestRecord& record) = 0;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "results/gap_codec.h"
+#include "results/offered_log.h"
 
 namespace dsbench::results {
 namespace {
@@ -36,11 +37,13 @@ bool WriterSignal::stopped() {
   return stop_;
 }
 
-RecordChannel::RecordChannel(const Slo& slo, std::size_t most_buffered, std::vector<MeasuredWindow> windows,
-                             WriterSignal& writer)
+RecordChannel::RecordChannel(const Slo& slo, std::vector<Slo> slos, std::size_t most_buffered,
+                             std::vector<MeasuredWindow> windows, WriterSignal& writer, OfferedLog& offered)
     : slo_{slo},
+      slos_{std::move(slos)},
       most_buffered_{std::max<std::size_t>(most_buffered, 1)},
       writer_{writer},
+      offered_{offered},
       windows_{std::move(windows)},
       counts_(windows_.size()) {}
 
@@ -57,6 +60,18 @@ void RecordChannel::wait_for_room(std::unique_lock<std::mutex>& lock) {
   if (rows_.rows() < most_buffered_ || writer_.stopped()) return;
   writer_.hurry();
   room_.wait(lock, [this] { return rows_.rows() < most_buffered_; });
+}
+
+void RecordChannel::offered(std::uint32_t stage, std::uint64_t /*request*/, Nanos due) {
+  offered_.offer(stage, due);
+}
+
+std::uint32_t RecordChannel::stage_at(Nanos due, std::uint32_t before) {
+  const std::lock_guard lock{mutex_};
+  std::uint32_t found = before;
+  for (std::size_t s = std::size_t{before} + 1; s < windows_.size() && windows_[s].begin <= due; ++s)
+    found = static_cast<std::uint32_t>(s);
+  return found;
 }
 
 void RecordChannel::attempt(const AttemptRecord& record) {
@@ -86,7 +101,7 @@ void RecordChannel::attempt(const AttemptRecord& record) {
 }
 
 void RecordChannel::request(const RequestRecord& record) {
-  const bool good = is_good(record, slo_);
+  const bool good = is_good(record, record.tenant < slos_.size() ? slos_[record.tenant] : slo_);
   std::unique_lock lock{mutex_};
   wait_for_room(lock);
   retrying_.erase(record.request);

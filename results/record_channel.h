@@ -19,9 +19,12 @@
 
 namespace dsbench::results {
 
-// Due times that a stage measures, [from, to).
+class OfferedLog;
+
+// Due times that a stage measures, [from, to), and where it begins.
 struct MeasuredWindow {
   Nanos from{0}, to{0};
+  Nanos begin{0};
   [[nodiscard]] bool contains(Nanos due) const { return due >= from && due < to; }
 };
 
@@ -75,8 +78,12 @@ class WriterSignal {
 // the writer thread and a summary ever contend for.
 class RecordChannel final : public RecordSink {
  public:
-  RecordChannel(const Slo& slo, std::size_t most_buffered, std::vector<MeasuredWindow> windows,
-                WriterSignal& writer);
+  // `slos` by tenant; a tenant beyond them has `slo`. `offered` is shared with the other channels.
+  RecordChannel(const Slo& slo, std::vector<Slo> slos, std::size_t most_buffered,
+                std::vector<MeasuredWindow> windows, WriterSignal& writer, OfferedLog& offered);
+
+  void offered(std::uint32_t stage, std::uint64_t request, Nanos due) override;
+  std::uint32_t stage_at(Nanos due, std::uint32_t before) override;
 
   void attempt(const AttemptRecord& record) override;
   void request(const RequestRecord& record) override;
@@ -103,8 +110,10 @@ class RecordChannel final : public RecordSink {
   void wait_for_room(std::unique_lock<std::mutex>& lock);
 
   const Slo slo_;
+  const std::vector<Slo> slos_;
   const std::size_t most_buffered_;
   WriterSignal& writer_;
+  OfferedLog& offered_;
 
   std::mutex mutex_;
   std::condition_variable room_;

@@ -20,6 +20,8 @@ using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
 constexpr const char* schema = R"(
 create table meta(key text primary key, value text) without rowid;
+create table tenants(tenant integer primary key, name text not null, slo_ttft_ns integer, slo_tpot_ns integer,
+  slo_e2e_ns integer, reasoning_share real not null);
 create table stages(stage integer primary key, name text not null, kind text not null, planned_rps real not null,
   start_ns integer not null, measure_from_ns integer not null, end_ns integer);
 create table attempts(request integer not null, attempt integer not null, stage integer not null, worker integer not null,
@@ -180,6 +182,20 @@ Result<RecordDatabase> RecordDatabase::create(const std::filesystem::path& path,
   DSBENCH_CHECK(
       handles->prepare(handles->request, "insert into requests values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   return RecordDatabase{std::move(handles)};
+}
+
+Result<void> RecordDatabase::write_tenants(std::span<const Tenant> tenants) {
+  Statement insert;
+  DSBENCH_CHECK(handles_->prepare(insert, "insert into tenants values(?,?,?,?,?,?)"));
+  for (std::size_t i = 0; i < tenants.size(); ++i) {
+    const Tenant& t = tenants[i];
+    Binder row{insert.get()};
+    row.integer(static_cast<std::int64_t>(i)).text(t.name);
+    row.time(t.slo.ttft.value_or(never)).time(t.slo.tpot.value_or(never)).time(t.slo.e2e.value_or(never));
+    row.real(t.reasoning_share);
+    DSBENCH_CHECK(handles_->step(insert, "write"));
+  }
+  return {};
 }
 
 Result<void> RecordDatabase::begin() {

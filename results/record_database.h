@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,9 @@
 // are those of results/record.h.
 //
 //   meta(key, value)      schema = "dsbench.records/1", the version that wrote it, the SLO in ns
+//   tenants(tenant, name, slo_ttft_ns, slo_tpot_ns, slo_e2e_ns, reasoning_share)   classes of the workload;
+//   none
+//            where it has no classes
 //   stages(stage, name, kind, planned_rps, start_ns, measure_from_ns, end_ns)
 //   attempts(request, attempt, stage, worker, due_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns,
 //   done_ns,
@@ -53,6 +57,7 @@ class RecordDatabase {
   RecordDatabase& operator=(RecordDatabase&&) = delete;
   ~RecordDatabase();
 
+  Result<void> write_tenants(std::span<const Tenant> tenants);
   Result<void> begin();
   Result<void> write_stage(std::uint32_t index, const StageInfo& stage);
   Result<void> write(const AttemptRow& row, std::string_view gaps);

@@ -18,7 +18,7 @@ namespace {
 
 // A stage of which only the beginning is known measures to the end of time.
 MeasuredWindow window_of(const StageInfo& stage) {
-  return {stage.measure_from, stage.end > stage.start ? stage.end : Nanos::max()};
+  return {stage.measure_from, stage.end > stage.start ? stage.end : Nanos::max(), stage.start};
 }
 
 // Intervals younger than this many seconds stay in their channels: another thread may still add to them. What
@@ -81,7 +81,7 @@ class FileRecorder final : public Recorder {
     info.end = end;
     info.measure_from = std::min(info.measure_from, end);
     changed_stages_.push_back(stage);
-    const MeasuredWindow window{info.measure_from, end};
+    const MeasuredWindow window{info.measure_from, end, info.start};
     offered_.end_stage(stage, window);
     for (const auto& channel : channels_) channel->set_window(stage, window);
   }
@@ -89,10 +89,12 @@ class FileRecorder final : public Recorder {
   RecordSink& channel(std::uint32_t worker) override {
     const std::lock_guard lock{stages_mutex_};
     while (channels_.size() <= worker) {
+      std::vector<Slo> slos;
+      for (const Tenant& t : options_.tenants) slos.push_back(t.slo);
       std::vector<MeasuredWindow> windows;
       for (const auto& stage : stages_) windows.push_back(window_of(stage));
-      channels_.push_back(
-          std::make_unique<RecordChannel>(slo_, options_.most_buffered, std::move(windows), signal_));
+      channels_.push_back(std::make_unique<RecordChannel>(slo_, std::move(slos), options_.most_buffered,
+                                                          std::move(windows), signal_, offered_));
     }
     return *channels_[worker];
   }
@@ -343,6 +345,7 @@ Result<std::unique_ptr<Recorder>> open_recorder(const std::filesystem::path& run
                                                 const RecorderOptions& options) {
   DSBENCH_TRY(auto database,
               RecordDatabase::create(run_directory / "records.sqlite", slo, options.most_database_pages));
+  DSBENCH_CHECK(database.write_tenants(options.tenants));
   DSBENCH_TRY(auto log, HdrLogWriter::open(run_directory / "latency.hlog"));
   return std::make_unique<FileRecorder>(slo, options, std::move(database), std::move(log));
 }

@@ -23,6 +23,13 @@ struct StageInfo {
   Nanos start{0}, measure_from{0}, end{0};  // requests due inside [measure_from, end) are measured
 };
 
+// A class of the workload.
+struct Tenant {
+  std::string name;
+  Slo slo;                     // what its requests must meet to be good
+  double reasoning_share = 0;  // of its output tokens, as the workload says
+};
+
 // Keeps what happens: every attempt to records.sqlite (WAL, written by a thread of its own as it happens),
 // histograms per stage and metric, one-second intervals to latency.hlog. Memory does not grow with the number
 // of attempts, except for the per-second counts.
@@ -63,6 +70,8 @@ struct RecorderOptions {
   std::size_t most_buffered =
       1 << 17;  // rows of one channel; beyond it the issuer waits for the disk, in both worlds
   std::int64_t most_database_pages = 0;  // 0: no limit. A small disk for tests
+  // By AttemptRecord::tenant; a tenant beyond them is judged by the run's SLO. Empty: so are all.
+  std::vector<Tenant> tenants = {};
 };
 
 // `run_directory` must exist and be empty of a former run: records.sqlite and latency.hlog are created in it.

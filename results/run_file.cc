@@ -25,7 +25,8 @@ class Printer {
   void value(const char* key, const T& field) {
     json_[key] = field;
   }
-  void value(const char* key, const std::optional<double>& field) {
+  template <class T>
+  void value(const char* key, const std::optional<T>& field) {
     json_[key] = field ? Json(*field) : Json(nullptr);
   }
   void ns(const char* key, Nanos field) { json_[key] = field.count(); }
@@ -130,6 +131,9 @@ class Reader {
   }
   void value(const char* key, std::optional<double>& field) {
     read_optional(key, field, [this](const char* k, double& d) { value(k, d); });
+  }
+  void value(const char* key, std::optional<std::int64_t>& field) {
+    read_optional(key, field, [this](const char* k, std::int64_t& n) { value(k, n); });
   }
   void value(const char* key, std::string& field) {
     if (const Json* v = find(key)) {

@@ -5,7 +5,7 @@
 // Which key carries which field of run.json, said once for printing and for reading. The archive A is the
 // printer or the reader of results/run_file.cc; the second argument is const for the one and mutable for the
 // other. A has
-//   value(key, field)                bool, integers, double, string; optionals of double
+//   value(key, field)                bool, integers, double, string; optionals of numbers
 //   ns(key, field), rps(key, field)  Nanos, Rate and optionals of them
 //   word(key, field)                 an enum by its to_word()
 //   texts, pairs, by_reason, json    string lists, (key, value) lists, counts by reason, a JSON object kept
@@ -142,6 +142,52 @@ void describe_criterion(A& a, C& c) {
   a.word("verdict", c.verdict);
 }
 
+template <class A, class S>
+void describe_slice(A& a, S& s) {
+  const auto latency = [](A& inner, auto& l) { describe_latency(inner, l); };
+  a.value("requests", s.requests);
+  a.value("completed", s.completed);
+  a.value("good", s.good);
+  a.value("attempts", s.attempts);
+  a.value("prompt_tokens", s.prompt_tokens);
+  a.value("output_tokens", s.output_tokens);
+  a.value("good_share", s.good_share);
+  a.value("cached_share", s.cached_share);
+  a.value("reasoning_share", s.reasoning_share);
+  a.object("ttft", s.ttft, latency);
+  a.object("e2e", s.e2e, latency);
+}
+
+template <class A, class T>
+void describe_tenant(A& a, T& t) {
+  a.value("name", t.name);
+  a.object("slo", t.slo, [](A& inner, auto& s) { describe_slo(inner, s); });
+  a.value("planned_reasoning_share", t.planned_reasoning_share);
+  describe_slice(a, t.slice);
+}
+
+template <class A, class T>
+void describe_turn(A& a, T& t) {
+  a.value("from", t.from);
+  a.value("to", t.to);
+  describe_slice(a, t.slice);
+}
+
+template <class A, class M>
+void describe_amplification(A& a, M& m) {
+  a.value("stage", m.stage);
+  a.value("name", m.name);
+  a.value("users", m.users);
+  a.value("requests", m.requests);
+  a.value("attempts", m.attempts);
+  a.value("tokens", m.tokens);
+  a.value("computed_tokens", m.computed_tokens);
+  a.value("requests_per_user", m.requests_per_user);
+  a.value("attempts_per_request", m.attempts_per_request);
+  a.value("tokens_per_attempt", m.tokens_per_attempt);
+  a.value("computed_per_token", m.computed_per_token);
+}
+
 // Everything after "schema".
 template <class A, class Run>
 void describe_run(A& a, Run& r) {
@@ -163,6 +209,10 @@ void describe_run(A& a, Run& r) {
   a.value("retry_amplification", r.retry_amplification);
   a.optional_object("ledger", r.ledger, [](A& inner, auto& l) { describe_ledger(inner, l); });
   a.object("slo", r.slo, [](A& inner, auto& s) { describe_slo(inner, s); });
+  a.objects("tenants", r.tenants, [](A& inner, auto& t) { describe_tenant(inner, t); });
+  a.value("fairness", r.fairness);
+  a.objects("turns", r.turns, [](A& inner, auto& t) { describe_turn(inner, t); });
+  a.objects("amplification", r.amplification, [](A& inner, auto& m) { describe_amplification(inner, m); });
   a.value("target", r.target);
   a.value("target_description", r.target_description);
   a.value("simulated", r.simulated);

@@ -130,6 +130,41 @@ struct Criterion {
   StepVerdict verdict = StepVerdict::unclear;
 };
 
+// What became of some of the measured requests of a run, all stages together.
+struct RequestSlice {
+  std::int64_t requests = 0;  // that have ended
+  std::int64_t completed = 0, good = 0, attempts = 0;
+  std::int64_t prompt_tokens = 0, output_tokens = 0;  // of their last attempts
+  double good_share = 0;                              // of requests
+  std::optional<double> cached_share;                 // of the prompt tokens, where the server tells
+  std::optional<double> reasoning_share;              // of the output tokens, where the server tells
+  LatencySummary ttft, e2e;                           // origin due
+};
+// A class of the workload.
+struct TenantSummary {
+  std::string name;
+  Slo slo;
+  std::optional<double> planned_reasoning_share;  // what the workload says of it
+  RequestSlice slice;
+};
+// Turns of sessions, both included: 0, 1, 2, 3, then powers of two.
+struct TurnSummary {
+  std::uint32_t from = 0, to = 0;
+  RequestSlice slice;
+};
+// How much work one user makes: everything that was offered in a stage, its warm-up included. A chain, each
+// link divided by the one before it.
+struct Amplification {
+  std::uint32_t stage = 0;
+  std::string name;
+  std::int64_t users = 0;  // sessions of which a request was due in the stage; single requests are one each
+  std::int64_t requests = 0, attempts = 0;
+  std::int64_t tokens = 0;                      // prompt and output, of all attempts
+  std::optional<std::int64_t> computed_tokens;  // by the target's own account
+  double requests_per_user = 0, attempts_per_request = 0, tokens_per_attempt = 0;
+  std::optional<double> computed_per_token;
+};
+
 struct RunSummary {
   std::string kind;  // "rehearse" or "load"
   Verdict verdict = Verdict::measured;
@@ -147,6 +182,10 @@ struct RunSummary {
   std::optional<Ledger> ledger;             // over the whole run
   std::vector<TimelinePoint> timeline;
   Slo slo;
+  std::vector<TenantSummary> tenants;  // where the workload has several classes
+  std::optional<double> fairness;  // Jain's index of the tenants' good shares: 1 is fair, 1/n is one for all
+  std::vector<TurnSummary> turns;  // where it has sessions
+  std::vector<Amplification> amplification;  // by stage
 
   std::string target;              // "embedded", a URL without credentials, or "sim:FILE"
   std::string target_description;  // model, executor, server flags where known

@@ -68,7 +68,7 @@ void SecondCells::add(const RequestRecord& request, bool is_good) {
   ++of_due.ended_of_due;
   if (is_good) ++of_due.good_of_due;
   SecondCell& of_done = at(request.done == never ? request.due : request.done);
-  if (request.reason == Reason::ok)
+  if (ended_well(request.reason))
     ++of_done.completed;
   else
     ++of_done.failed;

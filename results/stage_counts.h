@@ -21,7 +21,7 @@ struct StageCounts {
     ++ended;
     ++requests_by_reason[static_cast<std::size_t>(request.reason)];
     if (is_good) ++good;
-    if (request.reason == Reason::ok) {
+    if (ended_well(request.reason)) {
       ++completed;
       output_tokens += request.output_tokens;
     }

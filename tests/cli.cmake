@@ -18,6 +18,7 @@ dsbench_e2e(load)
 dsbench_e2e(traffic)
 dsbench_e2e(secrets)
 dsbench_e2e(tls)
+dsbench_e2e(workload)
 dsbench_e2e(rehearse TIMEOUT 400)
 
 add_test(NAME cli_help COMMAND "${PROJECT_SOURCE_DIR}/scripts/update-help" --check)

@@ -25,9 +25,9 @@ constexpr std::size_t starts_per_turn = 16;
 }  // namespace
 
 struct Issuer::Parts {
-  Parts(const WireConfig& config, const ClientPolicy& policy, SharedSource source, std::uint64_t seed,
+  Parts(const WireConfig& config, const ClientPolicies& policies, SharedSource source, std::uint64_t seed,
         std::uint32_t worker, results::RecordSink& sink, const Clock& c, Nanos e)
-      : clock{c}, epoch{e}, spin{config.spin}, machine{policy, std::move(source), seed, worker, sink} {}
+      : clock{c}, epoch{e}, spin{config.spin}, machine{policies, std::move(source), seed, worker, sink} {}
   const Clock& clock;
   Nanos epoch;
   Nanos spin;
@@ -64,12 +64,12 @@ struct Issuer::Parts {
 
 Issuer::Issuer(std::unique_ptr<Parts> parts) : parts_{std::move(parts)} {}
 
-Result<std::unique_ptr<Issuer>> Issuer::make(const WireConfig& config, const ClientPolicy& policy,
+Result<std::unique_ptr<Issuer>> Issuer::make(const WireConfig& config, const ClientPolicies& policies,
                                              SharedSource source, std::uint64_t seed, std::uint32_t worker,
                                              results::RecordSink& sink, const Clock& clock, Nanos epoch) {
-  auto parts = std::make_unique<Parts>(config, policy, std::move(source), seed, worker, sink, clock, epoch);
+  auto parts = std::make_unique<Parts>(config, policies, std::move(source), seed, worker, sink, clock, epoch);
   DSBENCH_TRY(parts->poller, Poller::make(clock));
-  DSBENCH_TRY(parts->transport, make_transport(config, policy, clock, epoch, *parts->poller));
+  DSBENCH_TRY(parts->transport, make_transport(config, policies.of(0), clock, epoch, *parts->poller));
   std::unique_ptr<Issuer> issuer{new Issuer{std::move(parts)}};
   issuer->wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (issuer->wake_ < 0)
@@ -105,6 +105,9 @@ void Issuer::offer(std::vector<Arrival> arrivals) {
 }
 void Issuer::drop_arrivals() {
   command([](Inbox& inbox) { inbox.drop = true; });
+}
+void Issuer::rest_sessions(bool rest) {
+  command([rest](Inbox& inbox) { inbox.rest_sessions = rest; });
 }
 void Issuer::abandon() {
   command([](Inbox& inbox) { inbox.abandon = true; });
@@ -165,6 +168,12 @@ void Issuer::run() {
         inbox_.number = inbox.number;
       }
       if (inbox.quit) return;
+      if (inbox.rest_sessions) {
+        if (*inbox.rest_sessions)
+          p.machine.rest_sessions(now);
+        else
+          p.machine.wake_sessions(now);
+      }
       for (const auto& batch : inbox.batches) p.machine.add(batch);
       if (inbox.drop) p.machine.drop_arrivals();
       abandon = inbox.abandon;

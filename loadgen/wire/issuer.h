@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -31,10 +32,10 @@ class Issuer {
   // Starts the thread. The clock and the sink must outlive the issuer; `epoch` is the start of the run on the
   // clock.
   [[nodiscard]] static Result<std::unique_ptr<Issuer>> make(const WireConfig& config,
-                                                            const ClientPolicy& policy, SharedSource source,
-                                                            std::uint64_t seed, std::uint32_t worker,
-                                                            results::RecordSink& sink, const Clock& clock,
-                                                            Nanos epoch);
+                                                            const ClientPolicies& policies,
+                                                            SharedSource source, std::uint64_t seed,
+                                                            std::uint32_t worker, results::RecordSink& sink,
+                                                            const Clock& clock, Nanos epoch);
   // Ends the thread; what is in flight is cut off and recorded by nobody.
   ~Issuer();
   Issuer(const Issuer&) = delete;
@@ -42,6 +43,8 @@ class Issuer {
 
   void offer(std::vector<Arrival> arrivals);
   void drop_arrivals();
+  // Whether sessions rest between their turns, because nothing is offered.
+  void rest_sessions(bool rest);
   void abandon();
 
   // What was asked so far has been taken up, and the counts below know of it.
@@ -60,6 +63,7 @@ class Issuer {
   struct Parts;
   struct Inbox {
     std::vector<std::vector<Arrival>> batches;
+    std::optional<bool> rest_sessions;
     bool drop = false;
     bool abandon = false;
     bool quit = false;

@@ -23,13 +23,13 @@ class WireRunner final : public Runner {
  public:
   explicit WireRunner(std::atomic<bool>& stop) : stop_{stop}, epoch_{clock_.now()}, health_from_{epoch_} {}
 
-  Result<void> start(const WireConfig& config, const ClientPolicy& policy, const SharedSource& source,
+  Result<void> start(const WireConfig& config, const ClientPolicies& policies, const SharedSource& source,
                      std::uint64_t seed, const SinkOfWorker& sink_of) {
     descriptors_limit_ = raise_descriptor_limit();
     for (std::int32_t i = 0; i < config.threads; ++i) {
       const auto worker = static_cast<std::uint32_t>(i);
       DSBENCH_TRY(auto issuer,
-                  Issuer::make(config, policy, source, seed, worker, sink_of(worker), clock_, epoch_));
+                  Issuer::make(config, policies, source, seed, worker, sink_of(worker), clock_, epoch_));
       issuers_.push_back(std::move(issuer));
     }
     cpu_before_.resize(issuers_.size(), Nanos{0});
@@ -39,6 +39,7 @@ class WireRunner final : public Runner {
   [[nodiscard]] Nanos now() const override { return clock_.now() - epoch_; }
 
   Result<void> offer(std::span<const Arrival> arrivals, Nanos until) override {
+    rest_sessions(false);
     std::vector<std::vector<Arrival>> shares(issuers_.size());
     for (const Arrival& a : arrivals) shares[a.request % issuers_.size()].push_back(a);
     for (std::size_t i = 0; i < issuers_.size(); ++i) {
@@ -57,6 +58,7 @@ class WireRunner final : public Runner {
 
   Result<std::size_t> drain(Nanos deadline) override {
     const bool stopped_before = stop_.load(std::memory_order_relaxed);
+    rest_sessions(true);
     wait_settled();
     while (busy() && now() < deadline) {
       if (!stopped_before && stop_.load(std::memory_order_relaxed)) {
@@ -108,6 +110,10 @@ class WireRunner final : public Runner {
   }
 
  private:
+  void rest_sessions(bool rest) {
+    if (rest == std::exchange(sessions_rest_, rest)) return;
+    for (const auto& issuer : issuers_) issuer->rest_sessions(rest);
+  }
   // A turn of an issuer takes milliseconds at worst; a command is seen in the next.
   void wait_settled() {
     while (!std::all_of(issuers_.begin(), issuers_.end(), [](const auto& i) { return i->settled(); })) {
@@ -127,12 +133,13 @@ class WireRunner final : public Runner {
   std::vector<std::unique_ptr<Issuer>> issuers_;
   std::vector<Nanos> cpu_before_;
   std::uint64_t unsent_before_ = 0;
+  bool sessions_rest_ = false;
   JitterProbe probe_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const ClientPolicy& policy,
+Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const ClientPolicies& policies,
                                                  SharedSource source, std::uint64_t seed,
                                                  const SinkOfWorker& sink_of, std::atomic<bool>& stop) {
   if (config.threads < 1 || config.threads > 256) {
@@ -148,7 +155,7 @@ Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const
   }
   DSBENCH_CHECK(open_curl());
   auto runner = std::make_unique<WireRunner>(stop);
-  DSBENCH_CHECK(runner->start(config, policy, source, seed, sink_of));
+  DSBENCH_CHECK(runner->start(config, policies, source, seed, sink_of));
   return runner;
 }
 

@@ -1,4 +1,5 @@
 #include "results/report/html_sections.h"
+#include "results/report/breakdown.h"
 
 #include <algorithm>
 #include <array>
@@ -294,6 +295,7 @@ void put_waste(Html& html, const RunSummary& run, const std::string& prefix) {
   }
   html.raw("</p>\n");
   put_table(html, waste_table(run));
+  put_breakdown(html, run);
   close_section(html);
 }
 

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "core/text.h"
+#include "results/report/breakdown.h"
 #include "results/report/escape.h"
 #include "results/report/report.h"
 #include "results/report/words.h"
@@ -64,6 +65,7 @@ std::string render_markdown(const RunSummary& run) {
         percentile_text(s.ttft, 0.99), percentile_text(s.tpot, 0.99), percentile_text(s.e2e, 0.99),
         mark(step_mark(s)));
   }
+  out += markdown_breakdown(run);
   add("\nReproduce with seed {}, dsbench {} (commit {}, {}):\n\n{}", run.seed,
       markdown_escape(run.dsbench_version), markdown_escape(run.dsbench_commit),
       markdown_escape(run.dsbench_build), code_block(shell_line(run.command)));

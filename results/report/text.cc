@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "core/text.h"
+#include "results/report/breakdown.h"
 #include "results/report/escape.h"
 #include "results/report/report.h"
 #include "results/report/words.h"
@@ -121,6 +122,12 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
     }
     put_columns(out, rows, {0, 8});
   }
+  for (PlainTable& table : breakdown_tables(run)) {
+    add("\n{}\n", table.title);
+    for (auto& row : table.rows) row.front() = clean(row.front());
+    put_columns(out, table.rows, {0});
+  }
+  if (run.fairness) add("\nfairness  {}\n", fairness_sentence(run));
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include "core/rng.h"
 #include "loadgen/schedule.h"
 #include "loadgen/virtual_runner.h"
+#include "loadgen/workload.h"
 #include "tests/fakes/kept_records.h"
 
 namespace dsbench::loadgen {
@@ -160,6 +161,66 @@ TEST(Conservation, EveryArrivalEndsOnceWhateverTheTargetDoes) {
       EXPECT_TRUE(r.reason == Reason::interrupted || r.reason == tries.back().reason);
     }
   }
+}
+
+// Sessions and agents on top: every request that was scheduled, and every one that followed from it, ends
+// once, and the drain comes to an end.
+TEST(Conservation, WhatFollowsEndsOnceToo) {
+  class Sink final : public results::RecordSink {
+   public:
+    void attempt(const results::AttemptRecord&) override {}
+    void request(const results::RequestRecord& r) override {
+      EXPECT_TRUE(open.erase(r.request) == 1) << "request " << r.request << " was offered and has not ended";
+      ++ended;
+    }
+    void offered(std::uint32_t, std::uint64_t request, Nanos) override {
+      EXPECT_TRUE(seen.insert(request).second) << "request " << request << " is offered once";
+      open.insert(request);
+    }
+    std::set<std::uint64_t> open, seen;
+    std::size_t ended = 0;
+  };
+  const auto workload = profiles::parse_workload(R"({"schema":"dsbench.workload/1","classes":[
+      {"name":"chat","prompt_tokens":5,"output_tokens":{"law":"uniform","min":1,"max":9},
+       "session":{"turns":{"law":"uniform","min":1,"max":6},"think_time":{"law":"uniform","min":"0ms","max":"900ms"},
+                  "user_tokens":3,"on_failure":"retry_turn"}},
+      {"name":"agents","prompt_tokens":5,"output_tokens":4,
+       "agent":{"period":{"law":"uniform","min":"0ms","max":"900ms"},"steps":{"law":"uniform","min":1,"max":4},
+                "tool_pause":"0ms","tool_tokens":7,"fan_out":{"law":"uniform","min":0,"max":3},"branch_tokens":4,
+                "cancel_share":0.3,"max_context_tokens":200}}]})",
+                                                 "w.json");
+  ASSERT_TRUE(workload) << workload.error().message;
+  std::size_t followed = 0;
+  for (std::uint64_t seed = 0; seed < 25; ++seed) {
+    Rng rng{seed, "policy"};
+    ClientPolicy policy;
+    // Somebody must leave the black holes, or nothing follows from them.
+    policy.total_timeout = from_seconds(0.3 + 2 * rng.uniform());
+    if (rng.uniform() < 0.5) policy.first_token_timeout = from_seconds(0.1 + rng.uniform());
+    policy.retry.max_retries = static_cast<std::int32_t>(rng.below(3));
+    ChaosTarget target{seed};
+    Sink sink;
+    std::atomic<bool> stop{false};
+    const auto runner = make_virtual_runner(target, policies_of(*workload, policy),
+                                            make_source(*workload, seed), seed, sink, stop);
+    const auto traffic = profiles::parse_traffic_text("poisson hold(5/s,6s)");
+    const auto arrivals = make_schedule(*traffic, seed);
+    for (const auto& a : arrivals) sink.offered(0, a.request, a.due);
+    ASSERT_TRUE(runner->offer(arrivals, 4s));
+    if (seed % 3 == 1) (void)runner->drain(5s);  // and a rest in the middle
+    ASSERT_TRUE(runner->offer({}, 8s));
+    if (seed % 3 == 2) stop = true;
+    if (stop) {
+      EXPECT_FALSE(runner->offer({}, 12s));
+    }
+    (void)runner->drain(runner->now() + 9s);
+    runner->abandon();
+    ASSERT_EQ(runner->in_flight(), 0u);
+    EXPECT_TRUE(sink.open.empty()) << sink.open.size() << " never ended";
+    EXPECT_EQ(sink.ended, sink.seen.size());
+    followed += sink.seen.size() - arrivals.size();
+  }
+  EXPECT_GT(followed, 1'000u);
 }
 
 }  // namespace

@@ -244,7 +244,7 @@ TEST(Sent, DispersionIsOneForAnyNumberOfWorkers) {
       fakes::FifoTarget target{{.capacity = Rate::per_second(1000), .max_queued = {}}};
       fakes::KeptRecords kept;
       std::atomic<bool> stop{false};
-      const auto runner = make_virtual_runner(target, {}, make_source(chat(), 1), 1, kept, stop);
+      const auto runner = make_virtual_runner(target, ClientPolicy{}, make_source(chat(), 1), 1, kept, stop);
       ASSERT_TRUE(runner->offer(share_of(arrivals, w, workers), 400s));
       ASSERT_EQ(runner->drain(500s).value(), 0u);
       for (const auto& a : kept.attempts) {

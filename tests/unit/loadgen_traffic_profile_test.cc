@@ -296,7 +296,7 @@ TEST(WorkloadProfile, RefusesWhatMakesNoSense) {
       profile.error().message,
       "w.json: prompt_tokens.median: found 500; accepted: from min 8 to max 128\n"
       "w.json: prompt_tokens.sigma: found 9; accepted: 0 to 5 (the standard deviation of the logarithm)\n"
-      "w.json: output_tokens.value: found 0 tokens; accepted: 1 to 16777216");
+      "w.json: output_tokens.value: found 0; accepted: 1 to 16777216 (a whole number)");
 }
 
 }  // namespace
