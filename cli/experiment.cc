@@ -223,7 +223,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
   std::vector<loadgen::Mix> mixes;
-  for (std::size_t i = 1; i < e->hooks_.mixes.size(); ++i) {
+  for (std::size_t i = 1; !e->hooks_.source && i < e->hooks_.mixes.size(); ++i) {
     std::map<std::string, double> weights;
     for (const profiles::MixShare& m : e->hooks_.mixes[i]) weights[m.name] += m.share;
     DSBENCH_TRY(mixes.emplace_back(), loadgen::mix_of(workload, weights));
