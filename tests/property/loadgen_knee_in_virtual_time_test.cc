@@ -62,7 +62,7 @@ FoundKnee find_knee(double capacity, const ClientPolicy& policy, double start, s
     const auto* step = std::get_if<PlannedStep>(&answer);
     if (step == nullptr) break;
     profiles::TrafficProfile traffic;
-    traffic.pieces.push_back({profiles::HoldPiece{step->rate, step->warm_up + step->measured}, "", Nanos{0}});
+    traffic.pieces.push_back({profiles::HoldPiece{step->rate, step->warm_up + step->measured}, "", Nanos{0}, {}});
     const auto arrivals = make_schedule(traffic, derive_seed(seed, "step", static_cast<std::uint64_t>(steps)),
                                         {requests, runner->now(), 0});
     requests += arrivals.size();
