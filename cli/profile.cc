@@ -9,6 +9,7 @@
 
 #include "cli/exit_codes.h"
 #include "cli/flags.h"
+#include "cli/profile_fit.h"
 #include "cli/refuse.h"
 #include "cli/traffic_chart.h"
 #include "core/text.h"
@@ -100,7 +101,7 @@ void add_profile(CLI::App& app, std::function<int()>& chosen) {
     ShowOptions show;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("profile", "list, show or check profiles");
+  CLI::App* verb = app.add_subcommand("profile", "list, show, check or fit profiles");
   verb->require_subcommand(1);
   verb->add_subcommand("list", "every shipped profile")->callback([&chosen] { chosen = list; });
   const auto kinds = profiles::kinds();
@@ -136,6 +137,7 @@ void add_profile(CLI::App& app, std::function<int()>& chosen) {
   factor("--rate-scale", s.scale.rate, "multiply every rate");
   add_rate(*shown, "--base-rate", s.scale.base_rate, "the rate of an ordinary day", "the profile's");
   with_name("check", "read a profile strictly and say everything that is wrong with it", check);
+  add_profile_fit(*verb, chosen);
 }
 
 }  // namespace dsbench::cli

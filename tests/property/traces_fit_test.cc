@@ -1,0 +1,82 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "loadgen/schedule.h"
+#include "loadgen/traces/trace_fit.h"
+#include "loadgen/traces/trace_source.h"
+#include "loadgen/workload.h"
+#include "profiles/traffic_profile.h"
+#include "profiles/workload_profile.h"
+
+// A trace drawn from profiles that are known is fitted back to them.
+namespace dsbench::loadgen {
+namespace {
+
+Trace drawn(std::string_view traffic, std::string_view workload, std::uint64_t seed) {
+  const auto profile = profiles::parse_traffic_text(traffic).value();
+  const auto shape = profiles::parse_workload(workload, "known");
+  EXPECT_TRUE(shape) << shape.error().message;
+  const SharedSource source = make_source(*shape, seed);
+  TraceBuilder builder{"known", TraceFormat::vllm, 1, seed};
+  for (const Arrival& arrival : make_schedule(profile, seed)) {
+    const Attempt attempt = source(arrival.request);
+    TraceRequest request;
+    request.at = arrival.due;
+    request.input_tokens = attempt.prompt_tokens;
+    request.output_tokens = attempt.output_tokens;
+    builder.add(request);
+  }
+  return builder.finish({}, true, profiles::plan_of(profile).length);
+}
+
+constexpr std::string_view lognormals = R"({"schema": "dsbench.workload/1",
+  "prompt_tokens": {"law": "lognormal", "median": 800, "sigma": 1.0, "min": 2, "max": 30000},
+  "output_tokens": {"law": "lognormal", "median": 150, "sigma": 0.8, "min": 1, "max": 4000}})";
+
+TEST(FitRoundTrip, gives_rate_cv_and_lengths_back) {
+  for (const double cv : {0.6, 1.0, 1.8}) {
+    const std::string traffic =
+        "gamma(cv " + std::to_string(cv) + ") ramp(4/s..30/s,10m) ramp(30/s..8/s,10m)";
+    const Trace trace = drawn(traffic, lognormals, 17);
+    const auto fit = fit_trace(trace, {});
+    ASSERT_TRUE(fit) << fit.error().message;
+    EXPECT_NEAR(fit->cv, cv, 0.06 * cv);
+    const auto fitted = profiles::parse_traffic(fit->traffic_json, "fitted").value();
+    const auto plan = profiles::plan_of(fitted);
+    EXPECT_NEAR(plan.requests, static_cast<double>(trace.size()), 0.01 * static_cast<double>(trace.size()));
+    EXPECT_NEAR(to_seconds(plan.length), 1200, 0.01);
+    for (const FitLine& line : fit->lines)
+      EXPECT_NE(line.verdict, FitLine::Verdict::poor) << line.what << " " << line.fitted.value_or(0);
+  }
+}
+
+TEST(FitRoundTrip, keeps_the_correlation_of_lengths) {
+  std::string correlated{lognormals};
+  correlated.insert(correlated.size() - 1, R"(, "rank_correlation": 0.6)");
+  const auto fit = fit_trace(drawn("poisson hold(20/s,10m)", correlated, 3), {});
+  ASSERT_TRUE(fit) << fit.error().message;
+  const auto line = std::find_if(fit->lines.begin(), fit->lines.end(), [](const FitLine& l) {
+    return l.what == "input and output, rank correlation";
+  });
+  ASSERT_NE(line, fit->lines.end());
+  EXPECT_NEAR(*line->source, 0.6, 0.03);
+  EXPECT_NEAR(*line->fitted, 0.6, 0.05);
+}
+
+TEST(FitRoundTrip, is_a_function_of_trace_and_options) {
+  const Trace trace = drawn("poisson hold(20/s,2m)", lognormals, 3);
+  const TraceFit one = fit_trace(trace, {}).value(), two = fit_trace(trace, {}).value();
+  EXPECT_EQ(one.traffic_json, two.traffic_json);
+  EXPECT_EQ(one.workload_json, two.workload_json);
+}
+
+TEST(Fit, refuses_what_is_too_little) {
+  const Trace trace = drawn("constant hold(1/s,30s)", lognormals, 3);
+  EXPECT_EQ(fit_trace(trace, {}).error().message, "30 requests; a fit needs at least 50");
+}
+
+}  // namespace
+}  // namespace dsbench::loadgen
