@@ -13,6 +13,7 @@
 #include "cli/trace_flags.h"
 #include "core/files.h"
 #include "core/text.h"
+#include "loadgen/traces/demand_table.h"
 #include "loadgen/traces/trace_fit.h"
 
 namespace dsbench::cli {
@@ -21,7 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string trace, out_dir, name, source, bin;
+  std::string trace, out_dir, name, source, bin, column;
   std::int32_t classes = 8, bins = 48;
   std::uint64_t seed = 1;
   bool json = false, force = false;
@@ -45,6 +46,14 @@ std::string number(const std::optional<double>& value) {
 
 std::string percent(double share) {
   return fmt::format("{:.1f} %", share * 100);
+}
+
+void print_lines(const std::vector<loadgen::FitLine>& lines) {
+  fmt::print("  {:<44} {:>10} {:>10}  {}\n", "", "source", "fitted", "verdict");
+  for (const loadgen::FitLine& line : lines) {
+    fmt::print("  {:<44} {:>10} {:>10}  {} (good: {})\n", line.what, number(line.source), number(line.fitted),
+               to_word(line.verdict), line.good_when);
+  }
 }
 
 void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
@@ -87,11 +96,17 @@ void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
     fmt::print("    by block      {}\n", by_position);
   }
   fmt::print("\nHow well: a trace drawn from the profiles beside the source\n");
-  fmt::print("  {:<44} {:>10} {:>10}  {}\n", "", "source", "fitted", "verdict");
-  for (const loadgen::FitLine& line : fit.lines) {
-    fmt::print("  {:<44} {:>10} {:>10}  {} (good: {})\n", line.what, number(line.source), number(line.fitted),
-               to_word(line.verdict), line.good_when);
-  }
+  print_lines(fit.lines);
+}
+
+Json json_of(const loadgen::FitLine& line) {
+  Json one{{"what", line.what}};
+  if (line.source) one["source"] = *line.source;
+  if (line.fitted) one["fitted"] = *line.fitted;
+  if (!line.unit.empty()) one["unit"] = line.unit;
+  one["verdict"] = to_word(line.verdict);
+  one["good"] = line.good_when;
+  return one;
 }
 
 std::string to_json(const loadgen::Trace& trace, const loadgen::TraceFit& fit,
@@ -140,15 +155,7 @@ std::string to_json(const loadgen::Trace& trace, const loadgen::TraceFit& fit,
   }
   root["verdict"] = to_word(fit.worst());
   root["comparison"] = Json::array();
-  for (const loadgen::FitLine& line : fit.lines) {
-    Json one{{"what", line.what}};
-    if (line.source) one["source"] = *line.source;
-    if (line.fitted) one["fitted"] = *line.fitted;
-    if (!line.unit.empty()) one["unit"] = line.unit;
-    one["verdict"] = to_word(line.verdict);
-    one["good"] = line.good_when;
-    root["comparison"].push_back(std::move(one));
-  }
+  for (const loadgen::FitLine& line : fit.lines) root["comparison"].push_back(json_of(line));
   root["files"] = files;
   return root.dump(2);
 }
@@ -176,8 +183,53 @@ Result<std::vector<std::string>> write_profiles(const Options& options, const st
   return written;
 }
 
+constexpr std::uintmax_t largest_table = 1 << 20;
+
+Result<void> fit_table(const Options& options, const loadgen::DemandTable& table) {
+  const std::string source = options.source.empty()
+                                 ? fmt::format(
+                                       "A day, midnight to midnight: the column {} of {}, in multiples of "
+                                       "its mean. Fitted by dsbench "
+                                       "profile fit.",
+                                       table.column, std::filesystem::path{options.trace}.filename().string())
+                                 : options.source;
+  DSBENCH_TRY(const loadgen::DemandFit fit, loadgen::fit_demand(table, source));
+  loadgen::TraceFit files;
+  files.traffic_json = fit.traffic_json;
+  DSBENCH_TRY(const std::vector<std::string> written, write_profiles(options, name_of(options), files));
+  if (options.json) {
+    Json root{{"schema", "dsbench.fit/1"},
+              {"column", table.column},
+              {"intervals", table.intervals.size()},
+              {"mean", table.mean}};
+    for (const loadgen::FitLine& line : fit.lines) root["comparison"].push_back(json_of(line));
+    root["files"] = written;
+    fmt::print("{}\n", root.dump(2));
+    return {};
+  }
+  fmt::print(
+      "a day's demand: {} intervals of {}, mean {:.6g}; no requests, so no workload\n\nHow well: the "
+      "profile's means beside the table's\n",
+      table.intervals.size(), table.column, table.mean);
+  print_lines(fit.lines);
+  for (const std::string& path : written) fmt::print("\nWritten: {}", path);
+  fmt::print("{}\n", written.empty() ? "\nNothing was written: give --out-dir to keep the profile." : "");
+  return {};
+}
+
 Result<void> run(const Options& options) {
   DSBENCH_TRY(const loadgen::TraceOptions reading, trace_options_of(options.reading, options.seed));
+  // A table of a day's demand is no trace: it has no requests, and a few lines.
+  std::error_code ec;
+  if (options.reading.format == "auto" && std::filesystem::is_regular_file(options.trace, ec) &&
+      std::filesystem::file_size(options.trace, ec) <= largest_table) {
+    DSBENCH_TRY(const std::string text, read_file(options.trace));
+    const auto table = loadgen::parse_demand_table(text, options.column);
+    if (!table) return fail(table.error().kind, "{}: {}", options.trace, table.error().message);
+    if (*table) return fit_table(options, **table);
+  }
+  if (!options.column.empty())
+    return fail(ErrorKind::usage, "--column is for tables of a day's demand; '{}' is none", options.trace);
   loadgen::FitOptions fitting;
   fitting.name = name_of(options);
   if (fitting.name.find('/') != std::string::npos)
@@ -215,7 +267,8 @@ void add_profile_fit(CLI::App& profile, std::function<int()>& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = profile.add_subcommand(
       "fit", "turn a trace of real traffic into a compact pair of profiles, and say how well they fit it");
-  sub->add_option("trace", options->trace, "a file, or the folder of a ServeGen trace or of a run")
+  sub->add_option("trace", options->trace,
+                  "a file, the folder of a ServeGen trace or of a run, or a table of a day's demand")
       ->required()
       ->type_name("TRACE");
   sub->add_option("--out-dir", options->out_dir,
@@ -226,6 +279,9 @@ void add_profile_fit(CLI::App& profile, std::function<int()>& chosen) {
          "--source", options->source,
          "description of the profiles: where the trace is from, and its licence. Default: the trace's name")
       ->type_name("TEXT");
+  sub->add_option("--column", options->column,
+                  "of a table of a day's demand (hour,… or from,to,…). Default: the last")
+      ->type_name("NAME");
   sub->add_option("--bin", options->bin,
                   "of the rate curve, as in 10m. Default: the narrowest round one with 100 requests in the "
                   "mean bin and at most 150 bins")
