@@ -191,6 +191,26 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
       ->group(wire);
   app.add_flag("--insecure", o.insecure, "do not verify the server's certificate")->group(wire);
   add_count(app, "--threads", o.threads, 1, 256, "issuer threads")->group(wire);
+  app.add_option(
+         "--wire", o.wire,
+         "what carries requests; lean: http:// and HTTP/1.1 only, at a third of the cost; automatic: lean "
+         "where it can")
+      ->check(CLI::IsMember({"automatic", "libcurl", "lean"}))
+      ->capture_default_str()
+      ->group(wire);
+  app.add_option("--http", o.http, "HTTP version; 2 over TLS, 2-prior-knowledge also in the clear")
+      ->check(CLI::IsMember({"1.1", "2", "2-prior-knowledge"}))
+      ->capture_default_str()
+      ->group(wire);
+  app.add_option("--proxy", o.proxy, "http://, https://, socks5:// or socks5h://HOST:PORT")
+      ->type_name("URL")
+      ->default_str("none")
+      ->group(wire);
+  app.add_flag("--compressed", o.compressed, "accept compressed answers")->group(wire);
+  app.add_option("--unix-socket", o.unix_socket, "connect there instead of to the target's host")
+      ->type_name("PATH")
+      ->default_str("none")
+      ->group(wire);
   add_engine_flags(app, o.engine, "engine-");
 }
 
@@ -308,6 +328,16 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
   config.ca_file = options_.ca_file;
   config.insecure = options_.insecure;
   config.threads = options_.threads;
+  config.wire = options_.wire == "lean"      ? loadgen::WireKind::lean
+                : options_.wire == "libcurl" ? loadgen::WireKind::libcurl
+                                             : loadgen::WireKind::automatic;
+  config.http = options_.http == "2"                   ? loadgen::HttpVersion::http2
+                : options_.http == "2-prior-knowledge" ? loadgen::HttpVersion::http2_prior_knowledge
+                                                       : loadgen::HttpVersion::http1;
+  config.proxy = options_.proxy;
+  config.compressed = options_.compressed;
+  provider.unix_socket = options_.unix_socket;
+  DSBENCH_CHECK(loadgen::check_proxy(config.proxy));
   DSBENCH_TRY(const auto base, loadgen::parse_base_url(url));
   DSBENCH_TRY(const auto info, loadgen::probe_target(config));
   provider.model = info.model;

@@ -37,6 +37,8 @@ struct ExperimentOptions {
   std::string api_key;  // a source, never a value
   std::string ca_file;
   bool insecure = false;
+  std::string wire = "automatic", http = "1.1", proxy, unix_socket;
+  bool compressed = false;
   std::int32_t threads = 1;
   std::string workload, slo, client;  // empty: the target's default
   std::uint64_t seed = 1;

@@ -15,6 +15,22 @@ namespace dsbench::loadgen {
 
 using results::Reason;
 
+namespace {
+
+long http_version(HttpVersion version) {
+  switch (version) {
+    case HttpVersion::http2:
+      return CURL_HTTP_VERSION_2TLS;
+    case HttpVersion::http2_prior_knowledge:
+      return CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    case HttpVersion::http1:
+      break;
+  }
+  return CURL_HTTP_VERSION_1_1;
+}
+
+}  // namespace
+
 Result<std::string> resolve_once(const BaseUrl& base) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -86,14 +102,23 @@ HeaderList make_headers(const ProviderConfig& provider, const Codec& codec) {
 void set_common_options(CURL* easy, const WireConfig& config) {
   const std::string agent = fmt::format("dsbench/{}", version());
   curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl().easy_setopt(easy, CURLOPT_PROXY, "");
-  curl().easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl().easy_setopt(easy, CURLOPT_PROXY, config.proxy.c_str());
+  if (!config.proxy.empty()) curl().easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  curl().easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(http_version(config.http)));
+  // A second attempt waits for the first one's connection instead of opening one of its own.
+  if (config.http != HttpVersion::http1) curl().easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+  if (config.compressed) curl().easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");  // all that libcurl can
   curl().easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl().easy_setopt(easy, CURLOPT_USERAGENT, agent.c_str());
-  if (!config.ca_file.empty()) curl().easy_setopt(easy, CURLOPT_CAINFO, config.ca_file.c_str());
+  if (!config.ca_file.empty()) {
+    curl().easy_setopt(easy, CURLOPT_CAINFO, config.ca_file.c_str());
+    curl().easy_setopt(easy, CURLOPT_PROXY_CAINFO, config.ca_file.c_str());
+  }
   if (config.insecure) {
     curl().easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
     curl().easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl().easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+    curl().easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
   }
 }
 
@@ -106,6 +131,7 @@ Reason reason_of(CURLcode code, long os_errno, bool sent, bool got_byte) {
       return Reason::connect_failed;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_PROXY:
       return Reason::connect_failed;
     case CURLE_OPERATION_TIMEDOUT:  // the only timeout that libcurl keeps for us
       return Reason::connect_timeout;
@@ -125,7 +151,7 @@ Reason reason_of(CURLcode code, long os_errno, bool sent, bool got_byte) {
     case CURLE_OUT_OF_MEMORY:  // also a header line beyond libcurl's limit
       return got_byte ? Reason::malformed : Reason::unsent;
     case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_UNSUPPORTED_PROTOCOL:  // "HTTP/0.9": no status line came
+    case CURLE_UNSUPPORTED_PROTOCOL:   // "HTTP/0.9": no status line came
     case CURLE_BAD_FUNCTION_ARGUMENT:  // a header line without a name
     case CURLE_HTTP2:
     case CURLE_BAD_CONTENT_ENCODING:

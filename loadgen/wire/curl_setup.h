@@ -23,7 +23,7 @@ namespace dsbench::loadgen {
 // Appends a line to a list that may be empty.
 void append(HeaderList& list, const std::string& line);
 
-// No signals, no proxy, HTTP/1.1, no redirects, TLS verified unless told otherwise.
+// No signals, no redirects, no proxy but the one that is named; HTTP version, compression and TLS as told.
 void set_common_options(CURL* easy, const WireConfig& config);
 
 // What a failed transfer means. `sent`: the request was written; `status`: 0 without a response.

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
-#include <unordered_map>
 
 #include "loadgen/codec/codec.h"
 #include "loadgen/codec/prompt_text.h"
+#include "loadgen/request_table.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
@@ -34,11 +34,6 @@ struct Key {
   std::uint32_t attempt;
   friend bool operator==(const Key&, const Key&) = default;
 };
-struct KeyHash {
-  std::size_t operator()(const Key& k) const noexcept {
-    return static_cast<std::size_t>((k.request * 64 + k.attempt) * 0x9E3779B97F4A7C15ULL >> 7);
-  }
-};
 
 }  // namespace
 
@@ -61,7 +56,7 @@ struct CurlTransport::Impl {
     Impl& transport;
     std::uint32_t owner;
     std::optional<Nanos> timer;  // when libcurl wants to be called; since the epoch
-    bool touched = false;        // may hold messages
+    bool touched = false;        // is in `touched`
     std::size_t active = 0;
     std::vector<Slot*> free_slots;
     // The slots' easy handles go after the multi, as libcurl wants: members die in reverse.
@@ -72,10 +67,11 @@ struct CurlTransport::Impl {
   // One easy handle, reused for one attempt after another. libcurl keeps its address and that of its body:
   // never moved.
   struct Slot {
-    explicit Slot(Shard& s) : shard{s} {}
+    Slot(Shard& s, std::uint32_t n) : shard{s}, number{n} {}
     Slot(const Slot&) = delete;
     Slot& operator=(const Slot&) = delete;
     Shard& shard;
+    std::uint32_t number;  // in all_slots
     Body body;
     std::size_t body_sent = 0;     // of a body in several pieces
     Provider* provider = nullptr;  // whose URL, headers and reader the handle has
@@ -97,6 +93,12 @@ struct CurlTransport::Impl {
     Easy easy;
   };
 
+  struct Alarm {
+    Nanos at;
+    Shard* shard;
+    friend bool operator<(const Alarm& a, const Alarm& b) { return a.at > b.at; }
+  };
+
   struct Lingering {
     Nanos until;
     Slot* slot;
@@ -116,9 +118,33 @@ struct CurlTransport::Impl {
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
   Nanos stamp{0};                              // of the call in progress; never goes back
-  std::unordered_map<Key, Slot*, KeyHash> live;
-  std::deque<Lingering> lingering;  // in order of `until`
+  RequestTable live;                           // attempts that have not ended, by slot
+  std::vector<Slot*> all_slots;                // by number
+  std::deque<Lingering> lingering;             // in order of `until`
   std::vector<std::unique_ptr<Shard>> shards;
+  std::size_t first_with_room = 0;  // no shard before it has room
+  std::vector<Shard*> touched;      // may hold messages
+  // When shards want to be called, the earliest first. An entry whose shard has changed its mind is stale.
+  std::vector<Alarm> alarms;
+
+  void set_alarm(Shard& shard) {
+    if (alarms.size() > 2 * shards.size() + 64) {
+      alarms.clear();
+      for (const auto& s : shards) {
+        if (s->timer) alarms.push_back({*s->timer, s.get()});
+      }
+      std::make_heap(alarms.begin(), alarms.end());
+      return;
+    }
+    alarms.push_back({*shard.timer, &shard});
+    std::push_heap(alarms.begin(), alarms.end());
+  }
+  void drop_stale_alarms() {
+    while (!alarms.empty() && alarms.front().shard->timer != alarms.front().at) {
+      std::pop_heap(alarms.begin(), alarms.end());
+      alarms.pop_back();
+    }
+  }
 
   [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
 
@@ -166,7 +192,7 @@ struct CurlTransport::Impl {
   void tell_end(Slot& slot, EventKind kind, Reason reason = Reason::ok) {
     tell(slot, kind, reason);
     slot.ended = true;
-    live.erase(slot.key);
+    live.erase(slot.key.request);
   }
 
   void tell_step(Slot& slot, const ReplyReader::Step& step) {
@@ -202,6 +228,7 @@ struct CurlTransport::Impl {
       // One millisecond later than said, because libcurl rounds: called too early, it would only ask again.
       const Nanos wait{timeout_ms == 0 ? 0 : (timeout_ms + 1) * 1'000'000};
       shard.timer = shard.transport.read_clock() + wait;
+      shard.transport.set_alarm(shard);
     }
     return 0;
   }
@@ -225,7 +252,7 @@ struct CurlTransport::Impl {
       slot.no_descriptor = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
       return CURL_SOCKET_BAD;
     }
-    t.poller.lasting(fd);
+    t.poller.lasting(fd, t.config.http == HttpVersion::http1);
     ++t.counts.connections_opened;
     ++t.counts.connections_open;
     t.counts.connections_peak = std::max(t.counts.connections_peak, t.counts.connections_open);
@@ -315,8 +342,8 @@ struct CurlTransport::Impl {
 
   // The first with room: the low ones stay busy, so their open connections are the ones used again.
   Shard& shard_with_room() {
-    for (const auto& shard : shards) {
-      if (shard->active < streams_per_shard) return *shard;
+    for (; first_with_room < shards.size(); ++first_with_room) {
+      if (shards[first_with_room]->active < streams_per_shard) return *shards[first_with_room];
     }
     shards.push_back(std::make_unique<Shard>(*this, static_cast<std::uint32_t>(shards.size() + 1)));
     Shard& shard = *shards.back();
@@ -326,6 +353,8 @@ struct CurlTransport::Impl {
     curl().multi_setopt(m, CURLMOPT_SOCKETDATA, &shard);
     curl().multi_setopt(m, CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
     curl().multi_setopt(m, CURLMOPT_TIMERDATA, &shard);
+    curl().multi_setopt(m, CURLMOPT_PIPELINING,
+                        config.http == HttpVersion::http1 ? CURLPIPE_NOTHING : CURLPIPE_MULTIPLEX);
     curl().multi_setopt(m, CURLMOPT_MAXCONNECTS, static_cast<long>(2 * streams_per_shard));
     return shard;
   }
@@ -336,8 +365,9 @@ struct CurlTransport::Impl {
       shard.free_slots.pop_back();
       return slot;
     }
-    shard.slots.push_back(std::make_unique<Slot>(shard));
+    shard.slots.push_back(std::make_unique<Slot>(shard, static_cast<std::uint32_t>(all_slots.size())));
     Slot& slot = *shard.slots.back();
+    all_slots.push_back(&slot);
     slot.easy.reset(curl().easy_init());
     CURL* const e = slot.easy.get();
     set_common_options(e, config);
@@ -386,23 +416,32 @@ struct CurlTransport::Impl {
 
   void release(Slot& slot) {
     Shard& shard = slot.shard;
-    if (!slot.ended) live.erase(slot.key);
+    if (!slot.ended) live.erase(slot.key.request);
     counts.comments += slot.reader->comments();
     curl().multi_remove_handle(shard.multi.get(), slot.easy.get());
     slot.busy = false;
     ++slot.use;
     --shard.active;
+    first_with_room = std::min<std::size_t>(first_with_room, shard.owner - 1);
     shard.free_slots.push_back(&slot);
   }
 
   void act(Shard& shard, curl_socket_t fd, int what) {
     int running = 0;
     curl().multi_socket_action(shard.multi.get(), fd, what, &running);
+    if (!shard.touched) touched.push_back(&shard);
     shard.touched = true;
   }
 
+  void read_all_messages() {
+    for (std::size_t i = 0; i < touched.size(); ++i) {
+      touched[i]->touched = false;
+      read_messages(*touched[i]);
+    }
+    touched.clear();
+  }
+
   void read_messages(Shard& shard) {
-    shard.touched = false;
     int left = 0;
     while (const CURLMsg* const message = curl().multi_info_read(shard.multi.get(), &left)) {
       if (message->msg != CURLMSG_DONE) continue;
@@ -450,11 +489,12 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
                                                            const ClientPolicy& policy, const Clock& clock,
                                                            Nanos epoch, Poller& poller) {
   DSBENCH_CHECK(open_curl());
+  DSBENCH_CHECK(check_proxy(config.proxy));
   auto impl = std::make_unique<Impl>(config, clock, epoch, poller);
   for (const ProviderConfig& p : config.providers) {
     Impl::Provider& provider = impl->providers.emplace_back();
     DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
-    if (p.unix_socket.empty()) {
+    if (p.unix_socket.empty() && config.proxy.empty()) {
       DSBENCH_TRY(const std::string resolved, resolve_once(base));
       if (!resolved.empty()) append(impl->resolve, resolved);
     }
@@ -497,16 +537,19 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
     // Without POSTFIELDS libcurl asks on_read() for the body, piece by piece.
     curl().easy_setopt(e, CURLOPT_POSTFIELDS, slot.body.contiguous() ? slot.body.text().data() : nullptr);
   }
-  t.live.emplace(slot.key, &slot);
+  t.live.insert(slot.key.request, slot.number);
   ++shard.active;
   const std::size_t from = events.size();
+  const std::uint64_t use = slot.use;
   if (curl().multi_add_handle(shard.multi.get(), slot.easy.get()) != CURLM_OK) {
     t.tell_end(slot, EventKind::failed, Reason::unsent);
     t.release(slot);
     return;
   }
   t.act(shard, CURL_SOCKET_TIMEOUT, 0);
-  t.read_messages(shard);
+  t.read_all_messages();
+  // It waits for a connection that another attempt opens, or for room on one: the target's time.
+  if (t.config.http != HttpVersion::http1 && slot.busy && slot.use == use) t.tell_sent(slot);
   // connect() found no port, after the stamp was taken: then nothing was sent.
   const auto of_this = [&](const TargetEvent& e) {
     return e.request == attempt.request && e.attempt == attempt.attempt;
@@ -524,18 +567,18 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
 }
 
 void CurlTransport::cancel(std::uint64_t request, std::uint32_t attempt) {
-  const auto it = impl_->live.find(Key{request, attempt});
-  if (it == impl_->live.end()) return;
+  const std::uint32_t place = impl_->live.find(request);
+  if (place == RequestTable::none) return;
+  Impl::Slot& slot = *impl_->all_slots[place];
+  if (slot.key.attempt != attempt) return;
   std::vector<TargetEvent> nobody;  // closing a connection calls back, but tells nothing
   impl_->events = &nobody;
-  impl_->release(*it->second);
+  impl_->release(slot);
 }
 
 std::optional<Nanos> CurlTransport::next_timer() const {
   std::optional<Nanos> first;
-  for (const auto& shard : impl_->shards) {
-    if (shard->timer && (!first || *shard->timer < *first)) first = shard->timer;
-  }
+  if (!impl_->alarms.empty()) first = impl_->alarms.front().at;
   if (!impl_->lingering.empty() && (!first || impl_->lingering.front().until < *first))
     first = impl_->lingering.front().until;
   return first;
@@ -554,13 +597,13 @@ void CurlTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
     if ((r.events & (EPOLLERR | EPOLLHUP)) != 0) what |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
     t.act(*t.shards[r.owner - 1], r.fd, what);
   }
-  for (const auto& shard : t.shards) {
-    if (shard->timer && *shard->timer <= now) {
-      shard->timer.reset();
-      t.act(*shard, CURL_SOCKET_TIMEOUT, 0);
-    }
-    if (shard->touched) t.read_messages(*shard);
+  for (t.drop_stale_alarms(); !t.alarms.empty() && t.alarms.front().at <= now; t.drop_stale_alarms()) {
+    Impl::Shard& shard = *t.alarms.front().shard;
+    shard.timer.reset();
+    t.act(shard, CURL_SOCKET_TIMEOUT, 0);
   }
+  t.read_all_messages();
+  t.drop_stale_alarms();
   while (!t.lingering.empty()) {
     const Impl::Lingering first = t.lingering.front();
     const bool over = !first.slot->busy || first.slot->use != first.use;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 #include <deque>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -44,13 +45,14 @@ struct Issuer::Parts {
     enqueue();
   }
   void enqueue() {
-    queue.insert(queue.end(), decided.begin(), decided.end());
+    queue.insert(queue.end(), std::make_move_iterator(decided.begin()),
+                 std::make_move_iterator(decided.end()));
     decided.clear();
   }
   void carry_out(std::size_t most_starts) {
     std::size_t started = 0;
     while (!queue.empty() && started < most_starts) {
-      const Action action = queue.front();
+      const Action action = std::move(queue.front());
       queue.pop_front();
       if (action.kind == Action::Kind::cancel) {
         transport->cancel(action.attempt.request, action.attempt.attempt);

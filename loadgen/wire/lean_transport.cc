@@ -534,7 +534,7 @@ Result<std::string> LeanTransport::beyond(const WireConfig& config) {
     if (base.tls) return "TLS (" + base.origin + ")";
   }
   if (config.http != HttpVersion::http1) return std::string{"HTTP/2"};
-  if (!config.proxy.empty()) return "a proxy (" + config.proxy + ")";
+  if (!config.proxy.empty()) return std::string{"a proxy"};
   if (config.compressed) return std::string{"compressed answers"};
   return std::string{};
 }

@@ -70,10 +70,11 @@ void Poller::want(int fd, std::uint32_t owner, std::uint32_t events) {
   tell(fd, e, events);
 }
 
-void Poller::lasting(int fd) {
+void Poller::lasting(int fd, bool ends_when_stirred) {
   Entry& e = entry(fd);
   e = Entry{};
   e.lasting = true;
+  e.ends_when_stirred = ends_when_stirred;
 }
 
 void Poller::forget(int fd) {
@@ -110,7 +111,7 @@ std::span<const Poller::Ready> Poller::wait(std::optional<Nanos> deadline, Nanos
       Entry& e = entry(fd);
       if (e.wanted == 0) {
         tell(fd, e, 0);
-        if (e.lasting) put_to_rest(fd);
+        if (e.ends_when_stirred) put_to_rest(fd);
         continue;
       }
       ready_[count++] = {e.owner, fd, raw.events};

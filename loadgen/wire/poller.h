@@ -31,12 +31,12 @@ class Poller {
 
   // What is wanted of `fd`: EPOLLIN, EPOLLOUT or both, reported with `owner`; 0 for nothing. Asks the kernel
   // only when it must: a lasting descriptor of which nothing is wanted stays registered until it stirs,
-  // because a connection that goes idle is mostly used again at once. What stirs it then is its end, and it
-  // is shut down.
+  // because a connection that goes idle is mostly used again at once.
   void want(int fd, std::uint32_t owner, std::uint32_t events);
   // The descriptor will be told to forget() before it is closed. Others are given up as soon as nothing is
-  // wanted of them.
-  void lasting(int fd);
+  // wanted of them. `ends_when_stirred`: what stirs while nothing is wanted has ended (HTTP/1.1); it is
+  // closed and the descriptor shows an end of file from then on.
+  void lasting(int fd, bool ends_when_stirred = true);
   void forget(int fd);
 
   // Up to 64 of what is ready, so that a crowd of ready sockets does not hold up what is due. Waits until the
@@ -52,6 +52,7 @@ class Poller {
     std::uint32_t kernel = 0;  // what epoll was told; 0: not registered
     std::uint32_t owner = 0;
     bool lasting = false;
+    bool ends_when_stirred = false;
   };
 
   Poller(const Clock& clock, int epoll) : clock_{clock}, epoll_{epoll} {}

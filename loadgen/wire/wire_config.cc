@@ -60,4 +60,30 @@ Result<BaseUrl> parse_base_url(const std::string& text) {
   return base;
 }
 
+Result<void> check_proxy(const std::string& text) {
+  if (text.empty()) return {};
+  DSBENCH_CHECK(open_curl());
+  const Url url{curl().url()};
+  // The text is quoted in no message before it is known to hold no credentials.
+  if (const CURLUcode code = curl().url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_NON_SUPPORT_SCHEME);
+      code != CURLUE_OK) {
+    return fail(ErrorKind::usage,
+                "the proxy is not a URL ({}); accepted are http://HOST:PORT, https://HOST:PORT, "
+                "socks5://HOST:PORT and socks5h://HOST:PORT",
+                curl().url_strerror(code));
+  }
+  if (!part(url.get(), CURLUPART_USER).empty() || !part(url.get(), CURLUPART_PASSWORD).empty()) {
+    return fail(
+        ErrorKind::usage,
+        "the proxy's URL holds credentials, which would appear in logs and reports; accepted is a proxy "
+        "without them");
+  }
+  const std::string scheme = part(url.get(), CURLUPART_SCHEME);
+  if (scheme != "http" && scheme != "https" && scheme != "socks5" && scheme != "socks5h") {
+    return fail(ErrorKind::usage,
+                "the proxy {} is of scheme {}; accepted are http, https, socks5 and socks5h", text, scheme);
+  }
+  return {};
+}
+
 }  // namespace dsbench::loadgen

@@ -64,4 +64,8 @@ struct BaseUrl {
 // fragment.
 [[nodiscard]] Result<BaseUrl> parse_base_url(const std::string& url);
 
+
+// Refuses what is no proxy's URL, and one with credentials. Empty is none.
+[[nodiscard]] Result<void> check_proxy(const std::string& url);
+
 }  // namespace dsbench::loadgen

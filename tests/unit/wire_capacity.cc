@@ -1,28 +1,42 @@
-// What one issuer thread can do on this machine: not a test, a measurement. A null server (epoll, one thread,
-// a process of its own on core 0) answers every request with a prepared stream; the generator runs on core 1.
-//   wire_capacity closed CONCURRENCY SECONDS        requests per second of the transport alone, its core full
-//   wire_capacity open RATE SECONDS [SPIN_US]       send lag and CPU of the whole generator at a Poisson rate
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+// What one issuer thread can do on this machine: not a test, a measurement. The null server runs in a process
+// of its own on core 0, the generator on core 1.
+//   wire_capacity bare     WIRE CONCURRENCY SECONDS [PATH]   the transport alone, its core full
+//   wire_capacity recorded WIRE CONCURRENCY SECONDS [PATH]   the same through machine and recorder, as in a
+//   run;
+//                                                            its writer thread runs on core 0
+//   wire_capacity open     WIRE RATE SECONDS [PATH [SPIN_US [THREADS]]]   send lag and CPU of the whole
+//   generator wire_capacity streams  WIRE COUNT SECONDS                COUNT streams at one event a second
+//   wire_capacity scan     -    -     -                      ns of scan_chunk
+//   wire_capacity serve    -    PORT  -                      only the null server, for other clients
+// WIRE is lean or libcurl. PATH is the null server's, such as /sse/100/1; one line of JSON is printed.
 #include <sched.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/clock.h"
 #include "core/rng.h"
-#include "loadgen/wire/curl_transport.h"
+#include "engine/server/null_server.h"
+#include "loadgen/codec/chunk_scanner.h"
+#include "loadgen/load_machine.h"
+#include "loadgen/wire/host_limits.h"
+#include "loadgen/wire/issuer.h"
 #include "loadgen/wire/poller.h"
+#include "loadgen/wire/transport.h"
 #include "loadgen/wire/wire_runner.h"
+#include "results/recorder.h"
 
 namespace {
 
@@ -32,172 +46,322 @@ using namespace dsbench::loadgen;
 void pin(int core) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET(core, &set);
+  CPU_SET(static_cast<std::size_t>(core), &set);
   (void)::sched_setaffinity(0, sizeof set, &set);
 }
 
-// Ends with its parent. Counts a request per "}}" free body end: one request is outstanding per connection,
-// so a whole one has come when its Content-Length has.
-[[noreturn]] void serve(int listener, const std::string& answer) {
-  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  pin(0);
-  const int epoll = ::epoll_create1(0);
-  epoll_event e{};
-  e.events = EPOLLIN;
-  e.data.fd = listener;
-  ::epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &e);
-  std::vector<std::string> buffers(65536);
-  std::vector<epoll_event> ready(256);
-  for (;;) {
-    const int n = ::epoll_wait(epoll, ready.data(), 256, -1);
-    for (int i = 0; i < n; ++i) {
-      const int fd = ready[static_cast<std::size_t>(i)].data.fd;
-      if (fd == listener) {
-        const int c = ::accept(listener, nullptr, nullptr);
-        const int on = 1;
-        (void)::setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        e.data.fd = c;
-        ::epoll_ctl(epoll, EPOLL_CTL_ADD, c, &e);
-        buffers[static_cast<std::size_t>(c)].clear();
-        continue;
-      }
-      char piece[16384];
-      const ssize_t got = ::recv(fd, piece, sizeof piece, 0);
-      if (got <= 0) {
-        ::close(fd);
-        continue;
-      }
-      std::string& b = buffers[static_cast<std::size_t>(fd)];
-      b.append(piece, static_cast<std::size_t>(got));
-      const std::size_t head = b.find("\r\n\r\n");
-      if (head == std::string::npos) continue;
-      const std::size_t at = b.find("Content-Length: ");
-      if (b.size() < head + 4 + std::strtoul(b.c_str() + at + 16, nullptr, 10)) continue;
-      b.clear();
-      (void)!::send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
-    }
-  }
+// Of the calling thread.
+double cpu_seconds() {
+  timespec t{};
+  (void)::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-struct Sink final : results::RecordSink {
-  void attempt(const results::AttemptRecord& r) override {
-    if (r.reason == results::Reason::ok) ++ok;
-    lags.push_back(r.sent - r.due);
+long resident_kib() {
+  long pages = 0, resident = 0;
+  if (std::FILE* f = std::fopen("/proc/self/statm", "r"); f != nullptr) {
+    if (std::fscanf(f, "%ld %ld", &pages, &resident) != 2) resident = 0;
+    std::fclose(f);
   }
-  void request(const results::RequestRecord&) override {}
-  std::vector<Nanos> lags;
-  std::int64_t ok = 0;
+  return resident * (::sysconf(_SC_PAGESIZE) / 1024);
+}
+
+[[noreturn]] void serve(std::uint16_t port, int write_to) {
+  pin(0);
+  (void)raise_descriptor_limit();
+  engine::server::NullServerConfig config;
+  config.port = port;
+  auto server = engine::server::NullServer::start(config);
+  if (!server) {
+    std::fprintf(stderr, "%s\n", server.error().message.c_str());
+    std::_Exit(1);
+  }
+  const std::uint16_t got = (*server)->port();
+  if (write_to >= 0) (void)!::write(write_to, &got, sizeof got);
+  for (;;) ::pause();
+}
+
+struct Figures {
+  std::uint64_t done = 0, failed = 0, tokens = 0;
+  std::uint64_t sent = 0;
+  void take(const TargetEvent& e) {
+    if (e.kind == EventKind::done) ++done;
+    if (e.kind == EventKind::failed) ++failed;
+    if (e.kind == EventKind::tokens) ++tokens;
+  }
 };
 
-double micros(Nanos d) {
-  return static_cast<double>(d.count()) * 1e-3;
+// Passes on to the recorder, and asks for the next request as soon as one has ended.
+struct ClosingSink final : results::RecordSink {
+  results::RecordSink* to = nullptr;
+  Figures figures;
+  std::uint64_t ended = 0;
+  void attempt(const results::AttemptRecord& r) override {
+    ++(r.reason == results::Reason::ok ? figures.done : figures.failed);
+    figures.tokens += r.gaps.size() + (r.first_token != results::never ? 1 : 0);
+    to->attempt(r);
+  }
+  void request(const results::RequestRecord& r) override {
+    ++ended;
+    to->request(r);
+  }
+};
+
+struct LagSink final : results::RecordSink {
+  results::RecordSink* to = nullptr;
+  std::vector<Nanos> lags;
+  std::uint64_t ok = 0, attempts = 0, tokens = 0;
+  Nanos last{0};
+  void attempt(const results::AttemptRecord& r) override {
+    ++attempts;
+    if (r.reason == results::Reason::ok) ++ok;
+    if (lags.size() < lags.capacity()) lags.push_back(r.sent - r.due);
+    tokens += r.gaps.size() + 1;
+    last = std::max(last, r.done);
+    to->attempt(r);
+  }
+  void request(const results::RequestRecord& r) override { to->request(r); }
+};
+
+Attempt attempt_of(std::uint64_t request) {
+  Attempt a;
+  a.request = request;
+  a.prompt_tokens = 64;
+  a.output_tokens = 1;
+  a.prompt_seed = request;
+  return a;
+}
+
+struct Setting {
+  std::string mode, wire;
+  double amount = 0, seconds = 1;
+  WireConfig config;
+  std::filesystem::path folder;
+};
+
+std::unique_ptr<results::Recorder> recorder_in(const std::filesystem::path& folder) {
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  // The writer thread inherits where its maker runs: the server's core, as on a machine with cores to spare.
+  pin(0);
+  auto recorder = std::move(*results::open_recorder(folder, results::Slo{}));
+  pin(1);
+  (void)recorder->begin_stage({"capacity", results::StageKind::load, Rate::per_second(1), Nanos{0}, Nanos{0},
+                               Nanos{86'400'000'000'000}});
+  return recorder;
+}
+
+void closed(const Setting& s) {
+  SteadyClock clock;
+  ask_for_exact_wakeups();
+  auto poller = std::move(*Poller::make(clock));
+  const Nanos epoch = clock.now();
+  auto transport = std::move(*make_transport(s.config, {}, clock, epoch, *poller));
+  std::vector<TargetEvent> events, taken;
+  std::vector<Action> actions, todo;
+  Figures bare;
+  ClosingSink sink;
+  std::unique_ptr<results::Recorder> recorder;
+  std::unique_ptr<LoadMachine> machine;
+  std::uint64_t next = 0;
+  const auto add = [&](Nanos due) {
+    const Arrival arrival{next++, due, 0};
+    machine->add({&arrival, 1});
+  };
+  if (s.mode == "recorded") {
+    recorder = recorder_in(s.folder);
+    sink.to = &recorder->channel(0);
+    machine = std::make_unique<LoadMachine>(ClientPolicy{}, SharedSource{attempt_of}, 1, 0, sink);
+    for (int i = 0; i < static_cast<int>(s.amount); ++i) add(Nanos{0});
+  } else {
+    for (int i = 0; i < static_cast<int>(s.amount); ++i) transport->start(attempt_of(next++), events);
+  }
+  Nanos now{0};
+  const double cpu = cpu_seconds();
+  const Nanos from = clock.now() - epoch;
+  while ((now = clock.now() - epoch) < from + from_seconds(s.seconds)) {
+    auto deadline = transport->next_timer();
+    if (!deadline || *deadline > now + Nanos{50'000'000}) deadline = now + Nanos{50'000'000};
+    if (!events.empty() || !actions.empty() || (machine && machine->pending() > 0)) deadline = Nanos{0};
+    const auto ready = poller->wait(*deadline + epoch, Nanos{0});
+    now = clock.now() - epoch;
+    transport->handle(ready, now, events);
+    taken.swap(events);
+    events.clear();
+    if (!machine) {
+      for (const TargetEvent& e : taken) {
+        bare.take(e);
+        if (e.kind == EventKind::done || e.kind == EventKind::failed)
+          transport->start(attempt_of(next++), events);
+      }
+      continue;
+    }
+    for (const TargetEvent& e : taken) machine->on_event(e, actions);
+    for (; sink.ended > 0; --sink.ended) add(now);
+    machine->on_time(now, actions);
+    for (const Action& a : actions) transport->start(a.attempt, events);
+    actions.clear();
+  }
+  const double wall = to_seconds(clock.now() - epoch - from);
+  const double used = cpu_seconds() - cpu;
+  const Figures f = machine ? sink.figures : bare;
+  std::printf(
+      "{\"mode\":\"%s\",\"wire\":\"%s\",\"concurrency\":%g,\"requests_per_s\":%.0f,\"requests_per_cpu_s\":%."
+      "0f,"
+      "\"events_per_cpu_s\":%.0f,\"us_per_request\":%.2f,\"us_per_event\":%.3f,\"busy\":%.2f,\"failed\":%llu,"
+      "\"connections\":%llu}\n",
+      s.mode.c_str(), s.wire.c_str(), s.amount, static_cast<double>(f.done) / wall,
+      static_cast<double>(f.done) / used, static_cast<double>(f.tokens) / used,
+      used * 1e6 / static_cast<double>(std::max<std::uint64_t>(f.done, 1)),
+      used * 1e6 / static_cast<double>(std::max<std::uint64_t>(f.tokens, 1)), used / wall,
+      static_cast<unsigned long long>(f.failed),
+      static_cast<unsigned long long>(transport->counts().connections_opened));
+}
+
+// RATE per second (Poisson), or for `streams` that many over the first six seconds; what opening them costs the
+// kernel (looking for ports) is not counted.
+void open(const Setting& s) {
+  const auto recorder = recorder_in(s.folder);
+  std::atomic<bool> stop{false};
+  std::vector<LagSink> sinks(static_cast<std::size_t>(s.config.threads));
+  for (std::size_t i = 0; i < sinks.size(); ++i)
+    sinks[i].to = &recorder->channel(static_cast<std::uint32_t>(i));
+  if (s.config.threads > 1) {  // both cores
+    cpu_set_t both;
+    CPU_ZERO(&both);
+    CPU_SET(0, &both);
+    CPU_SET(1, &both);
+    (void)::sched_setaffinity(0, sizeof both, &both);
+  }
+  const bool streams = s.mode == "streams";
+  Rng rng{1, "arrivals"};
+  std::vector<Arrival> arrivals;
+  if (streams) {
+    for (int i = 0; i < static_cast<int>(s.amount); ++i)
+      arrivals.push_back({arrivals.size(), from_seconds(0.2 + 6.0 * i / s.amount), 0});
+  } else {
+    for (double at = 0.2; at < s.seconds + 0.2;) {
+      at += rng.exponential() / s.amount;
+      arrivals.push_back({arrivals.size(), from_seconds(at), 0});
+    }
+  }
+  const std::size_t count = arrivals.size();
+  for (LagSink& sink : sinks) sink.lags.reserve(count);
+  const long before = resident_kib();
+  auto runner = std::move(*make_wire_runner(
+      s.config, {}, SharedSource{attempt_of}, 1,
+      [&](std::uint32_t worker) -> results::RecordSink& { return sinks[worker]; }, stop));
+  (void)runner->health();
+  long peak = before;
+  GeneratorHealth health;
+  if (streams) {
+    (void)runner->offer(arrivals, from_seconds(8));
+    (void)runner->health();
+    (void)runner->offer({}, from_seconds(8 + s.seconds));
+    peak = resident_kib();
+    health = runner->health();
+    const std::size_t live = runner->in_flight();
+    std::printf(
+        "{\"mode\":\"streams\",\"wire\":\"%s\",\"streams\":%g,\"in_flight\":%zu,\"issuer_share\":%.3f,"
+        "\"us_per_event\":%.2f,\"kib_per_stream\":%.2f,\"jitter_p99_us\":%.0f}\n",
+        s.wire.c_str(), s.amount, live, health.busiest_worker_share,
+        1e6 * health.busiest_worker_share / static_cast<double>(std::max<std::size_t>(live, 1)),
+        static_cast<double>(peak - before) / s.amount,
+        static_cast<double>(health.platform_jitter_p99.count()) * 1e-3);
+    runner->abandon();
+    return;
+  }
+  const Nanos last_due = arrivals.back().due;
+  (void)runner->offer(arrivals, last_due);
+  (void)runner->drain(runner->now() + from_seconds(5));
+  health = runner->health();
+  runner.reset();
+  std::vector<Nanos> lags;
+  std::uint64_t ok = 0;
+  Nanos last{0};
+  for (const LagSink& sink : sinks) {
+    lags.insert(lags.end(), sink.lags.begin(), sink.lags.end());
+    ok += sink.ok;
+    last = std::max(last, sink.last);
+  }
+  std::sort(lags.begin(), lags.end());
+  const auto q = [&](double p) {
+    return lags.empty()
+               ? 0.0
+               : static_cast<double>(
+                     lags[static_cast<std::size_t>(p * static_cast<double>(lags.size() - 1))].count()) *
+                     1e-3;
+  };
+  std::printf(
+      "{\"mode\":\"open\",\"wire\":\"%s\",\"rate\":%g,\"spin_us\":%.0f,\"threads\":%d,\"lag_p50_us\":%.1f,"
+      "\"lag_p90_us\":%.1f,\"lag_p99_us\":%.1f,\"lag_p999_us\":%.1f,\"issuer_share\":%.3f,\"us_per_request\":"
+      "%.2f,"
+      "\"jitter_p99_us\":%.0f,\"delivered_per_s\":%.0f,\"ok\":%llu,\"offered\":%zu}\n",
+      s.wire.c_str(), s.amount, static_cast<double>(s.config.spin.count()) * 1e-3, s.config.threads, q(0.5),
+      q(0.9), q(0.99), q(0.999), health.busiest_worker_share, 1e6 * health.busiest_worker_share / s.amount,
+      static_cast<double>(health.platform_jitter_p99.count()) * 1e-3,
+      static_cast<double>(ok) / to_seconds(std::max(last, last_due) - from_seconds(0.2)),
+      static_cast<unsigned long long>(ok), count);
+}
+
+void scan() {
+  const std::string chunk =
+      R"({"id":"chatcmpl-0123456789abcdef0123456789abcdef","object":"chat.completion.chunk","created":1700000000,"model":"deepseek-v3","choices":[{"index":0,"delta":{"content":" the"},"logprobs":null,"finish_reason":null}]})";
+  SteadyClock clock;
+  std::uint64_t found = 0;
+  Nanos best{1'000'000'000};
+  for (int k = 0; k < 20; ++k) {
+    const Nanos from = clock.now();
+    for (int i = 0; i < 20'000; ++i) {
+      const auto facts = scan_chunk(chunk);
+      found += facts && facts->has_content ? 1 : 0;
+    }
+    best = std::min(best, clock.now() - from);
+  }
+  std::printf("{\"mode\":\"scan\",\"bytes\":%zu,\"ns_per_chunk\":%.0f,\"found\":%llu}\n", chunk.size(),
+              static_cast<double>(best.count()) / 20'000, static_cast<unsigned long long>(found));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) return 2;
-  const std::string mode = argv[1];
-  const double amount = std::atof(argv[2]), seconds = std::atof(argv[3]);
-  const std::string body =
-      "data: "
-      "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"length\"}]}\n\ndata: "
-      "[DONE]\n\n";
-  const std::string answer =
-      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: " + std::to_string(body.size()) +
-      "\r\n\r\n" + body;
-  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener, 4096) != 0)
-    return 1;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  const pid_t server = ::fork();
-  if (server == 0) serve(listener, answer);
-  pin(1);
-  SteadyClock clock;
-  WireConfig config;
-  config.providers.front().base_url = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
-  config.providers.front().model = "m";
-  if (argc > 4) config.spin = Nanos{std::atoll(argv[4]) * 1000};
-
-  if (mode == "closed") {
-    auto poller = std::move(*Poller::make(clock));
-    const Nanos epoch = clock.now();
-    auto transport = std::move(*CurlTransport::make(config, {}, clock, epoch, *poller));
-    std::vector<TargetEvent> events, taken;
-    std::uint64_t next = 0, done = 0, failed = 0;
-    const auto start = [&] {
-      transport->start(
-          Attempt{
-              .request = next, .attempt = 0, .prompt_tokens = 64, .output_tokens = 1, .prompt_seed = next},
-          events);
-      ++next;
-    };
-    for (int i = 0; i < static_cast<int>(amount); ++i) start();
-    const clock_t cpu = std::clock();
-    Nanos now{0};
-    while ((now = clock.now() - epoch) < from_seconds(seconds)) {
-      auto deadline = transport->next_timer();
-      if (!deadline || *deadline > now + Nanos{50'000'000}) deadline = now + Nanos{50'000'000};
-      if (!events.empty()) deadline = Nanos{0};
-      const auto ready = poller->wait(*deadline + epoch, Nanos{0});
-      transport->handle(ready, clock.now() - epoch, events);
-      taken.swap(events);
-      events.clear();
-      for (const TargetEvent& e : taken) {
-        if (e.kind == EventKind::done) ++done;
-        if (e.kind == EventKind::failed) ++failed;
-        if (e.kind == EventKind::done || e.kind == EventKind::failed) start();
-      }
-    }
-    const double used = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
-    std::printf(
-        "closed, %g streams: %.0f requests/s, %.1f us of CPU each, core %.0f %% busy, %llu failed, %llu "
-        "connections\n",
-        amount, static_cast<double>(done) / seconds, used * 1e6 / static_cast<double>(done),
-        100 * used / seconds, static_cast<unsigned long long>(failed),
-        static_cast<unsigned long long>(transport->counts().connections_opened));
-  } else {
-    Sink sink;
-    std::atomic<bool> stop{false};
-    auto made = make_wire_runner(
-        config, {},
-        [](std::uint64_t request) {
-          return Attempt{.request = request,
-                         .attempt = 0,
-                         .prompt_tokens = 64,
-                         .output_tokens = 1,
-                         .prompt_seed = request};
-        },
-        1, [&](std::uint32_t) -> results::RecordSink& { return sink; }, stop);
-    auto runner = std::move(*made);
-    Rng rng{1, "arrivals"};
-    std::vector<Arrival> arrivals;
-    for (double at = 0.2; at < seconds + 0.2;) {
-      at += rng.exponential() / amount;
-      arrivals.push_back({arrivals.size(), from_seconds(at), 0});
-    }
-    sink.lags.reserve(arrivals.size());
-    (void)runner->health();
-    (void)runner->offer(arrivals, arrivals.back().due);
-    (void)runner->drain(runner->now() + from_seconds(5));
-    const auto health = runner->health();
-    runner.reset();
-    std::sort(sink.lags.begin(), sink.lags.end());
-    const auto q = [&](double p) {
-      return micros(sink.lags[static_cast<std::size_t>(p * static_cast<double>(sink.lags.size() - 1))]);
-    };
-    std::printf(
-        "open, %g/s, spin %.0f us: send lag p50 %.0f p90 %.0f p99 %.0f p99.9 %.0f us, issuer %.0f %% of a "
-        "core (%.1f us a request), "
-        "platform jitter p99 %.0f us, %lld of %zu ok\n",
-        amount, micros(config.spin), q(0.5), q(0.9), q(0.99), q(0.999), 100 * health.busiest_worker_share,
-        1e6 * health.busiest_worker_share / amount, micros(health.platform_jitter_p99),
-        static_cast<long long>(sink.ok), arrivals.size());
+  if (argc < 5) return 2;
+  Setting s;
+  s.mode = argv[1];
+  s.wire = argv[2];
+  s.amount = std::atof(argv[3]);
+  s.seconds = std::atof(argv[4]);
+  if (s.mode == "serve") serve(static_cast<std::uint16_t>(s.amount), -1);
+  if (s.mode == "scan") {
+    pin(1);
+    scan();
+    return 0;
   }
+  std::string path = argc > 5 ? argv[5] : "/sse/1/1";
+  if (s.mode == "streams") path = "/sse/100000/1/1s";
+  (void)raise_descriptor_limit();
+  int pipe[2];
+  if (::pipe(pipe) != 0) return 1;
+  const pid_t server = ::fork();
+  if (server == 0) {
+    (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    serve(0, pipe[1]);
+  }
+  std::uint16_t port = 0;
+  if (::read(pipe[0], &port, sizeof port) != sizeof port) return 1;
+  pin(1);
+  s.config.wire = s.wire == "lean" ? WireKind::lean : WireKind::libcurl;
+  s.config.providers.front().base_url = "http://127.0.0.1:" + std::to_string(port) + path;
+  s.config.providers.front().model = "null";
+  if (argc > 6) s.config.spin = Nanos{std::atoll(argv[6]) * 1000};
+  if (argc > 7) s.config.threads = std::atoi(argv[7]);
+  s.folder = std::filesystem::temp_directory_path() / ("dsbench-capacity-" + std::to_string(::getpid()));
+  if (s.mode == "open" || s.mode == "streams") {
+    open(s);
+  } else {
+    closed(s);
+  }
+  std::filesystem::remove_all(s.folder);
   ::kill(server, SIGKILL);
   return 0;
 }

@@ -456,7 +456,7 @@ TEST(MakeTransport, TakesTheLeanWireWhereItCanDoAll) {
       {"TLS (https://127.0.0.1:1)",
        [](WireConfig& c) { c.providers.front().base_url = "https://127.0.0.1:1/v1"; }},
       {"HTTP/2", [](WireConfig& c) { c.http = HttpVersion::http2; }},
-      {"a proxy (http://p:1)", [](WireConfig& c) { c.proxy = "http://p:1"; }},
+      {"a proxy", [](WireConfig& c) { c.proxy = "http://p:1"; }},
       {"compressed answers", [](WireConfig& c) { c.compressed = true; }},
   };
   for (const auto& [what, change] : beyond) {
@@ -522,6 +522,40 @@ TEST_P(WireOf, TellsHowLongAConnectionTook) {
     EXPECT_FALSE(e.tls_time);
   }
   EXPECT_EQ(told, 1);
+}
+
+TEST(CurlTransport, GoesThroughTheProxyThatIsNamed) {
+  // Plain HTTP is asked of the proxy by its whole address, which nobody here could resolve; TLS by CONNECT.
+  ScriptedHttpServer proxy{[](const SeenRequest& r) {
+    return r.head.starts_with("CONNECT ") ? with_length("no", "403 Forbidden") : with_length(whole_stream(1));
+  }};
+  WireConfig config;
+  config.proxy = proxy.url();
+  Harness plain{WireKind::automatic, "http://engine.invalid:81/v1", {}, config};
+  plain.start(0);
+  ASSERT_TRUE(plain.run_until_ended());
+  EXPECT_EQ(plain.last(0).kind, done);
+  EXPECT_THAT(proxy.requests().at(0).head,
+              HasSubstr("POST http://engine.invalid:81/v1/chat/completions HTTP/1.1"));
+  Harness tls{WireKind::automatic, "https://engine.invalid/v1", {}, config};
+  tls.start(0);
+  ASSERT_TRUE(tls.run_until_ended());
+  EXPECT_THAT(proxy.requests().at(1).head, HasSubstr("CONNECT engine.invalid:443 HTTP/1.1"));
+  EXPECT_EQ(tls.kinds(0), (std::vector<EventKind>{sent, failed}));
+  EXPECT_EQ(results::to_word(tls.last(0).reason), results::to_word(Reason::connect_failed));
+}
+
+TEST(Proxy, IsRefusedWithASentence) {
+  EXPECT_TRUE(check_proxy(""));
+  EXPECT_TRUE(check_proxy("socks5h://127.0.0.1:1080"));
+  const auto with_key = check_proxy("http://user:secret@proxy:1");
+  ASSERT_FALSE(with_key);
+  EXPECT_THAT(with_key.error().message, HasSubstr("the proxy's URL holds credentials"));
+  EXPECT_THAT(with_key.error().message, ::testing::Not(HasSubstr("secret")));
+  const auto other = check_proxy("ftp://proxy:1");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().message,
+            "the proxy ftp://proxy:1 is of scheme ftp; accepted are http, https, socks5 and socks5h");
 }
 
 TEST(Preflight, LearnsTheModelAndAsksOneToken) {
