@@ -65,13 +65,22 @@ std::string last_words(const std::string& log_path) {
 
 Result<std::unique_ptr<EmbeddedEngine>> EmbeddedEngine::start(const EngineOptions& options,
                                                               const std::string& log_path) {
+  DSBENCH_TRY(const Child child, spawn(options, log_path, 0));
+  return std::unique_ptr<EmbeddedEngine>(new EmbeddedEngine(options, log_path, child));
+}
+
+// Port 0: the kernel chooses, and the log begins anew.
+Result<EmbeddedEngine::Child> EmbeddedEngine::spawn(const EngineOptions& options, const std::string& log_path,
+                                                    std::uint16_t wanted_port) {
   Pipe ready;
   if (::pipe2(ready.ends.data(), O_CLOEXEC) != 0) {
     return fail(ErrorKind::io, "cannot start the engine: pipe: {}", std::strerror(errno));
   }
   constexpr int child_ready_fd = 3;
-  std::vector<std::string> arguments{"dsbench",   "serve", "--host",     "127.0.0.1",
-                                     "--port",    "0",     "--ready-fd", std::to_string(child_ready_fd),
+  std::vector<std::string> arguments{"dsbench",    "serve",
+                                     "--host",     "127.0.0.1",
+                                     "--port",     std::to_string(wanted_port),
+                                     "--ready-fd", std::to_string(child_ready_fd),
                                      "--embedded"};
   for (std::string& a : to_serve_arguments(options)) arguments.push_back(std::move(a));
   std::vector<char*> argv;
@@ -81,8 +90,8 @@ Result<std::unique_ptr<EmbeddedEngine>> EmbeddedEngine::start(const EngineOption
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                   0644);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(),
+                                   O_WRONLY | O_CREAT | (wanted_port == 0 ? O_TRUNC : O_APPEND), 0644);
   posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, ready.ends[1], child_ready_fd);
   posix_spawnattr_t attributes;
@@ -105,12 +114,41 @@ Result<std::unique_ptr<EmbeddedEngine>> EmbeddedEngine::start(const EngineOption
     ::waitpid(child, nullptr, 0);
     return fail(ErrorKind::usage, "the engine did not start: {}", last_words(log_path));
   }
-  return std::unique_ptr<EmbeddedEngine>(new EmbeddedEngine(child, static_cast<std::uint16_t>(port)));
+  return Child{child, static_cast<std::uint16_t>(port)};
+}
+
+void EmbeddedEngine::kill() {
+  if (child_ <= 0) return;
+  ::kill(child_, SIGKILL);
+  ::waitpid(child_, nullptr, 0);
+  child_ = -1;
+}
+
+Result<void> EmbeddedEngine::restart() {
+  kill();
+  DSBENCH_TRY(const Child child, spawn(options_, log_path_, port_));
+  child_ = child.pid;
+  return {};
+}
+
+Result<void> EmbeddedEngine::stall() {
+  if (child_ <= 0 || ::kill(child_, SIGSTOP) != 0) {
+    return fail(ErrorKind::internal, "the engine's process is gone, see {}", log_path_);
+  }
+  return {};
+}
+
+Result<void> EmbeddedEngine::resume() {
+  if (child_ <= 0 || ::kill(child_, SIGCONT) != 0) {
+    return fail(ErrorKind::internal, "the engine's process is gone, see {}", log_path_);
+  }
+  return {};
 }
 
 EmbeddedEngine::~EmbeddedEngine() {
   if (child_ <= 0) return;
   ::kill(child_, SIGTERM);
+  ::kill(child_, SIGCONT);  // one that was stalled could not hear it
   SteadyClock clock;
   const Nanos give_up = clock.now() + stop_patience;
   while (::waitpid(child_, nullptr, WNOHANG) == 0) {

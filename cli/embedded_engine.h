@@ -30,8 +30,23 @@ class EmbeddedEngine {
   // False when the child has died.
   [[nodiscard]] bool alive();
 
+  // For rehearsals of failure; one thread may call these while the engine is under load.
+  void kill();                           // the process is gone, with everything it was doing
+  [[nodiscard]] Result<void> restart();  // a new process on the same port, ready when this returns
+  [[nodiscard]] Result<void> stall();    // its threads stand still; its port still takes connections
+  [[nodiscard]] Result<void> resume();
+
  private:
-  EmbeddedEngine(pid_t child, std::uint16_t port) : child_{child}, port_{port} {}
+  struct Child {
+    pid_t pid = -1;
+    std::uint16_t port = 0;
+  };
+  static Result<Child> spawn(const EngineOptions& options, const std::string& log_path, std::uint16_t port);
+
+  EmbeddedEngine(const EngineOptions& options, std::string log_path, Child child)
+      : options_{options}, log_path_{std::move(log_path)}, child_{child.pid}, port_{child.port} {}
+  EngineOptions options_;
+  std::string log_path_;
   pid_t child_;
   std::uint16_t port_;
 };

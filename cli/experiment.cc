@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "cli/ceiling.h"
 #include "cli/exit_codes.h"
 #include "cli/flags.h"
+#include "cli/many_observer.h"
 #include "core/clock.h"
 #include "core/files.h"
 #include "core/text.h"
@@ -33,6 +35,9 @@
 #include "results/host_facts.h"
 #include "results/report/report.h"
 #include "results/run_file.h"
+#include "results/verdicts/failover.h"
+#include "results/verdicts/failover_evidence.h"
+#include "results/verdicts/overall_verdict.h"
 
 namespace dsbench::cli {
 namespace {
@@ -72,10 +77,16 @@ bool is_url(std::string_view target) {
   return target.starts_with("http://") || target.starts_with("https://");
 }
 
+bool is_sim(std::string_view target) {
+  return target.starts_with(sim_prefix);
+}
+
 // A flag that would change nothing is a misunderstanding, and better said than passed over.
 Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
-  if (o.target == "embedded") return {};
-  const bool simulated = o.target.starts_with(sim_prefix);
+  const bool ours = std::any_of(o.targets.begin(), o.targets.end(),
+                                [](const std::string& target) { return target == "embedded"; });
+  if (ours) return {};
+  const bool simulated = is_sim(o.targets.front());
   for (const std::string& flag : o.engine.given) {
     if (simulated && (flag == "--engine-max-queued" || flag == "--engine-queue-timeout")) continue;
     return fail(ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
@@ -92,7 +103,37 @@ struct Defaults {
 };
 Defaults defaults_of(const ExperimentOptions& o) {
   // The reference engine's tiny model and the simulated laptop are small; what people really serve is not.
-  return is_url(o.target) ? Defaults{"chat", "interactive"} : Defaults{"chat-tiny", "tiny"};
+  return std::any_of(o.targets.begin(), o.targets.end(), is_url) ? Defaults{"chat", "interactive"}
+                                                                 : Defaults{"chat-tiny", "tiny"};
+}
+
+Result<void> check_targets(const ExperimentOptions& o) {
+  for (const std::string& target : o.targets) {
+    if (is_url(target) || is_sim(target) || target == "embedded") continue;
+    return fail(
+        ErrorKind::usage,
+        "no target '{}'; accepted: embedded, http://host:port, https://host, or sim:FLEET (shipped: {})",
+        target, join(profiles::shipped_names("fleet")));
+  }
+  const auto simulated = std::count_if(o.targets.begin(), o.targets.end(), is_sim);
+  if (simulated != 0 && simulated != static_cast<std::ptrdiff_t>(o.targets.size())) {
+    return fail(ErrorKind::usage,
+                "the targets {} are of two worlds; either all are simulated (sim:FLEET) or none is",
+                o.target);
+  }
+  if (o.api_keys.size() > 1 && o.api_keys.size() != o.targets.size()) {
+    return fail(ErrorKind::usage,
+                "{} keys were given for {} targets; give one --api-key for each, 'none' for one "
+                "without",
+                o.api_keys.size(), o.targets.size());
+  }
+  if (o.api_keys.size() == 1 && o.targets.size() > 1) {
+    return fail(ErrorKind::usage,
+                "one key was given for {} targets, and no service should be sent another's key; give one "
+                "--api-key for each target in their order, 'none' for one without",
+                o.targets.size());
+  }
+  return {};
 }
 
 std::string_view or_default(const std::string& given, std::string_view fallback) {
@@ -134,9 +175,18 @@ std::string workload_name(const ExperimentOptions& options) {
 }
 
 void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string& default_client) {
-  add_text(app, "--target", o.target, "embedded|URL|sim:FLEET",
-           "what to load: embedded starts the reference engine; http(s)://host:port; or a fleet profile in "
-           "virtual time");
+  app.add_option_function<std::vector<std::string>>(
+         "--target",
+         [&o](const std::vector<std::string>& targets) {
+           o.targets = targets;
+           o.target = join(std::vector<std::string_view>{targets.begin(), targets.end()});
+         },
+         "what to load: embedded starts the reference engine; http(s)://host:port; or a fleet profile in "
+         "virtual "
+         "time; several times: providers, see --route")
+      ->type_name("embedded|URL|sim:FLEET")
+      ->allow_extra_args(false)
+      ->default_str("embedded");
   const auto profile = [&](const char* flag, std::string& value, const char* kind,
                            const std::string& fallback) {
     app.add_option(flag, value,
@@ -155,6 +205,24 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
       ->default_str("dsbench-run-<date>-<time>");
   app.add_flag("--json", o.json, "print run.json on stdout instead of the summary");
   app.add_flag("--quiet", o.quiet, "no progress on stderr");
+  const std::string several = "Providers (several targets); docs/failover.md";
+  app.add_option("--route", o.route,
+                 "which target an attempt goes to: ordered (the first that is healthy), round-robin, "
+                 "weighted:90,10, or shift:100..0@30s..90s (per cent of the first target, from when to when)")
+      ->type_name("ROUTE")
+      ->capture_default_str()
+      ->group(several);
+  app.add_flag("--sticky", o.sticky, "a session stays with its target until that fails")->group(several);
+  app.add_option(
+         "--fault", o.faults,
+         "do this to a target, by its place from 0: 'kill 0 at 20s heal 40s' or 'stall 0 at 20s heal 40s' "
+         "(embedded and simulated targets); may be given several times")
+      ->type_name("FAULT")
+      ->allow_extra_args(false)
+      ->default_str("none")
+      ->group(several);
+  add_duration(app, "--recovery-objective", o.recovery_objective,
+               "how long a recovery, or a failover to another target, may take");
   const std::string wire = "Wire (targets with a URL)";
   app.add_option("--model", o.model, "model to ask for")
       ->type_name("NAME")
@@ -180,9 +248,11 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
          "do not ask for ignore_eos and min_tokens, which hosted APIs may refuse; answers may end sooner")
       ->group(wire);
   app.add_option(
-         "--api-key", o.api_key,
-         "where the key is: file:PATH (mode 0600), fd:N, command:SHELL, env:NAME; never the key itself")
+         "--api-key", o.api_keys,
+         "where the key is: file:PATH (mode 0600), fd:N, command:SHELL, env:NAME; never the key itself. With "
+         "several targets once for each, in their order, 'none' for one without")
       ->type_name("SOURCE")
+      ->allow_extra_args(false)
       ->default_str("none")
       ->group(wire);
   app.add_option("--ca-file", o.ca_file, "certificates to trust instead of the system's")
@@ -235,6 +305,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   e->hooks_ = std::move(hooks);
 
   // Everything that can be refused is refused before anything is made.
+  DSBENCH_CHECK(check_targets(options));
   DSBENCH_CHECK(refuse_idle_engine_flags(options));
   const Defaults defaults = defaults_of(options);
   DSBENCH_TRY(const auto workload, profiles::load_workload(or_default(options.workload, defaults.workload)));
@@ -242,6 +313,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   DSBENCH_TRY(const auto client, profiles::load_client(or_default(options.client, default_client)));
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
+  DSBENCH_CHECK(e->plan_routes());
   std::vector<loadgen::Mix> mixes;
   for (std::size_t i = 1; !e->hooks_.source && i < e->hooks_.mixes.size(); ++i) {
     std::map<std::string, double> weights;
@@ -266,21 +338,11 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   }
   e->started_at_ = wall_clock_now();
 
-  if (options.target.starts_with(sim_prefix)) {
-    DSBENCH_CHECK(e->open_simulation(options.target.substr(sim_prefix.size()), stop));
-  } else if (is_url(options.target)) {
-    DSBENCH_CHECK(e->open_wire(options.target, stop));
-  } else if (options.target == "embedded") {
-    DSBENCH_CHECK(e->make_directory());
-    progress.status("starting the reference engine");
-    DSBENCH_TRY(e->engine_,
-                EmbeddedEngine::start(options.engine, (e->directory_.path / "engine.log").string()));
-    DSBENCH_CHECK(e->open_wire(e->engine_->url(), stop));
+  if (is_sim(options.targets.front())) {
+    DSBENCH_CHECK(e->open_simulation(stop));
   } else {
-    return fail(
-        ErrorKind::usage,
-        "no target '{}'; accepted: embedded, http://host:port, https://host, or sim:FLEET (shipped: {})",
-        options.target, join(profiles::shipped_names("fleet")));
+    DSBENCH_CHECK(e->start_engines(progress));
+    DSBENCH_CHECK(e->open_wire(stop));
   }
   return e;
 }
@@ -297,34 +359,81 @@ Result<void> Experiment::make_directory() {
   return {};
 }
 
-Result<void> Experiment::open_simulation(const std::string& name, std::atomic<bool>& stop) {
-  DSBENCH_TRY(const auto profile, profiles::load_fleet(name));
-  engine::FleetOptions fleet_options;
-  fleet_options.max_queued = options_.engine.max_queued;
-  fleet_options.queue_timeout = options_.engine.queue_timeout;
-  DSBENCH_TRY(engine::Fleet fleet, engine::Fleet::build(profile, fleet_options));
-  fleet_ = std::make_unique<FleetTarget>(std::move(fleet));
-  observer_ = fleet_.get();
-  target_description_ =
-      fmt::format("simulated fleet '{}': {}; {}", profile.name, profile.description, parameters_of(profile));
-  DSBENCH_CHECK(make_directory());
-  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
-  runner_ = loadgen::make_virtual_runner(*fleet_, policies_, contents_, options_.seed, channel(0), stop);
+// Where attempts may go, and what will be done to where they go.
+Result<void> Experiment::plan_routes() {
+  const std::size_t n = options_.targets.size();
+  DSBENCH_TRY(auto routing, loadgen::parse_route(options_.route, n));
+  if (n == 1 && (options_.route != "ordered" || options_.sticky)) {
+    return fail(ErrorKind::usage, "{} has no effect with one target; name several (--target A --target B)",
+                options_.sticky ? "--sticky" : "--route");
+  }
+  routing.sticky = options_.sticky;
+  routing.refuse_when_all_open = policy_.routing.refuse_when_all_open;
+  routing.breaker = policy_.routing.breaker;
+  if (n > 1 && !routing.breaker.ever_opens()) routing.breaker = loadgen::default_health_rule();
+  policy_.routing = std::move(routing);
+  DSBENCH_TRY(faults_, loadgen::parse_faults(options_.faults, n));
+  for (const results::Fault& fault : faults_) {
+    if (!is_url(options_.targets[fault.provider])) continue;
+    return fail(
+        ErrorKind::usage,
+        "the fault '{}' is of the target {}, whose process is not ours; accepted are targets that are "
+        "embedded or simulated",
+        loadgen::print_fault(fault), options_.targets[fault.provider]);
+  }
   return {};
 }
 
-Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& stop) {
-  loadgen::WireConfig config;
-  loadgen::ProviderConfig& provider = config.providers.front();
-  provider.base_url = url;
-  provider.api = options_.api;
-  provider.model = options_.model;
-  provider.stream = options_.stream;
-  provider.exact_lengths = options_.exact_lengths;
-  if (!options_.api_key.empty()) {
-    DSBENCH_TRY(auto secret, loadgen::read_secret(options_.api_key));
-    provider.api_key = std::move(secret);
+Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
+  engine::FleetOptions fleet_options;
+  fleet_options.max_queued = options_.engine.max_queued;
+  fleet_options.queue_timeout = options_.engine.queue_timeout;
+  std::vector<loadgen::VirtualTarget*> targets;
+  std::vector<loadgen::Observer*> observers;
+  for (std::size_t i = 0; i < options_.targets.size(); ++i) {
+    DSBENCH_TRY(const auto profile, profiles::load_fleet(options_.targets[i].substr(sim_prefix.size())));
+    DSBENCH_TRY(engine::Fleet fleet, engine::Fleet::build(profile, fleet_options));
+    fleets_.push_back(std::make_unique<FleetTarget>(std::move(fleet)));
+    observers.push_back(fleets_.back().get());
+    targets.push_back(fleets_.back().get());
+    std::vector<results::Fault> own;
+    std::copy_if(faults_.begin(), faults_.end(), std::back_inserter(own),
+                 [i](const results::Fault& f) { return f.provider == i; });
+    if (!own.empty()) {
+      faulty_.push_back(std::make_unique<loadgen::FaultyTarget>(*targets.back(), std::move(own)));
+      targets.back() = faulty_.back().get();
+    }
+    target_description_ += fmt::format("{}simulated fleet '{}': {}; {}", i > 0 ? " | " : "", profile.name,
+                                       profile.description, parameters_of(profile));
   }
+  loadgen::VirtualTarget* target = targets.front();
+  observer_ = observers.front();
+  if (targets.size() > 1) {
+    both_ = std::make_unique<loadgen::MultiTarget>(std::move(targets));
+    target = both_.get();
+    observers_.push_back(std::make_unique<ManyObserver>(std::move(observers)));
+    observer_ = observers_.back().get();
+  }
+  DSBENCH_CHECK(make_directory());
+  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
+  runner_ = loadgen::make_virtual_runner(*target, policies_, contents_, options_.seed, channel(0), stop);
+  return {};
+}
+
+Result<void> Experiment::start_engines(Progress& progress) {
+  engines_.resize(options_.targets.size());
+  for (std::size_t i = 0; i < options_.targets.size(); ++i) {
+    if (options_.targets[i] != "embedded") continue;
+    if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
+    progress.status("starting the reference engine");
+    const std::string log = i == 0 ? "engine.log" : fmt::format("engine-{}.log", i);
+    DSBENCH_TRY(engines_[i], EmbeddedEngine::start(options_.engine, (directory_.path / log).string()));
+  }
+  return {};
+}
+
+Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
+  loadgen::WireConfig config;
   config.ca_file = options_.ca_file;
   config.insecure = options_.insecure;
   config.threads = options_.threads;
@@ -336,28 +445,59 @@ Result<void> Experiment::open_wire(const std::string& url, std::atomic<bool>& st
                                                        : loadgen::HttpVersion::http1;
   config.proxy = options_.proxy;
   config.compressed = options_.compressed;
-  provider.unix_socket = options_.unix_socket;
   DSBENCH_CHECK(loadgen::check_proxy(config.proxy));
-  DSBENCH_TRY(const auto base, loadgen::parse_base_url(url));
-  DSBENCH_TRY(const auto info, loadgen::probe_target(config));
-  provider.model = info.model;
-  target_description_ = fmt::format("{}{}{}{}", info.model.empty() ? "API " : "model ",
-                                    info.model.empty() ? options_.api : info.model,
-                                    info.server.empty() ? "" : ", server ", info.server);
-  if (info.max_model_len) target_description_ += fmt::format(", context {} tokens", *info.max_model_len);
-  if (engine_) {
-    std::string flags;
-    for (const std::string& a : to_serve_arguments(options_.engine)) flags += " " + a;
-    target_description_ += ", dsbench serve" + flags;
+  if (!options_.unix_socket.empty() && options_.targets.size() > 1) {
+    return fail(ErrorKind::usage, "--unix-socket leads to one target, and {} were given",
+                options_.targets.size());
   }
-  scraper_ = std::make_unique<Scraper>(base.origin + "/metrics");
-  observer_ = scraper_.get();
+  config.providers.resize(options_.targets.size());
+  std::vector<loadgen::Observer*> observers;
+  for (std::size_t i = 0; i < options_.targets.size(); ++i) {
+    loadgen::ProviderConfig& provider = config.providers[i];
+    provider.base_url = engines_[i] ? engines_[i]->url() : options_.targets[i];
+    provider.api = options_.api;
+    provider.model = options_.model;
+    provider.stream = options_.stream;
+    provider.exact_lengths = options_.exact_lengths;
+    provider.unix_socket = options_.unix_socket;
+    if (i < options_.api_keys.size() && options_.api_keys[i] != "none") {
+      DSBENCH_TRY(auto secret, loadgen::read_secret(options_.api_keys[i]));
+      provider.api_key = std::move(secret);
+    }
+  }
+  for (std::size_t i = 0; i < options_.targets.size(); ++i) {
+    loadgen::ProviderConfig& provider = config.providers[i];
+    DSBENCH_TRY(const auto base, loadgen::parse_base_url(provider.base_url));
+    DSBENCH_TRY(const auto info, loadgen::probe_target(config, i));
+    provider.model = info.model;
+    target_description_ += fmt::format(
+        "{}{}{}{}{}", i > 0 ? " | " : "", info.model.empty() ? "API " : "model ",
+        info.model.empty() ? options_.api : info.model, info.server.empty() ? "" : ", server ", info.server);
+    if (info.max_model_len) target_description_ += fmt::format(", context {} tokens", *info.max_model_len);
+    if (engines_[i]) {
+      std::string flags;
+      for (const std::string& a : to_serve_arguments(options_.engine)) flags += " " + a;
+      target_description_ += ", dsbench serve" + flags;
+    }
+    observers_.push_back(std::make_unique<Scraper>(base.origin + "/metrics"));
+    observers.push_back(observers_.back().get());
+  }
+  observer_ = observers.front();
+  if (observers.size() > 1) {
+    observers_.push_back(std::make_unique<ManyObserver>(std::move(observers)));
+    observer_ = observers_.back().get();
+  }
   if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
   DSBENCH_TRY(runner_,
               loadgen::make_wire_runner(
                   config, policies_, contents_, options_.seed,
                   [this](std::uint32_t worker) -> results::RecordSink& { return channel(worker); }, stop));
+  if (!faults_.empty()) {
+    std::vector<EmbeddedEngine*> engines;
+    for (const auto& engine : engines_) engines.push_back(engine.get());
+    injector_ = std::make_unique<FaultInjector>(std::move(engines), faults_, runner_->now());
+  }
   return {};
 }
 
@@ -381,9 +521,34 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   summary.dsbench_build = build();
 }
 
+Result<void> Experiment::judge(results::RunSummary& summary) {
+  if (options_.targets.size() == 1 && faults_.empty()) return {};
+  std::vector<results::Fault> made;
+  if (injector_) {
+    made = injector_->done();
+    for (std::string& problem : injector_->problems()) summary.warnings.push_back(std::move(problem));
+  } else {
+    for (results::Fault fault : faults_) {
+      if (fault.at > summary.duration) continue;
+      if (fault.heal && *fault.heal > summary.duration) fault.heal.reset();
+      made.push_back(fault);
+    }
+  }
+  DSBENCH_CHECK(results::judge_providers(directory_.records(), options_.targets, std::move(made),
+                                         options_.recovery_objective, summary));
+  const auto criterion = results::failover_criterion(*summary.failover, summary.duration);
+  if (!criterion || summary.ended != "complete") return {};
+  summary.criteria.push_back(*criterion);
+  const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
+  summary.verdict = judged.verdict;
+  summary.sentence = judged.sentence;
+  return {};
+}
+
 Result<void> Experiment::write(results::RunSummary& summary) {
   runner_.reset();  // the issuers stop before what they write to is closed
   DSBENCH_CHECK(recorder_->close());
+  DSBENCH_CHECK(judge(summary));
   // What it adds is worth having, and no reason to lose the rest.
   if (auto told = results::add_breakdown(directory_.path / "records.sqlite", summary); !told)
     summary.warnings.push_back("no breakdown by tenant and turn: " + told.error().message);

@@ -11,11 +11,14 @@
 
 #include "cli/embedded_engine.h"
 #include "cli/engine_options.h"
+#include "cli/fault_injector.h"
 #include "cli/fleet_target.h"
 #include "cli/progress.h"
 #include "core/result.h"
 #include "loadgen/client_policy.h"
 #include "loadgen/content_map.h"
+#include "loadgen/faulty_target.h"
+#include "loadgen/multi_target.h"
 #include "loadgen/observer.h"
 #include "loadgen/request_source.h"
 #include "loadgen/runner.h"
@@ -28,13 +31,18 @@ namespace dsbench::cli {
 
 // What every verb that offers load asks: at what, with what, and where to write.
 struct ExperimentOptions {
-  std::string target = "embedded";
+  std::vector<std::string> targets{"embedded"};
+  std::string target = "embedded";  // all of them, for messages and files
+  std::string route = "ordered";
+  bool sticky = false;
+  std::vector<std::string> faults;
+  Nanos recovery_objective{30'000'000'000};
   EngineOptions engine;
   std::string model;  // to ask for; empty: the first that /v1/models names
   std::string api = "chat";
   bool stream = true;
   bool exact_lengths = true;
-  std::string api_key;  // a source, never a value
+  std::vector<std::string> api_keys;  // sources, never values; with several targets one for each
   std::string ca_file;
   bool insecure = false;
   std::string wire = "automatic", http = "1.1", proxy, unix_socket;
@@ -87,21 +95,25 @@ class Experiment {
   [[nodiscard]] std::optional<Nanos> client_patience() const {
     return policy_.first_token_timeout ? policy_.first_token_timeout : policy_.total_timeout;
   }
-  [[nodiscard]] bool simulated() const { return fleet_ != nullptr; }
+  [[nodiscard]] bool simulated() const { return !fleets_.empty(); }
   [[nodiscard]] const results::RunDirectory& directory() const { return directory_; }
 
   // What surrounds the measurement: target, command, host, versions, stamps. `verb_json` is what the verb
   // adds to the profiles.
   void describe(results::RunSummary& summary, const std::string& verb_json) const;
 
-  // Closes the records, adds to the summary what only they tell, writes run.json and report.html.
+  // Closes the records, adds to the summary what only they tell (the providers, where there are several),
+  // writes run.json and report.html.
   [[nodiscard]] Result<void> write(results::RunSummary& summary);
 
  private:
   Experiment() = default;
   Result<void> make_directory();
-  Result<void> open_simulation(const std::string& name, std::atomic<bool>& stop);
-  Result<void> open_wire(const std::string& url, std::atomic<bool>& stop);
+  Result<void> plan_routes();
+  Result<void> open_simulation(std::atomic<bool>& stop);
+  Result<void> start_engines(Progress& progress);
+  Result<void> open_wire(std::atomic<bool>& stop);
+  Result<void> judge(results::RunSummary& summary);
 
   [[nodiscard]] results::RecordSink& channel(std::uint32_t worker);
 
@@ -116,13 +128,17 @@ class Experiment {
   std::vector<results::Tenant> tenants_;
   Nanos started_at_{0};
 
-  std::unique_ptr<EmbeddedEngine> engine_;
-  std::unique_ptr<FleetTarget> fleet_;
-  std::unique_ptr<loadgen::Observer> scraper_;
+  std::vector<results::Fault> faults_;
+  std::vector<std::unique_ptr<EmbeddedEngine>> engines_;  // by target; null for one that is not ours
+  std::vector<std::unique_ptr<FleetTarget>> fleets_;      // by target
+  std::vector<std::unique_ptr<loadgen::FaultyTarget>> faulty_;
+  std::unique_ptr<loadgen::MultiTarget> both_;
+  std::vector<std::unique_ptr<loadgen::Observer>> observers_;
   loadgen::Observer* observer_ = nullptr;
   std::shared_ptr<loadgen::ContentMap> contents_;
   std::unique_ptr<results::Recorder> recorder_;
   std::unique_ptr<loadgen::Runner> runner_;
+  std::unique_ptr<FaultInjector> injector_;
 };
 
 // Prints the summary on stdout (JSON when asked) and returns the verdict's exit code.

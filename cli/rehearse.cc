@@ -35,7 +35,7 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
     c.budget = std::chrono::seconds{55};
   } else if (simulated) {
     c.budget = std::chrono::hours{1};
-  } else if (o.experiment.target != "embedded") {
+  } else if (!o.experiment.target.starts_with("embedded")) {
     c.budget = std::chrono::minutes{15};
   } else {
     c.budget = std::chrono::seconds{215};
@@ -73,6 +73,7 @@ int rehearse(RehearseOptions& o) {
   o.plan.slo = experiment.slo();
   o.plan.client_patience = experiment.client_patience();
   o.plan.seed = o.experiment.seed;
+  o.plan.recovery_objective = o.experiment.recovery_objective;
   o.plan.start_rate = o.start_rate;
   o.plan.forecast = o.forecast;
   progress.line(fmt::format("rehearsing {} for about {}{}", o.experiment.target,
@@ -130,7 +131,6 @@ void add_rehearse(CLI::App& app, std::function<int()>& chosen, const std::vector
   add_rate(*verb, "--forecast", o.forecast, "what the launch expects; the safe load must reach it",
            "none: not a criterion");
   add_rate(*verb, "--start-rate", o.start_rate, "first rate of the search", "1 ÷ the unloaded latency");
-  add_duration(*verb, "--recovery-objective", o.plan.recovery_objective, "how long a recovery may take");
   verb->add_option("--hold-factor", o.plan.hold_factor, "the hold's rate in units of the knee")
       ->check(CLI::Range(1.05, 100.0))
       ->type_name("X")

@@ -186,6 +186,8 @@ class Guards::Sink final : public results::RecordSink {
   }
   std::uint32_t stage_at(Nanos due, std::uint32_t before) override { return next_.stage_at(due, before); }
 
+  void decided(const results::ProviderDecision& decision) override { next_.decided(decision); }
+
   void attempt(const results::AttemptRecord& r) override {
     next_.attempt(r);
     Guards& g = guards_;

@@ -52,17 +52,43 @@ constexpr Nanos least_pause_after_failure{1'000'000};
 
 constexpr std::uint32_t no_place = ~std::uint32_t{0};
 
-// One request that has begun and not ended. Slots are used again, so that the vector of gaps keeps its
-// memory.
-struct InFlight {
+// One try of a request.
+struct Try {
   Attempt attempt;
-  AttemptRecord record;      // of the current attempt
+  AttemptRecord record;
+  Nanos started{0};  // when the start action was issued
+  Nanos alive{0};    // the last sign of life that a read timeout counts
+  Nanos hedge_at = never;
+  Router::Ticket ticket;
+  bool budgeted = false;  // has taken a retry from the budget
+};
+
+// One request that has begun and not ended, with its current attempt. Slots are used again, so that the
+// vector of gaps keeps its memory. A hedge has a slot of its own until one of the two has a first token: it
+// is the partner of the request's slot, and of its fields only those of the attempt and the timer mean
+// anything.
+struct InFlight : Try {
   Nanos request_due{0};      // the schedule's
   Nanos first_sent = never;  // of attempt 0
-  Nanos started{0};          // when the start action was issued
-  bool waiting = false;      // between two attempts
-  TimerKey timer;            // valid while heap_place != no_place
+  Nanos patience_ends = never;
+  std::uint32_t next_attempt = 0;
+  std::int32_t retries = 0;
+  Nanos delay{0};                     // before the last retry
+  ProviderSet failed_on = 0;          // providers that have failed this request
+  std::optional<std::uint16_t> keep;  // the session's provider
+  std::uint32_t partner = no_place;
+  bool is_hedge = false;
+  bool waiting = false;           // between two attempts
+  bool will_be_budgeted = false;  // the attempt it waits for
+  TimerKey timer;                 // valid while heap_place != no_place
   std::uint32_t heap_place = no_place;
+};
+
+// What a running attempt waits for.
+struct Deadline {
+  enum class What : std::uint8_t { timeout, hedge } what = What::timeout;
+  Nanos at{0};
+  Reason reason = Reason::ok;  // of a timeout
 };
 
 }  // namespace
@@ -78,9 +104,13 @@ struct LoadMachine::Impl {
   std::size_t next_arrival = 0;
   std::vector<InFlight> slots;
   std::vector<std::uint32_t> free_slots;
-  RequestTable by_request;  // slots
+  RequestTable by_request;          // slots
   std::vector<std::uint32_t> heap;  // slots by timer, a binary heap that knows each slot's place
   std::uint64_t unsent = 0;
+  Router router;
+  std::optional<RetryBudget> budget;
+  std::optional<HedgeTimer> hedging;
+  std::vector<results::ProviderDecision> decisions;
 
   std::vector<Sleeper> sleepers;  // a binary heap
   std::optional<Nanos> resting_since;
@@ -88,7 +118,18 @@ struct LoadMachine::Impl {
   std::vector<FollowUp> follow_ups;  // scratch
 
   Impl(ClientPolicies p, SharedSource s, std::uint64_t run_seed, std::uint32_t w, results::RecordSink& k)
-      : policies{std::move(p)}, source{std::move(s)}, seed{run_seed}, worker{w}, sink{k} {}
+      : policies{std::move(p)},
+        source{std::move(s)},
+        seed{run_seed},
+        worker{w},
+        sink{k},
+        router{policies.process().routing, run_seed} {
+    if (policies.process().budget) budget.emplace(*policies.process().budget);
+    if (policies.process().hedge) hedging.emplace(*policies.process().hedge);
+  }
+  [[nodiscard]] const ClientPolicy& policy_of(std::uint32_t slot) const {
+    return policies.of(slots[slot].attempt.tenant);
+  }
 
   // ---- timers
 
@@ -137,33 +178,62 @@ struct LoadMachine::Impl {
     sift(f.heap_place);
   }
 
-  // The next timeout of a running attempt, and which one it is. At equal instants: first token, stall, total.
-  std::optional<std::pair<Nanos, Reason>> patience(const InFlight& f) const {
+  // What a running attempt waits for next. At equal instants: first token, stall, total, the user, a hedge.
+  std::optional<Deadline> deadline(const InFlight& f) const {
     const ClientPolicy& policy = policies.of(f.attempt.tenant);
-    std::optional<std::pair<Nanos, Reason>> next;
-    const auto consider = [&](const std::optional<Nanos>& timeout, Nanos from, Reason reason) {
-      if (timeout && (!next || from + *timeout < next->first)) next = {from + *timeout, reason};
+    std::optional<Deadline> next;
+    const auto consider = [&](Nanos at, Reason reason) {
+      if (!next || at < next->at) next = Deadline{Deadline::What::timeout, at, reason};
     };
-    if (f.record.first_token == never) {
-      consider(policy.first_token_timeout, f.started, Reason::first_token_timeout);
-    } else {
-      consider(policy.stall_timeout, f.record.last_token, Reason::stall_timeout);
+    const bool began = f.record.first_token != never;
+    if (!began && policy.first_token_timeout) {
+      consider(f.alive + *policy.first_token_timeout, Reason::first_token_timeout);
     }
-    consider(policy.total_timeout, f.started, Reason::total_timeout);
+    if (began && policy.stall_timeout) consider(f.alive + *policy.stall_timeout, Reason::stall_timeout);
+    if (policy.total_timeout) consider(f.started + *policy.total_timeout, Reason::total_timeout);
+    if (!began && !f.is_hedge && f.patience_ends != never) consider(f.patience_ends, Reason::abandoned);
+    if (f.hedge_at != never && (!next || f.hedge_at < next->at)) {
+      next = Deadline{Deadline::What::hedge, f.hedge_at, Reason::ok};
+    }
     return next;
   }
 
   void arm_patience(std::uint32_t slot) {
-    if (const auto next = patience(slots[slot])) {
-      arm(slot, next->first, TimerClass::timeout);
+    if (const auto next = deadline(slots[slot])) {
+      arm(slot, next->at, TimerClass::timeout);
     } else {
       disarm(slot);
     }
   }
 
+  // A sign of life that starts a read timeout anew.
+  void heard(std::uint32_t slot, Nanos at) {
+    const ClientPolicy& policy = policy_of(slot);
+    if (!policy.comments_feed_timeout) return;
+    slots[slot].alive = at;
+    if (policy.stall_timeout || policy.first_token_timeout) arm_patience(slot);
+  }
+
   // ---- the life of a request
 
-  void start_attempt(std::uint32_t slot, Nanos due, Nanos now, std::vector<Action>& actions) {
+  std::uint32_t free_slot() {
+    if (free_slots.empty()) {
+      slots.emplace_back();
+      return static_cast<std::uint32_t>(slots.size() - 1);
+    }
+    const std::uint32_t slot = free_slots.back();
+    free_slots.pop_back();
+    return slot;
+  }
+
+  void tell_decisions() {
+    if (!router.has_decisions()) return;
+    decisions.clear();
+    router.take_decisions(worker, decisions);
+    for (const results::ProviderDecision& d : decisions) sink.decided(d);
+  }
+
+  void reset_record(std::uint32_t slot, Nanos due) {
     InFlight& f = slots[slot];
     AttemptRecord& r = f.record;
     r.attempt = f.attempt.attempt;
@@ -181,10 +251,26 @@ struct LoadMachine::Impl {
     r.reason = Reason::ok;
     r.http_status = 0;
     r.gaps.clear();
-    f.started = now;
+  }
+
+  // Chooses the provider and starts; `avoid` are providers that have failed the request or are at it. False:
+  // the client refuses to send.
+  bool start_attempt(std::uint32_t slot, Nanos due, Nanos now, ProviderSet avoid,
+                     std::vector<Action>& actions) {
+    InFlight& f = slots[slot];
+    const auto ticket = router.choose(now, {f.attempt.request, f.attempt.attempt, f.keep, avoid});
+    tell_decisions();
+    if (ticket) {
+      f.ticket = *ticket;
+      f.attempt.provider = ticket->provider;
+    }
+    reset_record(slot, due);
+    f.started = f.alive = now;
     f.waiting = false;
+    if (!ticket) return false;
     arm_patience(slot);
     actions.push_back({Action::Kind::start, f.attempt});
+    return true;
   }
 
   void begin(const Arrival& arrival, Nanos now, std::vector<Action>& actions) {
@@ -194,14 +280,7 @@ struct LoadMachine::Impl {
   }
 
   void begin(Attempt attempt, Nanos due, std::uint32_t stage, Nanos now, std::vector<Action>& actions) {
-    std::uint32_t slot;
-    if (free_slots.empty()) {
-      slot = static_cast<std::uint32_t>(slots.size());
-      slots.emplace_back();
-    } else {
-      slot = free_slots.back();
-      free_slots.pop_back();
-    }
+    const std::uint32_t slot = free_slot();
     [[maybe_unused]] const bool is_new = by_request.insert(attempt.request, slot);
     assert(is_new && "a request number may be in flight once");
     InFlight& f = slots[slot];
@@ -212,7 +291,119 @@ struct LoadMachine::Impl {
     f.record.request = f.attempt.request;
     f.record.stage = stage;
     f.record.worker = worker;
-    start_attempt(slot, due, now, actions);
+    begin_first_attempt(slot, now, actions);
+  }
+
+  // The attempt, its due instant and the record's number, stage and worker are set.
+  void begin_first_attempt(std::uint32_t slot, Nanos now, std::vector<Action>& actions) {
+    InFlight& f = slots[slot];
+    f.next_attempt = 1;
+    f.retries = 0;
+    f.delay = Nanos{0};
+    f.failed_on = 0;
+    f.partner = no_place;
+    f.is_hedge = f.budgeted = f.will_be_budgeted = false;
+    f.patience_ends = f.hedge_at = never;
+    // A session's next turn names the provider of the turn before.
+    f.keep = f.attempt.turn > 0 ? std::optional{f.attempt.provider} : std::nullopt;
+    const ClientPolicy& policy = policies.of(f.attempt.tenant);
+    if (policy.patience) {
+      Rng people{seed, "patience", f.attempt.request};
+      f.patience_ends = f.request_due + patience_at(*policy.patience, people.open_uniform());
+    }
+    if (budget) budget->request_began(now);
+    if (hedging) {
+      if (const auto wait = hedging->wait()) f.hedge_at = now + *wait;
+    }
+    if (!start_attempt(slot, f.request_due, now, 0, actions)) refuse(slot, now);
+  }
+
+  // All breakers are open, and the client's do not let an attempt pass.
+  void refuse(std::uint32_t slot, Nanos now) {
+    AttemptRecord& r = slots[slot].record;
+    r.done = now;
+    r.reason = Reason::breaker_open;
+    sink.attempt(r);
+    end_request(slot, now, Reason::breaker_open);
+  }
+
+  void start_hedge(std::uint32_t slot, Nanos due, Nanos now, std::vector<Action>& actions) {
+    slots[slot].hedge_at = never;
+    arm_patience(slot);
+    if (budget && !budget->take(now, by_request.size())) return;
+    const std::uint32_t hedge = free_slot();  // may move the slots
+    InFlight& f = slots[slot];
+    InFlight& h = slots[hedge];
+    h.attempt = f.attempt;
+    h.attempt.attempt = f.next_attempt++;
+    h.record.request = f.record.request;
+    h.record.stage = f.record.stage;
+    h.record.worker = worker;
+    h.is_hedge = true;
+    h.budgeted = budget.has_value();
+    h.hedge_at = h.patience_ends = never;
+    h.keep = std::nullopt;
+    h.partner = no_place;
+    const ProviderSet avoid = f.failed_on | ProviderSet{1} << f.attempt.provider;
+    if (start_attempt(hedge, due, now, avoid, actions)) {
+      f.partner = hedge;
+      return;
+    }
+    --f.next_attempt;
+    if (std::exchange(h.budgeted, false)) budget->retry_ended();
+    free_slots.push_back(hedge);
+  }
+
+  // Writes an attempt's record, and tells router and budget.
+  void close_attempt(std::uint32_t slot, Nanos at, Reason reason) {
+    InFlight& f = slots[slot];
+    f.record.done = at;
+    f.record.reason = reason;
+    sink.attempt(f.record);
+    if (reason == Reason::unsent) ++unsent;
+    router.ended(f.ticket, at, reason);
+    tell_decisions();
+    if (std::exchange(f.budgeted, false)) budget->retry_ended();
+  }
+
+  void free_hedge(std::uint32_t hedge) {
+    disarm(hedge);
+    slots[hedge].attempt.parts.reset();
+    slots[hedge].attempt.session.reset();
+    free_slots.push_back(hedge);
+  }
+
+  // The loser of a hedge, or the hedge of a request that ends.
+  void end_hedge(std::uint32_t slot, Nanos at, Reason reason) {
+    const std::uint32_t hedge = std::exchange(slots[slot].partner, no_place);
+    close_attempt(hedge, at, reason);
+    free_hedge(hedge);
+  }
+
+  // The hedge becomes the request's attempt; the present one is over and has been recorded.
+  void promote_hedge(std::uint32_t slot) {
+    InFlight& f = slots[slot];
+    const std::uint32_t hedge = std::exchange(f.partner, no_place);
+    std::swap(static_cast<Try&>(f), static_cast<Try&>(slots[hedge]));
+    free_hedge(hedge);
+    arm_patience(slot);
+  }
+
+  // The first token of one of two attempts: the other is cancelled. Returns the winner's slot.
+  std::uint32_t decide_hedge(std::uint32_t winner, std::uint32_t slot, Nanos at,
+                             std::vector<Action>& actions) {
+    slots[slot].hedge_at = never;
+    const std::uint32_t hedge = slots[slot].partner;
+    if (hedge == no_place) return winner;
+    if (winner == slot) {
+      actions.push_back({Action::Kind::cancel, slots[hedge].attempt});
+      end_hedge(slot, at, Reason::superseded);
+    } else {
+      actions.push_back({Action::Kind::cancel, slots[slot].attempt});
+      close_attempt(slot, at, Reason::superseded);
+      promote_hedge(slot);
+    }
+    return slot;
   }
 
   // ---- sessions
@@ -236,6 +427,7 @@ struct LoadMachine::Impl {
       const Nanos least = results::ended_well(outcome.reason) ? Nanos{0} : least_pause_after_failure;
       f.attempt.request =
           results::session_of(outcome.request) | (std::uint64_t{f.attempt.turn} << results::turn_shift);
+      f.attempt.provider = outcome.provider;  // where the session's history is
       sleepers.push_back({from + std::max(f.after, least), outcome.stage, std::move(f.attempt)});
       std::push_heap(sleepers.begin(), sleepers.end());
     }
@@ -246,7 +438,7 @@ struct LoadMachine::Impl {
     const AttemptRecord& r = f.record;
     const RequestRecord outcome{.request = r.request,
                                 .stage = r.stage,
-                                .attempts = r.attempt + 1,
+                                .attempts = f.next_attempt,
                                 .turn = r.turn,
                                 .tenant = r.tenant,
                                 .provider = r.provider,
@@ -270,40 +462,79 @@ struct LoadMachine::Impl {
 
   // Records the attempt, then either arranges the next one or ends the request.
   void end_attempt(std::uint32_t slot, Nanos at, Failure failure) {
+    if (slots[slot].is_hedge) {
+      end_hedge(by_request.find(slots[slot].record.request), at, failure.reason);
+      return;
+    }
+    close_attempt(slot, at, failure.reason);
     InFlight& f = slots[slot];
     AttemptRecord& r = f.record;
-    r.done = at;
-    r.reason = failure.reason;
-    sink.attempt(r);
-    if (failure.reason == Reason::unsent) ++unsent;
-    if (failure.reason != Reason::ok && failure.reason != Reason::interrupted) {
-      failure.http_status = r.http_status;
-      failure.stream_began = r.first_token != never;
-      // A stream of its own for each retry: how often an earlier one drew does not matter.
-      Rng jitter{derive_seed(seed, "retries", r.request), "retries", r.attempt};
-      if (const auto delay = retry_delay(policies.of(f.attempt.tenant).retry,
-                                         static_cast<std::int32_t>(r.attempt), failure, jitter)) {
-        f.waiting = true;
-        arm(slot, at + *delay, TimerClass::retry);
-        return;
-      }
+    f.hedge_at = never;
+    if (failure.reason == Reason::ok || failure.reason == Reason::interrupted ||
+        failure.reason == Reason::abandoned || failure.reason == Reason::cancelled) {
+      end_request(slot, at, failure.reason);
+      return;
     }
-    end_request(slot, at, failure.reason);
+    if (outcome_of(failure.reason) == Breaker::Outcome::failed) {
+      f.failed_on |= ProviderSet{1} << f.attempt.provider;
+    }
+    if (f.partner != no_place) {
+      promote_hedge(slot);
+      return;
+    }
+    failure.http_status = r.http_status;
+    failure.stream_began = r.first_token != never;
+    // A stream of its own for each retry: how often an earlier one drew does not matter.
+    Rng jitter{derive_seed(seed, "retries", r.request), "retries", static_cast<std::uint64_t>(f.retries)};
+    const auto delay = retry_delay(policies.of(f.attempt.tenant).retry, f.retries, failure, jitter, f.delay);
+    if (!delay || (budget && !budget->take(at, by_request.size()))) {
+      end_request(slot, at, failure.reason);
+      return;
+    }
+    f.waiting = true;
+    f.will_be_budgeted = budget.has_value();
+    f.delay = *delay;
+    ++f.retries;
+    const bool leaves_first = f.patience_ends != never && f.patience_ends < at + *delay;
+    arm(slot, leaves_first ? f.patience_ends : at + *delay,
+        leaves_first ? TimerClass::timeout : TimerClass::retry);
   }
 
-  void time_out(std::uint32_t slot, Nanos deadline, Reason reason, std::vector<Action>& actions) {
+  void time_out(std::uint32_t slot, Nanos at, Reason reason, std::vector<Action>& actions) {
+    const std::uint32_t hedge = slots[slot].partner;
+    if (reason == Reason::abandoned && hedge != no_place) {
+      actions.push_back({Action::Kind::cancel, slots[hedge].attempt});
+      end_hedge(slot, at, reason);
+    }
     actions.push_back({Action::Kind::cancel, slots[slot].attempt});
-    end_attempt(slot, deadline, failure_of(reason));
+    end_attempt(slot, at, failure_of(reason));
+  }
+
+  // The request waits for a retry: ends it there.
+  void end_waiting(std::uint32_t slot, Nanos at, Reason reason) {
+    if (std::exchange(slots[slot].will_be_budgeted, false)) budget->retry_ended();
+    end_request(slot, at, reason);
   }
 
   void fire(std::uint32_t slot, Nanos now, std::vector<Action>& actions) {
     InFlight& f = slots[slot];
     const Nanos at = f.timer.at;
-    if (f.waiting) {
-      ++f.attempt.attempt;
-      start_attempt(slot, at, now, actions);
+    if (f.waiting && f.timer.what == TimerClass::timeout) {
+      end_waiting(slot, at, Reason::abandoned);
+    } else if (f.waiting) {
+      f.attempt.attempt = f.next_attempt++;
+      f.budgeted = std::exchange(f.will_be_budgeted, false);
+      if (!start_attempt(slot, at, now, f.failed_on, actions)) {
+        if (std::exchange(f.budgeted, false)) budget->retry_ended();
+        refuse(slot, now);
+      }
     } else {
-      time_out(slot, at, patience(f)->second, actions);
+      const Deadline next = *deadline(f);
+      if (next.what == Deadline::What::hedge) {
+        start_hedge(slot, at, now, actions);
+      } else {
+        time_out(slot, at, next.reason, actions);
+      }
     }
   }
 };
@@ -380,16 +611,30 @@ void LoadMachine::on_time(Nanos now, std::vector<Action>& actions) {
 
 void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& actions) {
   Impl& m = *impl_;
-  const std::uint32_t slot = m.by_request.find(event.request);
-  if (slot == RequestTable::none) return;
-  InFlight& f = m.slots[slot];
-  if (f.waiting || f.attempt.attempt != event.attempt) return;
+  const std::uint32_t own = m.by_request.find(event.request);
+  if (own == RequestTable::none) return;
+  std::uint32_t slot = own;
+  if (m.slots[slot].waiting) return;
+  if (const std::uint32_t hedge = m.slots[slot].partner;
+      hedge != no_place && m.slots[hedge].attempt.attempt == event.attempt) {
+    slot = hedge;
+  }
+  if (m.slots[slot].attempt.attempt != event.attempt) return;
   // Decided by the stamps, not by who is called first: what came after the client's patience had ended came
   // too late.
-  if (f.heap_place != no_place && event.at > f.timer.at) {
-    m.time_out(slot, f.timer.at, m.patience(f)->second, actions);
-    return;
+  while (m.slots[slot].heap_place != no_place && event.at > m.slots[slot].timer.at) {
+    const Nanos at = m.slots[slot].timer.at;
+    const Deadline next = *m.deadline(m.slots[slot]);
+    if (next.what == Deadline::What::timeout) {
+      m.time_out(slot, at, next.reason, actions);
+      return;
+    }
+    m.start_hedge(slot, at, event.at, actions);
   }
+  if (event.kind == EventKind::tokens && m.slots[slot].record.first_token == never) {
+    slot = m.decide_hedge(slot, own, event.at, actions);
+  }
+  InFlight& f = m.slots[slot];
   AttemptRecord& r = f.record;
   if (event.http_status != 0) r.http_status = event.http_status;
   if (event.connect_time) r.connect_time = *event.connect_time;
@@ -401,24 +646,30 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
       break;
     case EventKind::first_byte:
       if (r.first_byte == never) r.first_byte = event.at;
+      m.heard(slot, event.at);
+      break;
+    case EventKind::alive:
+      m.heard(slot, event.at);
       break;
     case EventKind::tokens: {
       const bool is_first = r.first_token == never;
       if (is_first) {
         r.first_token = event.at;
+        m.router.first_token(f.ticket, event.at, event.at - f.started);
+        m.tell_decisions();
+        if (m.hedging) m.hedging->first_token_after(event.at - f.started);
       } else {
         r.gaps.push_back(event.at - r.last_token);
       }
-      r.last_token = event.at;
+      r.last_token = f.alive = event.at;
       r.output_tokens += event.tokens;
       if (f.attempt.stop_after_tokens > 0 && r.output_tokens >= f.attempt.stop_after_tokens) {
         actions.push_back({Action::Kind::cancel, f.attempt});
         m.end_attempt(slot, event.at, failure_of(Reason::cancelled));
         break;
       }
-      // The total timeout is not moved by a token; the other two are.
-      const ClientPolicy& policy = m.policies.of(f.attempt.tenant);
-      if (policy.stall_timeout || (is_first && policy.first_token_timeout)) m.arm_patience(slot);
+      // The total timeout is not moved by a token; the others are, or are over with the first.
+      if (m.policy_of(slot).stall_timeout || (is_first && f.heap_place != no_place)) m.arm_patience(slot);
       break;
     }
     case EventKind::done:
@@ -451,8 +702,12 @@ void LoadMachine::abandon(Nanos now, std::vector<Action>& actions) {
   for (const auto& [request, slot] : all) {
     InFlight& f = m.slots[slot];
     if (f.waiting) {
-      m.end_request(slot, now, Reason::interrupted);
+      m.end_waiting(slot, now, Reason::interrupted);
     } else {
+      if (f.partner != no_place) {
+        actions.push_back({Action::Kind::cancel, m.slots[f.partner].attempt});
+        m.end_hedge(slot, now, Reason::interrupted);
+      }
       actions.push_back({Action::Kind::cancel, f.attempt});
       m.end_attempt(slot, now, failure_of(Reason::interrupted));
     }

@@ -31,8 +31,8 @@ struct Action {
 // between calls.
 class LoadMachine {
  public:
-  // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries", by request
-  // number).
+  // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries"), the patience of
+  // people ("patience") and the choice of providers ("routes"), all by request number.
   LoadMachine(ClientPolicies policies, SharedSource source, std::uint64_t seed, std::uint32_t worker,
               results::RecordSink& sink);
   ~LoadMachine();

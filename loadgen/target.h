@@ -51,6 +51,7 @@ struct Attempt {
 enum class EventKind : std::uint8_t {
   sent,        // the request's first byte left us
   first_byte,  // of the response
+  alive,       // bytes that are no answer (headers, a keep-alive comment): told where the policy asks for it
   tokens,      // a chunk with `tokens` tokens of content arrived (text or reasoning; the empty role chunk is
                // none)
   done,        // whole: the end marker came after a finish reason

@@ -102,7 +102,8 @@ std::vector<std::string> validity_causes(const GeneratorHealth& health, const re
     const auto failed_to_connect = [&] {
       std::int64_t n = 0;
       for (const auto reason : {results::Reason::connect_failed, results::Reason::connect_timeout,
-                                results::Reason::tls_failed, results::Reason::send_failed}) {
+                                results::Reason::tls_failed, results::Reason::send_failed,
+                                results::Reason::breaker_open}) {
         n += stage.attempts_by_reason[static_cast<std::size_t>(reason)];
       }
       return n;

@@ -91,7 +91,7 @@ ClientPolicies policies_of(const profiles::WorkloadProfile& workload, const Clie
   std::vector<ClientPolicy> policies;
   for (const auto& c : profiles::classes_of(workload))
     policies.push_back(c.client ? policy_of(*c.client) : of_run);
-  return policies;
+  return {std::move(policies), of_run};
 }
 
 std::vector<results::Tenant> tenants_of(const profiles::WorkloadProfile& workload,

@@ -13,6 +13,9 @@ std::string_view to_word(Reason reason) {
                                                                     "first_token_timeout",
                                                                     "stall_timeout",
                                                                     "total_timeout",
+                                                                    "abandoned",
+                                                                    "superseded",
+                                                                    "breaker_open",
                                                                     "http_429",
                                                                     "http_503",
                                                                     "http_4xx",
@@ -27,6 +30,12 @@ std::string_view to_word(Reason reason) {
                                                                     "interrupted",
                                                                     "cancelled"};
   return words[static_cast<std::size_t>(reason)];
+}
+
+std::string_view to_word(ProviderChange change) {
+  static constexpr std::array<std::string_view, provider_change_count> words{"ejected", "probed", "reopened",
+                                                                             "closed", "readmitted"};
+  return words[static_cast<std::size_t>(change)];
 }
 
 bool is_good(const RequestRecord& request, const Slo& slo) {

@@ -22,6 +22,9 @@ enum class Reason : std::uint8_t {
   first_token_timeout,    // the client's patience for the first token ended
   stall_timeout,          // a gap between chunks exceeded the client's patience
   total_timeout,          // the client's patience for the whole answer ended
+  abandoned,              // the user left before the first token
+  superseded,             // another attempt of the same request was faster: the loser of a hedge
+  breaker_open,           // not sent: the client's circuit breakers were open
   http_429,               // rate limited
   http_503,               // overloaded
   http_4xx,               // any other 4xx
@@ -99,6 +102,20 @@ struct RequestRecord {
   Reason reason = Reason::ok;  // of the last attempt
 };
 
+// What a client decided about a provider: its circuit breaker opened (ejected), a probe was let through, the
+// probe failed (reopened) or succeeded (closed), and the first ordinary attempt after that (readmitted).
+enum class ProviderChange : std::uint8_t { ejected, probed, reopened, closed, readmitted };
+inline constexpr int provider_change_count = static_cast<int>(ProviderChange::readmitted) + 1;
+[[nodiscard]] std::string_view to_word(ProviderChange change);
+
+struct ProviderDecision {
+  Nanos at{0};
+  std::uint16_t provider = 0;
+  std::uint32_t worker = 0;  // issuer thread: each decides for itself
+  ProviderChange change = ProviderChange::ejected;
+  friend bool operator==(const ProviderDecision&, const ProviderDecision&) = default;
+};
+
 // What a request must meet to be good. An absent bound is not checked. Origin of TTFT and E2E is the
 // request's `due`.
 struct Slo {
@@ -127,6 +144,7 @@ class RecordSink {
   // The stage in which such a request is due: the last one that has begun by then. `before`: that of the
   // request it follows.
   [[nodiscard]] virtual std::uint32_t stage_at(Nanos /*due*/, std::uint32_t before) { return before; }
+  virtual void decided(const ProviderDecision& /*decision*/) {}
   virtual void attempt(const AttemptRecord& record) = 0;
   virtual void request(const RequestRecord& record) = 0;
 };

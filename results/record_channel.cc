@@ -74,6 +74,12 @@ std::uint32_t RecordChannel::stage_at(Nanos due, std::uint32_t before) {
   return found;
 }
 
+void RecordChannel::decided(const ProviderDecision& decision) {
+  std::unique_lock lock{mutex_};
+  wait_for_room(lock);
+  rows_.decisions.push_back(decision);
+}
+
 void RecordChannel::attempt(const AttemptRecord& record) {
   std::unique_lock lock{mutex_};
   wait_for_room(lock);

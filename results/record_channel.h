@@ -40,9 +40,10 @@ struct RowBuffer {
   };
   std::vector<Attempt> attempts;
   std::vector<Request> requests;
+  std::vector<ProviderDecision> decisions;
   std::string gaps;
 
-  [[nodiscard]] std::size_t rows() const { return attempts.size() + requests.size(); }
+  [[nodiscard]] std::size_t rows() const { return attempts.size() + requests.size() + decisions.size(); }
   [[nodiscard]] std::string_view gaps_of(const Attempt& a) const {
     return std::string_view{gaps}.substr(a.gaps_at, a.gaps_size);
   }
@@ -50,6 +51,7 @@ struct RowBuffer {
   void clear() {
     attempts.clear();
     requests.clear();
+    decisions.clear();
     gaps.clear();
   }
 };
@@ -85,6 +87,7 @@ class RecordChannel final : public RecordSink {
   void offered(std::uint32_t stage, std::uint64_t request, Nanos due) override;
   std::uint32_t stage_at(Nanos due, std::uint32_t before) override;
 
+  void decided(const ProviderDecision& decision) override;
   void attempt(const AttemptRecord& record) override;
   void request(const RequestRecord& record) override;
 

@@ -34,6 +34,7 @@ create table requests(request integer not null, stage integer not null, attempts
   sent_ns integer, final_sent_ns integer, first_token_ns integer, last_token_ns integer, done_ns integer,
   prompt_tokens integer not null, output_tokens integer not null, reason text not null, good integer not null,
   turn integer not null, tenant integer not null, provider integer not null);
+create table decisions(at_ns integer not null, worker integer not null, provider integer not null, change text not null);
 )";
 
 // Binds the parameters of one row in order. A failure to bind (out of memory) shows when the row is stepped.
@@ -75,7 +76,7 @@ class Binder {
 struct RecordDatabase::Handles {
   std::string path;
   Database db;
-  Statement begin, commit, roll_back, stage, attempt, request;
+  Statement begin, commit, roll_back, stage, attempt, request, decision;
 
   [[nodiscard]] tl::unexpected<Error> error(std::string_view doing) const {
     const int code = sqlite3_extended_errcode(db.get());
@@ -181,6 +182,7 @@ Result<RecordDatabase> RecordDatabase::create(const std::filesystem::path& path,
       handles->attempt, "insert into attempts values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(
       handles->prepare(handles->request, "insert into requests values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+  DSBENCH_CHECK(handles->prepare(handles->decision, "insert into decisions values(?,?,?,?)"));
   return RecordDatabase{std::move(handles)};
 }
 
@@ -218,6 +220,13 @@ Result<void> RecordDatabase::write_stage(std::uint32_t index, const StageInfo& s
   else
     row.null();
   return handles_->step(handles_->stage, "write");
+}
+
+Result<void> RecordDatabase::write(const ProviderDecision& decision) {
+  Binder row{handles_->decision.get()};
+  row.integer(decision.at.count()).integer(decision.worker).integer(decision.provider);
+  row.text(to_word(decision.change));
+  return handles_->step(handles_->decision, "write");
 }
 
 Result<void> RecordDatabase::write(const AttemptRow& r, std::string_view gaps) {

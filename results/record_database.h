@@ -62,6 +62,7 @@ class RecordDatabase {
   Result<void> write_stage(std::uint32_t index, const StageInfo& stage);
   Result<void> write(const AttemptRow& row, std::string_view gaps);
   Result<void> write(const RequestRecord& record, bool good);
+  Result<void> write(const ProviderDecision& decision);
   Result<void> commit();
   void roll_back();
   // Brings everything into the one file and leaves WAL mode, so that the file can be copied and read from a

@@ -283,19 +283,22 @@ class FileRecorder final : public Recorder {
                   const std::vector<std::pair<std::uint32_t, StageInfo>>& changed) {
     batches_.resize(std::max(batches_.size(), channels.size()));
     std::int64_t attempts = 0, requests = 0;
+    bool decided = false;
     for (std::size_t i = 0; i < channels.size(); ++i) {
       batches_[i].clear();
       channels[i]->take_rows(batches_[i]);
       attempts += static_cast<std::int64_t>(batches_[i].attempts.size());
       requests += static_cast<std::int64_t>(batches_[i].requests.size());
+      decided = decided || !batches_[i].decisions.empty();
     }
-    if (attempts + requests == 0 && changed.empty()) return;
+    if (attempts + requests == 0 && !decided && changed.empty()) return;
     const auto write_all = [&]() -> Result<void> {
       DSBENCH_CHECK(database_.begin());
       for (const auto& [index, stage] : changed) DSBENCH_CHECK(database_.write_stage(index, stage));
       for (const RowBuffer& rows : batches_) {
         for (const auto& a : rows.attempts) DSBENCH_CHECK(database_.write(a.row, rows.gaps_of(a)));
         for (const auto& r : rows.requests) DSBENCH_CHECK(database_.write(r.record, r.good));
+        for (const auto& d : rows.decisions) DSBENCH_CHECK(database_.write(d));
       }
       return database_.commit();
     };

@@ -251,6 +251,7 @@ class Reader {
   }
 
  private:
+  static constexpr int enum_size(FaultKind) { return 2; }
   static constexpr int enum_size(StageKind) { return 7; }
   static constexpr int enum_size(StepVerdict) { return 3; }
   static constexpr int enum_size(CollapseVerdict) { return 4; }

@@ -188,6 +188,64 @@ void describe_amplification(A& a, M& m) {
   a.value("computed_per_token", m.computed_per_token);
 }
 
+template <class A, class F>
+void describe_fault(A& a, F& f) {
+  a.value("provider", f.provider);
+  a.word("kind", f.kind);
+  a.ns("at_ns", f.at);
+  a.ns("heal_ns", f.heal);
+}
+
+template <class A, class P>
+void describe_provider(A& a, P& p) {
+  a.value("index", p.index);
+  a.value("name", p.name);
+  a.value("attempts", p.attempts);
+  a.value("requests", p.requests);
+  a.value("good", p.good);
+  a.by_reason("attempts_by_reason", p.attempts_by_reason);
+  a.value("prompt_tokens", p.prompt_tokens);
+  a.value("resent_tokens", p.resent_tokens);
+  a.value("reprefilled_tokens", p.reprefilled_tokens);
+  a.value("ejections", p.ejections);
+}
+
+template <class A, class I>
+void describe_incident(A& a, I& i) {
+  a.value("provider", i.provider);
+  a.value("cause", i.cause);
+  a.ns("start_ns", i.start);
+  a.ns("end_ns", i.end);
+  a.ns("detection_ns", i.detection);
+  a.ns("detection_last_ns", i.detection_last);
+  a.ns("failover_ns", i.failover);
+  a.value("good_share_before", i.good_share_before);
+  a.value("requests_lost", i.requests_lost);
+  a.value("requests_late", i.requests_late);
+  a.value("sessions_moved", i.sessions_moved);
+  a.value("reprefilled_tokens", i.reprefilled_tokens);
+  a.ns("failback_ns", i.failback);
+}
+
+template <class A, class F>
+void describe_failover(A& a, F& f) {
+  a.value("sentence", f.sentence);
+  a.ns("objective_ns", f.objective);
+  a.objects("incidents", f.incidents, [](A& inner, auto& i) { describe_incident(inner, i); });
+  a.value("changes", f.changes);
+  a.value("changes_per_minute", f.changes_per_minute);
+  a.value("sessions_moved", f.sessions_moved);
+  a.value("reprefilled_tokens", f.reprefilled_tokens);
+  a.value("resent_tokens", f.resent_tokens);
+  a.objects("seconds", f.seconds, [](A& inner, auto& s) {
+    inner.value("second", s.second);
+    inner.value("provider", s.provider);
+    inner.value("sent", s.sent);
+    inner.value("good", s.good);
+    inner.value("failed", s.failed);
+  });
+}
+
 // Everything after "schema".
 template <class A, class Run>
 void describe_run(A& a, Run& r) {
@@ -208,6 +266,9 @@ void describe_run(A& a, Run& r) {
   a.value("attempts", r.attempts);
   a.value("retry_amplification", r.retry_amplification);
   a.optional_object("ledger", r.ledger, [](A& inner, auto& l) { describe_ledger(inner, l); });
+  a.objects("providers", r.providers, [](A& inner, auto& p) { describe_provider(inner, p); });
+  a.objects("faults", r.faults, [](A& inner, auto& f) { describe_fault(inner, f); });
+  a.optional_object("failover", r.failover, [](A& inner, auto& f) { describe_failover(inner, f); });
   a.object("slo", r.slo, [](A& inner, auto& s) { describe_slo(inner, s); });
   a.objects("tenants", r.tenants, [](A& inner, auto& t) { describe_tenant(inner, t); });
   a.value("fairness", r.fairness);

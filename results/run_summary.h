@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/units.h"
+#include "results/failover_summary.h"
 #include "results/record.h"
 
 // What run.json says: the verdict, and everything it rests on. Filled by cli/, written and read by
@@ -181,6 +182,10 @@ struct RunSummary {
   double retry_amplification = 1;           // attempts ÷ requests, over the whole run
   std::optional<Ledger> ledger;             // over the whole run
   std::vector<TimelinePoint> timeline;
+  // Of a run with several targets, or with faults.
+  std::vector<ProviderSummary> providers;
+  std::vector<Fault> faults;
+  std::optional<Failover> failover;
   Slo slo;
   std::vector<TenantSummary> tenants;  // where the workload has several classes
   std::optional<double> fairness;  // Jain's index of the tenants' good shares: 1 is fair, 1/n is one for all

@@ -115,6 +115,7 @@ struct CurlTransport::Impl {
   PromptCache prompts;
   HeaderList resolve;
   long connect_timeout_ms = no_connect_timeout_ms;
+  bool tell_alive = false;  // of bytes that are no answer
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
   Nanos stamp{0};                              // of the call in progress; never goes back
@@ -333,7 +334,9 @@ struct CurlTransport::Impl {
     Impl& t = slot.shard.transport;
     if (slot.ended || t.is_refusal(slot)) return size;
     slot.reader->feed({bytes, size});
+    const std::size_t told = t.events->size();
     while (const auto step = slot.reader->next()) t.tell_step(slot, *step);
+    if (t.tell_alive && t.events->size() == told) t.tell(slot, EventKind::alive);
     if (slot.ended) t.lingering.push_back({t.stamp + linger_limit, &slot, slot.use});
     return size;
   }
@@ -507,6 +510,7 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
       return fail(ErrorKind::usage, "the target {} makes no URL; accepted is http://HOST:PORT", p.base_url);
     }
   }
+  impl->tell_alive = policy.comments_feed_timeout;
   if (policy.connect_timeout) {
     const auto millis = (policy.connect_timeout->count() + 999'999) / 1'000'000;
     impl->connect_timeout_ms = static_cast<long>(std::clamp<std::int64_t>(millis, 1, no_connect_timeout_ms));

@@ -71,7 +71,7 @@ Result<std::unique_ptr<Issuer>> Issuer::make(const WireConfig& config, const Cli
                                              results::RecordSink& sink, const Clock& clock, Nanos epoch) {
   auto parts = std::make_unique<Parts>(config, policies, std::move(source), seed, worker, sink, clock, epoch);
   DSBENCH_TRY(parts->poller, Poller::make(clock));
-  DSBENCH_TRY(parts->transport, make_transport(config, policies.of(0), clock, epoch, *parts->poller));
+  DSBENCH_TRY(parts->transport, make_transport(config, policies.of_wire(), clock, epoch, *parts->poller));
   std::unique_ptr<Issuer> issuer{new Issuer{std::move(parts)}};
   issuer->wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (issuer->wake_ < 0)

@@ -128,6 +128,7 @@ struct LeanTransport::Impl {
   Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p)
       : idle_limit{config.idle_connection_limit},
         connect_timeout{policy.connect_timeout},
+        tell_alive{policy.comments_feed_timeout},
         clock{k},
         epoch{e},
         poller{p},
@@ -135,6 +136,7 @@ struct LeanTransport::Impl {
 
   const Nanos idle_limit;
   const std::optional<Nanos> connect_timeout;
+  const bool tell_alive;  // of bytes that are no answer
   const Clock& clock;
   const Nanos epoch;
   Poller& poller;
@@ -426,7 +428,11 @@ struct LeanTransport::Impl {
         case PieceKind::body:
           if (c.ended || is_refusal(c)) break;
           c.reader->feed(piece->text);
-          while (const auto step = c.reader->next()) tell_step(c, *step);
+          {
+            const std::size_t told = events->size();
+            while (const auto step = c.reader->next()) tell_step(c, *step);
+            if (tell_alive && events->size() == told) tell(c, EventKind::alive);
+          }
           break;
         case PieceKind::end:
           end_response(c);

@@ -37,10 +37,11 @@ struct Section {
   void (*put)(Html& html, const RunSummary& run, const std::string& prefix);
 };
 // In reading order. The timeline, which wants to know its share of the page, follows the stages.
-constexpr std::array<Section, 10> sections{{{"answers", "Answers", false, put_answers},
+constexpr std::array<Section, 11> sections{{{"answers", "Answers", false, put_answers},
                                             {"capacity", "Capacity", true, put_capacity},
                                             {"latency", "Latency", true, put_latency},
                                             {"recovery", "Recovery", true, put_recovery},
+                                            {"providers", "Targets", true, put_providers},
                                             {"errors", "Errors", false, put_errors},
                                             {"health", "Generator health", false, put_health},
                                             {"waste", "Waste", false, put_waste},
@@ -51,6 +52,7 @@ constexpr std::array<Section, 10> sections{{{"answers", "Answers", false, put_an
 void put_run(Html& html, const RunSummary& run, const std::string& prefix, bool charts, std::size_t points) {
   html.raw("<nav aria-label=\"Contents\">");
   for (const Section& s : sections) {
+    if (s.id == "providers" && !run.failover) continue;
     if (charts || !s.charts) html.add("<a href=\"#{}{}\">{}</a> ", prefix, s.id, s.name);
     if (charts && s.id == "stages") html.add("<a href=\"#{}timeline\">Timeline</a> ", prefix);
   }

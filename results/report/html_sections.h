@@ -16,6 +16,8 @@ void put_answers(Html& html, const RunSummary& run, const std::string& prefix);
 void put_capacity(Html& html, const RunSummary& run, const std::string& prefix);
 void put_latency(Html& html, const RunSummary& run, const std::string& prefix);
 void put_recovery(Html& html, const RunSummary& run, const std::string& prefix);
+// Nothing for a run with one target and no faults.
+void put_providers(Html& html, const RunSummary& run, const std::string& prefix);
 void put_errors(Html& html, const RunSummary& run, const std::string& prefix);
 void put_health(Html& html, const RunSummary& run, const std::string& prefix);
 void put_waste(Html& html, const RunSummary& run, const std::string& prefix);

@@ -52,6 +52,7 @@ std::string render_markdown(const RunSummary& run) {
         part_text(run.ledger->recomputed_tokens, run.ledger->computed_tokens),
         part_text(run.ledger->abandoned_tokens, run.ledger->computed_tokens));
   }
+  if (run.failover) add("- Failover: {}\n", markdown_escape(run.failover->sentence));
   add("- SLO: {}\n- Target: {}{}{}\n", slo_text(run.slo), markdown_escape(run.target),
       run.target_description.empty() ? "" : ", ", markdown_escape(run.target_description));
   if (run.ended != "complete") add("- Ended: {}\n", markdown_escape(run.ended));
@@ -66,6 +67,15 @@ std::string render_markdown(const RunSummary& run) {
         mark(step_mark(s)));
   }
   out += markdown_breakdown(run);
+  if (run.failover) {
+    add("\n| target | attempts | requests | good | taken out | history tokens computed again |\n"
+        "|---|--:|--:|--:|--:|--:|\n");
+    for (const ProviderSummary& p : run.providers) {
+      add("| {} {} | {} | {} | {} | {} | {} |\n", p.index, markdown_escape(p.name), count_text(p.attempts),
+          count_text(p.requests), count_text(p.good), count_text(p.ejections),
+          count_text(p.reprefilled_tokens));
+    }
+  }
   add("\nReproduce with seed {}, dsbench {} (commit {}, {}):\n\n{}", run.seed,
       markdown_escape(run.dsbench_version), markdown_escape(run.dsbench_commit),
       markdown_escape(run.dsbench_build), code_block(shell_line(run.command)));

@@ -103,6 +103,7 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
         part_text(run.ledger->recomputed_tokens, run.ledger->computed_tokens),
         part_text(run.ledger->abandoned_tokens, run.ledger->computed_tokens));
   }
+  if (run.failover) add("\n{:<10}{}", "failover", clean(run.failover->sentence));
   add("\n{:<10}{}\n", "SLO", slo_text(run.slo));
   add("{:<10}{}{}\n", "target", clean(run.target),
       run.target_description.empty() ? "" : ", " + clean(run.target_description));
@@ -128,6 +129,15 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
     put_columns(out, table.rows, {0});
   }
   if (run.fairness) add("\nfairness  {}\n", fairness_sentence(run));
+  if (run.failover) {
+    add("\ntargets\n");
+    std::vector<std::vector<std::string>> rows{{"target", "attempts", "requests", "good", "taken out"}};
+    for (const ProviderSummary& p : run.providers) {
+      rows.push_back({fmt::format("{} {}", p.index, clean(p.name)), count_text(p.attempts),
+                      count_text(p.requests), count_text(p.good), count_text(p.ejections)});
+    }
+    put_columns(out, rows, {0});
+  }
   return out;
 }
 
