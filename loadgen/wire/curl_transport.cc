@@ -493,6 +493,16 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
                                                            Nanos epoch, Poller& poller) {
   DSBENCH_CHECK(open_curl());
   DSBENCH_CHECK(check_proxy(config.proxy));
+  if (config.http == HttpVersion::http2_prior_knowledge) {
+    // curl 8.0.0: "http2: fix for http2-prior-knowledge when reusing connections".
+    const curl_version_info_data* const v = curl().version_info(CURLVERSION_NOW);
+    if (v->version_num >= 0x075700 && v->version_num < 0x080000) {
+      return fail(ErrorKind::usage,
+                  "HTTP/2 in the clear (2-prior-knowledge) was asked for, and libcurl {} cannot use such a "
+                  "connection twice; accepted is libcurl 8 or newer, or HTTP/2 over TLS (--http 2)",
+                  v->version);
+    }
+  }
   auto impl = std::make_unique<Impl>(config, clock, epoch, poller);
   for (const ProviderConfig& p : config.providers) {
     Impl::Provider& provider = impl->providers.emplace_back();
