@@ -287,6 +287,9 @@ std::string describe(const TargetEvent& e) {
     case EventKind::tokens:
       out += "tokens=" + std::to_string(e.tokens);
       break;
+    case EventKind::alive:
+      out += "alive";
+      break;
     case EventKind::done:
       out += "done";
       break;
