@@ -54,6 +54,9 @@ class Nginx : public ::testing::Test {
     clear_ = free_port();
     clear_http2_ = free_port();
     tls_ = free_port();
+    // What answers. It stands behind another nginx that hands requests on whole: one that answers by itself
+    // does not wait for a request's body, and may reset an HTTP/2 stream for it.
+    const std::string behind = std::to_string(free_port());
     const std::string event =
         R"(data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n)";
     const std::string answer = event + event +
@@ -70,8 +73,10 @@ class Nginx : public ::testing::Test {
         << "text/event-stream;\n  server {\n    listen 127.0.0.1:" << clear_
         << ";\n    listen 127.0.0.1:" << clear_http2_ << " http2;\n    listen 127.0.0.1:" << tls_
         << " ssl http2;\n    ssl_certificate " << path("cert.pem") << "; ssl_certificate_key "
-        << path("key.pem") << ";\n    location / { default_type text/event-stream; return 200 '" << answer
-        << "'; }\n  }\n}\n";
+        << path("key.pem") << ";\n    location / { proxy_pass http://127.0.0.1:" << behind
+        << "; }\n  }\n  server {\n    listen 127.0.0.1:" << behind
+        << ";\n    access_log off; gzip off;\n    location / { default_type text/event-stream; return 200 '"
+        << answer << "'; }\n  }\n}\n";
     server_ = ::fork();
     if (server_ == 0) {
       ::execl(nginx, nginx, "-e", path("error").c_str(), "-p", folder_.c_str(), "-c",
