@@ -16,10 +16,11 @@ std::string share_or_unknown(const std::optional<double>& share) {
 }
 
 std::vector<std::string> slice_cells(const RequestSlice& s) {
-  return {count_text(s.requests),       share_text(s.good_share),         count_text(s.attempts),
-          count_text(s.prompt_tokens),  share_or_unknown(s.cached_share), count_text(s.output_tokens),
-          percentile_text(s.ttft, 0.5), percentile_text(s.ttft, 0.99),    percentile_text(s.e2e, 0.5),
-          percentile_text(s.e2e, 0.99)};
+  return {count_text(s.requests),           s.requests > 0 ? share_text(s.good_share) : std::string("n/a"),
+          count_text(s.attempts),           count_text(s.prompt_tokens),
+          share_or_unknown(s.cached_share), count_text(s.output_tokens),
+          percentile_text(s.ttft, 0.5),     percentile_text(s.ttft, 0.99),
+          percentile_text(s.e2e, 0.5),      percentile_text(s.e2e, 0.99)};
 }
 
 std::vector<std::string> slice_head(const std::string& first) {
@@ -87,10 +88,13 @@ std::vector<PlainTable> breakdown_tables(const RunSummary& run) {
 
 std::string fairness_sentence(const RunSummary& run) {
   if (!run.fairness) return "";
+  // Of those who came: a class of which nobody was there fares neither well nor ill.
+  const auto there = std::count_if(run.tenants.begin(), run.tenants.end(),
+                                   [](const TenantSummary& t) { return t.slice.requests > 0; });
   return fmt::format(
       "{:.3f}, Jain's index of the good shares of {} tenants (1: all fare alike; {:.2f}: one alone is "
       "served)",
-      *run.fairness, run.tenants.size(), 1 / static_cast<double>(run.tenants.size()));
+      *run.fairness, there, 1 / static_cast<double>(std::max<std::ptrdiff_t>(there, 1)));
 }
 
 void put_breakdown(Html& html, const RunSummary& run) {

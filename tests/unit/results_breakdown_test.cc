@@ -170,8 +170,9 @@ TEST(Breakdown, TellsTenantsTurnsAndTheChainApart) {
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(print_run(*again), print_run(run));
   const std::string text = report::render_text(run, {});
-  for (const char* said : {"tenants\n", "people", "70.0 % (planned)", "turns of sessions", "4 to 7",
-                           "from users to compute", "fairness  0.800"}) {
+  for (const char* said :
+       {"tenants\n", "people", "70.0 % (planned)", "turns of sessions", "4 to 7", "from users to compute",
+        "fairness  0.800, Jain's index of the good shares of 2 tenants"}) {
     EXPECT_NE(text.find(said), std::string::npos) << said << " in\n" << text;
   }
   EXPECT_NE(report::render_html(run).find("from users to compute"), std::string::npos);
