@@ -314,7 +314,7 @@ void scan() {
     const Nanos from = clock.now();
     for (int i = 0; i < 20'000; ++i) {
       const auto facts = scan_chunk(chunk);
-      found += facts && facts->has_content ? 1 : 0;
+      found += facts ? 1 : 0;
     }
     best = std::min(best, clock.now() - from);
   }
