@@ -179,11 +179,21 @@ void put_answers(Html& html, const RunSummary& run, const std::string& prefix) {
        mark_cell(run.ledger ? answered : undecided)});
   t.rows.push_back({"Ten times the safe load?",
                     fmt::format("The highest rate offered was {}.", highest_tested(run)), mark_cell(open)});
-  t.rows.push_back({"Other traffic: longer contexts, more agents, a sudden spike?",
-                    "One profile and one workload were offered; both are under “How to reproduce”.",
-                    mark_cell(open)});
+  if (run.tenants.size() > 1) {
+    t.rows.push_back({"Other traffic: longer contexts, more agents, a sudden spike?",
+                      fmt::format("{} classes of requests were offered together; how each fared is under "
+                                  "“Waste”.",
+                                  run.tenants.size()),
+                      mark_cell(answered)});
+  } else {
+    t.rows.push_back({"Other traffic: longer contexts, more agents, a sudden spike?",
+                      "One profile and one workload were offered; both are under “How to reproduce”.",
+                      mark_cell(open)});
+  }
   t.rows.push_back(
-      {"Losing a node, a cache or a dependency under load?", "No fault was injected.", mark_cell(open)});
+      {"Losing a node, a cache or a dependency under load?",
+       run.faults.empty() || !run.failover ? std::string{"No fault was injected."} : run.failover->sentence,
+       mark_cell(run.faults.empty() || !run.failover ? open : answered)});
   if (run.simulated) {
     t.rows.push_back({"Does the real fleet behave like this?",
                       "These are simulated steps in virtual time; the parameters and where they come from "
