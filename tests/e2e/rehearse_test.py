@@ -31,7 +31,8 @@ class Simulated(TestCase):
         unbounded = run_json(self.folder / "unbounded")
         self.assertEqual(unbounded["verdict"], "NOT READY")
         self.assertEqual(unbounded["collapse"]["verdict"], "collapsed")
-        done = run("rehearse", "--target", "sim:laptop", "--engine-max-queued", 8, "--out", self.folder / "bounded")
+        # Two places only: with eight, those who wait come so late that retries eat up to a fifth, and the seed decides.
+        done = run("rehearse", "--target", "sim:laptop", "--engine-max-queued", 2, "--out", self.folder / "bounded")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         bounded = run_json(self.folder / "bounded")
         self.assertEqual(bounded["collapse"]["verdict"], "none")
