@@ -17,23 +17,17 @@ constexpr std::size_t columns = 72;
 constexpr std::size_t rows = 10;
 constexpr std::array<std::string_view, 9> eighths{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 
-// Mean rate in each column: the integral over it, divided by its width.
+// Where a column of the chart begins; column `columns` is the end.
+Nanos column_start(Nanos length, std::size_t column) {
+  return length * static_cast<std::int64_t>(column) / static_cast<std::int64_t>(columns);
+}
+
 std::vector<double> rate_by_column(const profiles::TrafficPlan& plan) {
-  std::vector<double> mean(columns, 0);
-  const double width = to_seconds(plan.length) / columns;
-  for (const auto& s : plan.segments) {
-    const double start = to_seconds(s.start);
-    const double end = to_seconds(s.end);
-    const auto first = static_cast<std::size_t>(start / width);
-    for (std::size_t c = first; c < columns && static_cast<double>(c) * width < end; ++c) {
-      const double from = std::max(start, static_cast<double>(c) * width);
-      const double to = std::min(end, static_cast<double>(c + 1) * width);
-      if (to <= from) continue;
-      const auto rate_at = [&](double t) {
-        return s.from.per_second() + (s.to.per_second() - s.from.per_second()) * (t - start) / (end - start);
-      };
-      mean[c] += (rate_at(from) + rate_at(to)) / 2 * (to - from) / width;
-    }
+  std::vector<double> mean;
+  for (std::size_t c = 0; c < columns; ++c) {
+    const Nanos from = column_start(plan.length, c);
+    const Nanos to = std::max(column_start(plan.length, c + 1), from + Nanos{1});
+    mean.push_back(profiles::mean_rate(plan, from, to).per_second());
   }
   return mean;
 }

@@ -237,6 +237,20 @@ TrafficPlan plan_of(const TrafficProfile& profile) {
   return std::move(planner.plan);
 }
 
+Rate mean_rate(const TrafficPlan& plan, Nanos from, Nanos to) {
+  double requests = 0;
+  for (const TrafficPlan::Segment& s : plan.segments) {
+    const Nanos a = std::max(from, s.start), b = std::min(to, s.end);
+    if (a >= b) continue;
+    const auto at = [&](Nanos t) {
+      const double share = to_seconds(t - s.start) / to_seconds(s.end - s.start);
+      return s.from.per_second() + (s.to.per_second() - s.from.per_second()) * share;
+    };
+    requests += (at(a) + at(b)) / 2 * to_seconds(b - a);
+  }
+  return Rate::per_second(requests / to_seconds(to - from));
+}
+
 Result<TrafficProfile> scaled(TrafficProfile profile, const TrafficScale& scale) {
   double rate = scale.rate;
   if (scale.base_rate) {

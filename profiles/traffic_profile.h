@@ -136,4 +136,7 @@ struct TrafficPlan {
 };
 [[nodiscard]] TrafficPlan plan_of(const TrafficProfile& profile);
 
+// The mean of the offered rate over [from, to): the integral, divided by the length. `from` < `to`.
+[[nodiscard]] Rate mean_rate(const TrafficPlan& plan, Nanos from, Nanos to);
+
 }  // namespace dsbench::profiles

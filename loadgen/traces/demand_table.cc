@@ -45,21 +45,6 @@ std::optional<std::int32_t> clock_time(std::string_view text) {
   return *h * 60 + *m;
 }
 
-// The mean of the profile's rate over an interval, in requests per second.
-double mean_rate(const profiles::TrafficPlan& plan, Nanos from, Nanos to) {
-  double requests = 0;
-  for (const auto& s : plan.segments) {
-    const Nanos a = std::max(from, s.start), b = std::min(to, s.end);
-    if (a >= b) continue;
-    const auto at = [&](Nanos t) {
-      return s.from.per_second() + (s.to.per_second() - s.from.per_second()) * to_seconds(t - s.start) /
-                                       to_seconds(s.end - s.start);
-    };
-    requests += (at(a) + at(b)) / 2 * to_seconds(b - a);
-  }
-  return requests / to_seconds(to - from);
-}
-
 FitLine line(std::string what, std::optional<double> source, double fitted, double off, double good,
              std::string when) {
   FitLine l;
@@ -180,7 +165,7 @@ Result<DemandFit> fit_demand(const DemandTable& table, std::string_view source) 
   double squares = 0, source_peak = 0, fitted_peak = 0;
   for (const auto& i : day) {
     const double wanted = i.value / table.mean;
-    const double found = mean_rate(plan, i.from, i.to);
+    const double found = profiles::mean_rate(plan, i.from, i.to).per_second();
     squares += (found - wanted) * (found - wanted) * to_seconds(i.to - i.from) / to_seconds(length);
     source_peak = std::max(source_peak, wanted);
     fitted_peak = std::max(fitted_peak, found);

@@ -4,15 +4,6 @@
 
 namespace dsbench::loadgen {
 
-std::vector<Arrival> trace_arrivals(const Trace& trace, const ScheduleOrigin& origin) {
-  std::vector<Arrival> arrivals;
-  arrivals.reserve(trace.size());
-  for (const TraceRow& row : trace.rows) {
-    arrivals.push_back({origin.first_request + arrivals.size(), origin.start + row.due, origin.first_stage});
-  }
-  return arrivals;
-}
-
 SharedSource make_trace_source(std::shared_ptr<const Trace> trace) {
   return SharedSource{[trace = std::move(trace)](std::uint64_t request) {
     const std::size_t row = request % trace->size();

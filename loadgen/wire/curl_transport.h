@@ -11,8 +11,8 @@
 
 namespace dsbench::loadgen {
 
-// The general wire: libcurl's multi interface. HTTP/1.1, one stream a connection, straight to the target (no
-// proxy), names resolved once.
+// The general wire: libcurl's multi interface. HTTP/1.1 with one stream a connection, or HTTP/2 with
+// many; TLS, proxies, compression, unix sockets. Names of targets are resolved once.
 //
 // On a connection that is open `sent` is taken in libcurl's pre-request hook; the write follows within
 // microseconds. libcurl sends a request again on a fresh connection, without a word, when a reused one dies
