@@ -82,7 +82,7 @@ Result<EmbeddedEngine::Child> EmbeddedEngine::spawn(const EngineOptions& options
                                      "--port",     std::to_string(wanted_port),
                                      "--ready-fd", std::to_string(child_ready_fd),
                                      "--embedded"};
-  for (std::string& a : to_serve_arguments(options)) arguments.push_back(std::move(a));
+  for (std::string& a : to_serve_arguments(options, "engine-")) arguments.push_back(std::move(a));
   std::vector<char*> argv;
   for (std::string& a : arguments) argv.push_back(a.data());
   argv.push_back(nullptr);

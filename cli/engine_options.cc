@@ -82,8 +82,10 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
   parts.bill = words(bill);
   if (dry_run) return parts;
   const std::int32_t threads = options.threads > 0 ? options.threads : default_threads();
-  DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, options.seed, threads, parts.config.blocks,
-                                                        parts.config.block_size));
+  DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, engine::DrawnWeights{options.seed},
+                                                        {.threads = threads,
+                                                         .blocks = parts.config.blocks,
+                                                         .block_size = parts.config.block_size}));
   parts.description = parts.executor->describe();
   return parts;
 }
@@ -108,7 +110,7 @@ Result<EngineParts> make_fixed_parts(const EngineOptions& options) {
 // A flag that would change nothing is a misunderstanding, and better said than passed over.
 Result<void> refuse_idle_flags(const EngineOptions& o) {
   const bool fixed = o.executor == "fixed";
-  for (const std::string& flag : o.given) {
+  for (const auto& [flag, value] : o.given) {
     const auto is = [&](std::initializer_list<std::string_view> names) {
       return std::any_of(names.begin(), names.end(), [&](std::string_view n) { return flag.ends_with(n); });
     };
@@ -179,39 +181,16 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
       ->group(group);
   for (CLI::Option* option : app.get_options()) {
     if (option->get_group() != group) continue;
-    option->each([&o, name = option->get_name()](const std::string&) { o.given.push_back(name); });
+    option->each(
+        [&o, name = option->get_name()](const std::string& value) { o.given.emplace_back(name, value); });
   }
 }
 
-std::vector<std::string> to_serve_arguments(const EngineOptions& o) {
-  std::vector<std::string> arguments{"--executor", o.executor};
-  if (o.executor != "null") arguments.insert(arguments.end(), {"--model", o.model});
-  if (o.executor == "fixed") {
-    for (const auto& [flag, value] : {std::pair{"--ttft", o.fixed.ttft}, std::pair{"--itl", o.fixed.itl}}) {
-      arguments.emplace_back(flag);
-      arguments.push_back(print_duration(value));
-    }
-  } else if (o.executor != "null") {
-    for (const auto& [flag, value] : {std::pair{"--threads", std::to_string(o.threads)},
-                                      std::pair{"--weights-seed", std::to_string(o.seed)}}) {
-      arguments.emplace_back(flag);
-      arguments.push_back(value);
-    }
-  }
-  const auto add = [&](const char* flag, const std::optional<std::int32_t>& value) {
-    if (!value) return;
-    arguments.emplace_back(flag);
-    arguments.push_back(std::to_string(*value));
-  };
-  add("--blocks", o.blocks);
-  add("--block-size", o.block_size);
-  add("--max-running", o.max_running);
-  add("--max-batched-tokens", o.max_batched_tokens);
-  add("--max-model-len", o.max_model_len);
-  add("--max-queued", o.max_queued);
-  if (o.queue_timeout) {
-    arguments.emplace_back("--queue-timeout");
-    arguments.push_back(print_duration(*o.queue_timeout));
+std::vector<std::string> to_serve_arguments(const EngineOptions& o, const std::string& prefix) {
+  std::vector<std::string> arguments;
+  for (const auto& [flag, value] : o.given) {
+    arguments.push_back("--" + flag.substr(2 + prefix.size()));
+    arguments.push_back(value);
   }
   return arguments;
 }

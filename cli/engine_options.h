@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/clock.h"
@@ -23,14 +24,17 @@ struct EngineOptions {
   std::uint64_t seed = 1;    // of the weights
   std::optional<std::int32_t> blocks, block_size, max_running, max_batched_tokens, max_model_len, max_queued;
   std::optional<Nanos> queue_timeout;
-  engine::FixedLaw fixed;          // of `--executor fixed`
-  std::vector<std::string> given;  // the flags that were on the command line, as written
+  engine::FixedLaw fixed;  // of `--executor fixed`
+  // The flags that were on the command line with their values, as written.
+  std::vector<std::pair<std::string, std::string>> given;
 };
 
 void add_engine_flags(CLI::App& app, EngineOptions& options, const std::string& prefix);
 
-// As arguments of `dsbench serve`.
-[[nodiscard]] std::vector<std::string> to_serve_arguments(const EngineOptions& options);
+// What was given, as arguments of `dsbench serve`: everything else has the same defaults there. `prefix` is
+// that of add_engine_flags().
+[[nodiscard]] std::vector<std::string> to_serve_arguments(const EngineOptions& options,
+                                                          const std::string& prefix);
 
 struct EngineParts {
   engine::SchedulerConfig config;

@@ -87,7 +87,7 @@ Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
                                 [](const std::string& target) { return target == "embedded"; });
   if (ours) return {};
   const bool simulated = is_sim(o.targets.front());
-  for (const std::string& flag : o.engine.given) {
+  for (const auto& [flag, value] : o.engine.given) {
     if (simulated && (flag == "--engine-max-queued" || flag == "--engine-queue-timeout")) continue;
     return fail(ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
                 simulated ? "a simulated fleet takes --engine-max-queued and --engine-queue-timeout, and "
@@ -476,7 +476,7 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     if (info.max_model_len) target_description_ += fmt::format(", context {} tokens", *info.max_model_len);
     if (engines_[i]) {
       std::string flags;
-      for (const std::string& a : to_serve_arguments(options_.engine)) flags += " " + a;
+      for (const std::string& a : to_serve_arguments(options_.engine, "engine-")) flags += " " + a;
       target_description_ += ", dsbench serve" + flags;
     }
     observers_.push_back(std::make_unique<Scraper>(base.origin + "/metrics"));

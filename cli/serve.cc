@@ -47,7 +47,7 @@ void wait_for(const std::atomic<bool>& stop) {
 }
 
 int serve_null(const ServeOptions& options) {
-  for (const std::string& flag : options.engine.given) {
+  for (const auto& [flag, value] : options.engine.given) {
     if (flag == "--executor") continue;
     return refuse("serve", {ErrorKind::usage,
                             fmt::format("{} has no effect on --executor null, which only answers", flag)});

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/units.h"
 #include "engine/executors/executor.h"
 
 // What goes into the engine and what comes back: the words that the scheduler, the engine and the server
@@ -17,6 +19,11 @@ struct GenerateRequest {
   bool ignore_eos = false;
   float temperature = 0;  // 0 is greedy
   std::uint64_t seed = 0;
+  std::int32_t priority = 0;  // of the queue orders that know it: lower goes first, as in vLLM
+  std::string account = {};   // whose limits count; empty: anonymous, one account of its own
+  std::string tenant = {};    // class: free, paid, agent, internal, …; empty: the default class
+  std::optional<Nanos> expiry =
+      std::nullopt;  // after this moment, on the engine's clock, the answer is of no use
 };
 
 enum class FinishReason : std::uint8_t {
@@ -34,12 +41,20 @@ struct Finish {
   std::string message;  // of `failed`
 };
 
-enum class SubmitStatus : std::uint8_t { accepted, queue_full, too_long, shutting_down };
+enum class SubmitStatus : std::uint8_t {
+  accepted,
+  queue_full,  // a bound on the queue; 503
+  too_long,    // could never run; 400
+  shutting_down,
+  rate_limited,  // the caller's own limit: token bucket or concurrency; 429
+  overloaded,    // early rejection: it could not be served in time; 503
+};
 
 struct Submitted {
   SubmitStatus status = SubmitStatus::accepted;
-  SequenceId id = 0;    // of an accepted one; never 0
-  std::string message;  // of a refused one: what was asked, found, accepted
+  SequenceId id = 0;                                // of an accepted one; never 0
+  std::string message;                              // of a refused one: what was asked, found, accepted
+  std::optional<Nanos> retry_after = std::nullopt;  // of a refused one: when trying again makes sense
 };
 
 }  // namespace dsbench::engine

@@ -17,12 +17,12 @@ namespace {
 
 class CpuExecutor final : public Executor {
  public:
-  CpuExecutor(const profiles::ModelProfile& profile, std::uint64_t seed, int threads, int blocks,
-              int block_size)
-      : seed_{seed},
-        decoder_(profile, seed),
-        cache_(profile.layers, blocks, block_size, profile.latent_width()),
-        pool_(threads) {}
+  CpuExecutor(const profiles::ModelProfile& profile, const WeightSource& weights,
+              const CpuExecutorConfig& config)
+      : weights_{weights.describe()},
+        decoder_(profile, weights),
+        cache_(profile.layers, config.blocks, config.block_size, profile.latent_width()),
+        pool_(config.threads) {}
 
   Result<Nanos> execute(const StepBatch& batch, std::span<TokenId> sampled) override {
     const Nanos start = clock_.now();
@@ -40,8 +40,9 @@ class CpuExecutor final : public Executor {
   }
 
   std::string describe() const override {
-    return fmt::format("{} (cpu {}, fp32, {} thread{}, seed {})", decoder_.profile().name,
-                       kernels::cpu::kernels().name, pool_.threads(), pool_.threads() == 1 ? "" : "s", seed_);
+    return fmt::format("{} (cpu {}, fp32, {} thread{}, {})", decoder_.profile().name,
+                       kernels::cpu::kernels().name, pool_.threads(), pool_.threads() == 1 ? "" : "s",
+                       weights_);
   }
 
  private:
@@ -78,7 +79,7 @@ class CpuExecutor final : public Executor {
     return {};
   }
 
-  std::uint64_t seed_;
+  std::string weights_;
   Decoder decoder_;
   LatentCache cache_;
   kernels::cpu::ThreadPool pool_;
@@ -88,9 +89,11 @@ class CpuExecutor final : public Executor {
 
 }  // namespace
 
-Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile& profile, std::uint64_t seed,
-                                                    int threads, int blocks, int block_size) {
+Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile& profile,
+                                                    const WeightSource& weights,
+                                                    const CpuExecutorConfig& config) {
   DSBENCH_CHECK(profiles::check_model_profile(profile));
+  const auto [threads, blocks, block_size] = config;
   if (threads < 1 || threads > 256)
     return fail(ErrorKind::usage, "{} engine threads; accepted are 1 to 256", threads);
   if (blocks < 1 || block_size < 1) {
@@ -99,7 +102,7 @@ Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile
   }
   DSBENCH_TRY(const Bytes available, available_memory());
   DSBENCH_CHECK(check_fits(memory_bill(profile, sizeof(float), blocks, block_size), available));
-  return std::make_unique<CpuExecutor>(profile, seed, threads, blocks, block_size);
+  return std::make_unique<CpuExecutor>(profile, weights, config);
 }
 
 }  // namespace dsbench::engine

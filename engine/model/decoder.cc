@@ -9,8 +9,8 @@
 
 #include "engine/kernels/cpu/gate.h"
 #include "engine/kernels/cpu/packed_matrix.h"
+#include "engine/model/decoder_weights.h"
 #include "engine/model/shapes.h"
-#include "engine/model/weights.h"
 
 namespace dsbench::engine {
 
@@ -18,34 +18,9 @@ using kernels::cpu::FloatBuffer;
 using kernels::cpu::GemmArgs;
 using kernels::cpu::KernelTable;
 using kernels::cpu::kPanel;
-using kernels::cpu::PackedMatrix;
 using kernels::cpu::ThreadPool;
 
 namespace {
-
-// A feed-forward block: gate and up [intermediate, hidden], down [hidden, intermediate].
-struct Ffn {
-  PackedMatrix gate;
-  PackedMatrix up;
-  PackedMatrix down;
-};
-
-struct Layer {
-  std::vector<float> attention_norm;
-  std::vector<float> ffn_norm;
-  PackedMatrix q_a;  // [q_lora, hidden]; empty without q_lora
-  std::vector<float> q_norm;
-  PackedMatrix q_b;   // [heads·(nope + rope), q_lora or hidden]
-  PackedMatrix kv_a;  // [kv_lora + rope, hidden]
-  std::vector<float> kv_norm;
-  std::vector<PackedMatrix> absorb;    // per head [kv_lora, nope]: the key half of kv_b, turned over
-  std::vector<PackedMatrix> value_up;  // per head [v, kv_lora]: the value half of kv_b
-  PackedMatrix o;                      // [hidden, heads·v]
-  Ffn ffn;                             // dense, or the shared experts as one
-  PackedMatrix router;                 // [experts, hidden]; MoE only
-  std::vector<float> router_bias;
-  std::vector<Ffn> experts;
-};
 
 // One token of the step.
 struct Row {
@@ -73,11 +48,7 @@ std::int64_t rounded_up(std::int64_t n) {
 }  // namespace
 
 struct Decoder::State {
-  State(const profiles::ModelProfile& profile_in, std::uint64_t seed, const KernelTable& kernels_in);
-
-  PackedMatrix projection(const std::string& name, std::int64_t n, std::int64_t k, double gain = 1) const;
-  Ffn ffn(const std::string& name, std::int64_t intermediate) const;
-  void load_attention(Layer& layer, const std::string& prefix) const;
+  State(const profiles::ModelProfile& profile_in, const WeightSource& source, const KernelTable& kernels_in);
 
   void lay_out(const StepBatch& batch, const LatentCache& cache);
   void add_product(const GemmArgs& first, const GemmArgs& second, ThreadPool& pool);
@@ -96,16 +67,11 @@ struct Decoder::State {
 
   profiles::ModelProfile p;
   const KernelTable& kernels;
-  WeightSource source;
+  DecoderWeights weights;
   kernels::GateConfig gate_config_;
   std::vector<double> frequencies;
   float rope_scale = 1;
   float scale = 1;
-
-  std::vector<float> embedding;  // [vocab, hidden]
-  std::vector<Layer> layers;
-  std::vector<float> final_norm;
-  PackedMatrix head;  // [vocab, hidden]
 
   // Of the current step. Rows are the tokens of the step; in the last layer, those that sample.
   std::vector<Row> rows_;
@@ -133,81 +99,13 @@ struct Decoder::State {
   std::vector<FloatBuffer> scratch_;  // per thread
 };
 
-// ---- loading
-// --------------------------------------------------------------------------------------------------------
-
-PackedMatrix Decoder::State::projection(const std::string& name, std::int64_t n, std::int64_t k,
-                                        double gain) const {
-  return PackedMatrix(source.matrix(name, n, k, gain), static_cast<std::int32_t>(n),
-                      static_cast<std::int32_t>(k));
-}
-
-Ffn Decoder::State::ffn(const std::string& name, std::int64_t intermediate) const {
-  return {projection(name + "gate", intermediate, p.hidden), projection(name + "up", intermediate, p.hidden),
-          projection(name + "down", p.hidden, intermediate)};
-}
-
-void Decoder::State::load_attention(Layer& layer, const std::string& prefix) const {
-  layer.attention_norm = source.norm(prefix + "attention_norm", p.hidden);
-  layer.ffn_norm = source.norm(prefix + "ffn_norm", p.hidden);
-  const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
-  if (p.q_lora > 0) {
-    layer.q_a = projection(prefix + "q_a", p.q_lora, p.hidden);
-    layer.q_norm = source.norm(prefix + "q_norm", p.q_lora);
-    layer.q_b = projection(prefix + "q_b", q_out, p.q_lora, kQueryGain);
-  } else {
-    layer.q_b = projection(prefix + "q", q_out, p.hidden, kQueryGain);
-  }
-  layer.kv_a = projection(prefix + "kv_a", p.latent_width(), p.hidden);
-  layer.kv_norm = source.norm(prefix + "kv_norm", p.kv_lora);
-  layer.o = projection(prefix + "o", p.hidden, std::int64_t{p.heads} * p.v_dim);
-  const std::int32_t per_head = p.nope_dim + p.v_dim;
-  const std::vector<float> kv_b = source.matrix(prefix + "kv_b", std::int64_t{p.heads} * per_head, p.kv_lora);
-  std::vector<float> turned(static_cast<std::size_t>(p.kv_lora) * static_cast<std::size_t>(p.nope_dim));
-  for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
-    const float* rows_of_head = kv_b.data() + std::int64_t{head_index} * per_head * p.kv_lora;
-    for (std::int64_t d = 0; d < p.nope_dim; ++d) {
-      for (std::int64_t c = 0; c < p.kv_lora; ++c) {
-        turned[static_cast<std::size_t>(c * p.nope_dim + d)] = rows_of_head[d * p.kv_lora + c];
-      }
-    }
-    layer.absorb.emplace_back(turned, p.kv_lora, p.nope_dim);
-    layer.value_up.emplace_back(
-        std::span(rows_of_head + std::int64_t{p.nope_dim} * p.kv_lora,
-                  static_cast<std::size_t>(p.v_dim) * static_cast<std::size_t>(p.kv_lora)),
-        p.v_dim, p.kv_lora);
-  }
-}
-
-Decoder::State::State(const profiles::ModelProfile& profile_in, std::uint64_t seed,
+Decoder::State::State(const profiles::ModelProfile& profile_in, const WeightSource& source,
                       const KernelTable& kernels_in)
-    : p{profile_in}, kernels{kernels_in}, source{seed}, gate_config_{gate_config(profile_in)} {
+    : p{profile_in}, kernels{kernels_in}, weights{profile_in, source}, gate_config_{gate_config(profile_in)} {
   const kernels::RopeConfig rope = rope_config(p);
   frequencies = kernels::rope_frequencies(rope);
   rope_scale = static_cast<float>(kernels::rope_amplitude(rope));
   scale = static_cast<float>(kernels::attention_scale(rope, p.qk_dim()));
-  embedding = source.matrix("embedding", p.vocab, p.hidden, std::sqrt(static_cast<double>(p.hidden)));
-  for (std::int32_t i = 0; i < p.layers; ++i) {
-    const std::string prefix = fmt::format("layers.{}.", i);
-    Layer layer;
-    load_attention(layer, prefix);
-    if (i < p.dense_layers) {
-      layer.ffn = ffn(prefix, p.dense_intermediate);
-    } else {
-      layer.router = projection(prefix + "router", p.moe.experts, p.hidden);
-      if (p.moe.correction_bias)
-        layer.router_bias = source.correction_bias(prefix + "router_bias", p.moe.experts);
-      for (std::int32_t e = 0; e < p.moe.experts; ++e) {
-        layer.experts.push_back(ffn(fmt::format("{}experts.{}.", prefix, e), p.moe.intermediate));
-      }
-      if (p.moe.shared_experts > 0) {
-        layer.ffn = ffn(prefix + "shared.", std::int64_t{p.moe.shared_experts} * p.moe.intermediate);
-      }
-    }
-    layers.push_back(std::move(layer));
-  }
-  final_norm = source.norm("final_norm", p.hidden);
-  head = projection("head", p.vocab, p.hidden, kHeadGain);
 }
 
 // ---- the work of one step
@@ -232,7 +130,7 @@ void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
   std::int32_t r = 0;
   for (const StepItem& item : batch.items) {
     for (const TokenId token : item.tokens) {
-      std::copy_n(embedding.data() + std::int64_t{token} * p.hidden, p.hidden,
+      std::copy_n(weights.embedding.data() + std::int64_t{token} * p.hidden, p.hidden,
                   x_.data() + std::int64_t{r} * p.hidden);
       float* turn = rope_.data() + std::int64_t{r} * p.rope_dim;
       for (std::size_t i = 0; i < frequencies.size(); ++i) {
@@ -495,11 +393,11 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
   const std::int64_t hidden = p.hidden;
   const std::int32_t top_k = p.moe.top_k;
   for_rows(pool, 16, [&](std::int32_t r, int) {
-    kernels.rms_norm(x_.data() + r * hidden, layers.front().attention_norm.data(), eps, p.hidden,
+    kernels.rms_norm(x_.data() + r * hidden, weights.layers.front().attention_norm.data(), eps, p.hidden,
                      h_.data() + r * hidden);
   });
   for (std::int32_t i = 0; i < p.layers; ++i) {
-    const Layer& layer = layers[static_cast<std::size_t>(i)];
+    const Layer& layer = weights.layers[static_cast<std::size_t>(i)];
     const bool last = i + 1 == p.layers;
     attend(layer, cache.layer(i), batch, pool, last);
     if (rows() == 0) return;
@@ -529,7 +427,7 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
     feed_forward(layer, pool);
     const bool whole = layer.ffn.gate.n() > 0;
     const std::vector<float>& next_norm =
-        last ? final_norm : layers[static_cast<std::size_t>(i) + 1].attention_norm;
+        last ? weights.final_norm : weights.layers[static_cast<std::size_t>(i) + 1].attention_norm;
     for_rows(pool, 4, [&](std::int32_t r, int) {
       float* x = x_.data() + r * hidden;
       if (whole) {
@@ -547,12 +445,13 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
     });
   }
   logits.resize(static_cast<std::size_t>(rows()) * static_cast<std::size_t>(p.vocab));
-  add_product(head.times(h_.data(), hidden, rows(), logits.data(), p.vocab), {}, pool);
+  add_product(weights.head.times(h_.data(), hidden, rows(), logits.data(), p.vocab), {}, pool);
   run_products(pool);
 }
 
-Decoder::Decoder(const profiles::ModelProfile& profile, std::uint64_t seed, const KernelTable& kernels)
-    : state_{std::make_unique<State>(profile, seed, kernels)} {}
+Decoder::Decoder(const profiles::ModelProfile& profile, const WeightSource& source,
+                 const KernelTable& kernels)
+    : state_{std::make_unique<State>(profile, source, kernels)} {}
 Decoder::~Decoder() = default;
 
 const profiles::ModelProfile& Decoder::profile() const {

@@ -8,11 +8,12 @@
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/thread_pool.h"
 #include "engine/model/latent_cache.h"
+#include "engine/model/weights.h"
 #include "profiles/model_profile.h"
 
 namespace dsbench::engine {
 
-// A decoder of the DeepSeek-V2/V3 family in fp32 on the CPU: weights drawn from a seed, attention absorbed,
+// A decoder of the DeepSeek-V2/V3 family in fp32 on the CPU: weights from a source, attention absorbed,
 // straight on the paged latent cache.
 //
 // A token's results depend on the tokens before it in its own sequence and on nothing else: the same bits
@@ -20,8 +21,9 @@ namespace dsbench::engine {
 // threads (see kernel_table.h).
 class Decoder {
  public:
-  // The profile must have passed check_model_profile(). Takes a moment and all the memory of the bill.
-  Decoder(const profiles::ModelProfile& profile, std::uint64_t seed,
+  // The profile must have passed check_model_profile(). Takes a moment and all the memory of the bill; the
+  // source is done with when it returns.
+  Decoder(const profiles::ModelProfile& profile, const WeightSource& weights,
           const kernels::cpu::KernelTable& kernels = kernels::cpu::kernels());
   ~Decoder();
 

@@ -26,7 +26,8 @@ std::size_t size(std::int64_t n) {
 template <class T>
 class Reference {
  public:
-  Reference(const profiles::ModelProfile& profile, std::uint64_t seed) : p_{profile}, source_{seed} {}
+  Reference(const profiles::ModelProfile& profile, const WeightSource& source)
+      : p_{profile}, source_{source} {}
 
   ReferenceOutput<T> forward(std::span<const TokenId> tokens) {
     const std::size_t s = tokens.size();
@@ -118,7 +119,7 @@ class Reference {
     }
     latent = norms(latent, prefix + "kv_norm", p_.kv_lora);
     const std::vector<T> w_kvb = widened(
-        source_.matrix(prefix + "kv_b", std::int64_t{p_.heads} * (p_.nope_dim + p_.v_dim), p_.kv_lora));
+        source_.matrix(prefix + "kv_b", std::int64_t{p_.heads} * (p_.nope_dim + p_.v_dim), p_.kv_lora, 1));
     const std::vector<T> attended =
         ref::mla_plain<T>({.s = s,
                            .h = heads,
@@ -180,21 +181,21 @@ class Reference {
   }
 
   const profiles::ModelProfile& p_;
-  WeightSource source_;
+  const WeightSource& source_;
   std::vector<T> margins_;
 };
 
 }  // namespace
 
 template <class T>
-ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile, std::uint64_t seed,
+ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile, const WeightSource& source,
                                      std::span<const TokenId> tokens) {
-  return Reference<T>(profile, seed).forward(tokens);
+  return Reference<T>(profile, source).forward(tokens);
 }
 
-template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&, std::uint64_t,
+template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&, const WeightSource&,
                                                            std::span<const TokenId>);
-template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&, std::uint64_t,
+template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&, const WeightSource&,
                                                          std::span<const TokenId>);
 
 }  // namespace dsbench::engine

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/executors/executor.h"
+#include "engine/model/weights.h"
 #include "profiles/model_profile.h"
 
 namespace dsbench::engine {
@@ -17,14 +18,17 @@ struct ReferenceOutput {
 };
 
 // The oracle of the engine: a whole sequence at once, in plain form, from engine/kernels/ref only, with
-// weights that the same names draw. T is double for the truth, float for what rounding alone costs.
+// weights of the same names. T is double for the truth, float for what rounding alone costs.
 template <class T>
-[[nodiscard]] ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile, std::uint64_t seed,
+[[nodiscard]] ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile,
+                                                   const WeightSource& source,
                                                    std::span<const TokenId> tokens);
 
 extern template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&,
-                                                                  std::uint64_t, std::span<const TokenId>);
-extern template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&, std::uint64_t,
+                                                                  const WeightSource&,
+                                                                  std::span<const TokenId>);
+extern template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&,
+                                                                const WeightSource&,
                                                                 std::span<const TokenId>);
 
 }  // namespace dsbench::engine

@@ -1,12 +1,14 @@
 #include "engine/model/weights.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "core/rng.h"
 
 namespace dsbench::engine {
 
-std::vector<float> WeightSource::uniform(std::string_view name, std::int64_t n, double low,
+std::vector<float> DrawnWeights::uniform(std::string_view name, std::int64_t n, double low,
                                          double high) const {
   Rng rng(seed_, name);
   std::vector<float> values(static_cast<std::size_t>(n));
@@ -14,19 +16,23 @@ std::vector<float> WeightSource::uniform(std::string_view name, std::int64_t n, 
   return values;
 }
 
-std::vector<float> WeightSource::matrix(std::string_view name, std::int64_t n, std::int64_t k,
+std::vector<float> DrawnWeights::matrix(std::string_view name, std::int64_t n, std::int64_t k,
                                         double gain) const {
   const double bound =
       gain * std::sqrt(3.0 / static_cast<double>(k));  // a uniform on ±√3·σ has standard deviation σ
   return uniform(name, n * k, -bound, bound);
 }
 
-std::vector<float> WeightSource::norm(std::string_view name, std::int64_t n) const {
+std::vector<float> DrawnWeights::norm(std::string_view name, std::int64_t n) const {
   return uniform(name, n, 0.8, 1.2);
 }
 
-std::vector<float> WeightSource::correction_bias(std::string_view name, std::int64_t n) const {
+std::vector<float> DrawnWeights::correction_bias(std::string_view name, std::int64_t n) const {
   return uniform(name, n, -0.6, -0.4);
+}
+
+std::string DrawnWeights::describe() const {
+  return fmt::format("seed {}", seed_);
 }
 
 }  // namespace dsbench::engine

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <optional>
 #include <string>
+
+#include "core/units.h"
 
 namespace dsbench::engine::server {
 
@@ -12,6 +15,7 @@ struct ApiError {
   std::string type = "invalid_request_error";
   std::string param = {};
   std::string code = {};
+  std::optional<Nanos> retry_after = std::nullopt;  // a Retry-After header, in whole seconds rounded up
 };
 
 // {"error":{…}}, without a line end.

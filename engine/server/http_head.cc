@@ -50,11 +50,11 @@ std::string_view connection_header(HttpFraming framing) {
 }  // namespace
 
 std::string response_head(int status, std::string_view content_type, std::size_t content_length,
-                          HttpFraming framing, std::string_view date, std::string_view allow) {
+                          HttpFraming framing, std::string_view date, std::string_view extra) {
   std::string out;
   const auto put = std::back_inserter(out);
   fmt::format_to(put, "HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_phrase(status), date);
-  if (!allow.empty()) fmt::format_to(put, "Allow: {}\r\n", allow);
+  out += extra;
   if (!content_type.empty()) fmt::format_to(put, "Content-Type: {}\r\n", content_type);
   fmt::format_to(put, "Content-Length: {}\r\n{}\r\n", content_length, connection_header(framing));
   return out;

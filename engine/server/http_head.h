@@ -15,10 +15,11 @@ struct HttpFraming {
   bool keep_alive = true;  // after this response
 };
 
-// `date` is http_date(). A `content_type` may be empty when the body is. `allow` goes with 405.
+// `date` is http_date(). A `content_type` may be empty when the body is. `extra` is whole header
+// lines, each with its line end.
 [[nodiscard]] std::string response_head(int status, std::string_view content_type, std::size_t content_length,
                                         HttpFraming framing, std::string_view date,
-                                        std::string_view allow = "");
+                                        std::string_view extra = "");
 // 200 with server-sent events of unknown length, chunked where the client knows chunks.
 [[nodiscard]] std::string stream_head(HttpFraming framing, std::string_view date);
 

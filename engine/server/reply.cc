@@ -122,8 +122,23 @@ ApiError submit_error(const Submitted& submitted, ApiKind kind) {
               .param = prompt_field(kind),
               .code = "context_length_exceeded"};
     case SubmitStatus::queue_full:
-      return {
-          .status = 503, .message = said("the queue is full"), .type = "server_error", .code = "queue_full"};
+      return {.status = 503,
+              .message = said("the queue is full"),
+              .type = "server_error",
+              .code = "queue_full",
+              .retry_after = submitted.retry_after};
+    case SubmitStatus::rate_limited:
+      return {.status = 429,
+              .message = said("the account's limit is reached"),
+              .type = "rate_limit_error",
+              .code = "rate_limited",
+              .retry_after = submitted.retry_after};
+    case SubmitStatus::overloaded:
+      return {.status = 503,
+              .message = said("the server is overloaded"),
+              .type = "server_error",
+              .code = "overloaded",
+              .retry_after = submitted.retry_after};
     case SubmitStatus::shutting_down:
     case SubmitStatus::accepted:
       break;

@@ -211,7 +211,8 @@ Task<bool> Session::respond() {
   }
   if (method_ != route.method) {
     const ApiError refusal = wrong_method(route, method_);
-    co_return co_await refuse(refusal, route.method);
+    const std::string allow = fmt::format("Allow: {}\r\n", route.method);
+    co_return co_await refuse(refusal, allow);
   }
   std::string body;
   switch (route.endpoint) {
@@ -346,18 +347,23 @@ Task<bool> Session::pump(Reply& reply) {
 }
 
 Task<bool> Session::send(int status, std::string_view content_type, std::string_view body,
-                         std::string_view allow) {
+                         std::string_view extra) {
   framing_.keep_alive = framing_.keep_alive && !state_.draining;
-  out_ = response_head(status, content_type, body.size(), framing_, date(), allow);
+  out_ = response_head(status, content_type, body.size(), framing_, date(), extra);
   out_ += body;
   state_.metrics.responded(handler_, method_, status);
   const bool written = co_await write_out();
   co_return written&& framing_.keep_alive;
 }
 
-Task<bool> Session::refuse(const ApiError& error, std::string_view allow) {
+Task<bool> Session::refuse(const ApiError& error, std::string_view extra) {
   const std::string body = render_error(api_, error);
-  co_return co_await send(http_status(api_, error), "application/json", body, allow);
+  std::string lines{extra};
+  if (error.retry_after) {
+    const auto seconds = (error.retry_after->count() + 999'999'999) / 1'000'000'000;
+    lines += fmt::format("Retry-After: {}\r\n", seconds);
+  }
+  co_return co_await send(http_status(api_, error), "application/json", body, lines);
 }
 
 Task<bool> Session::write_out() {

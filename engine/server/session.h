@@ -71,8 +71,8 @@ class Session final : public std::enable_shared_from_this<Session> {
   Task<bool> generate(ApiKind kind);
   Task<bool> pump(Reply& reply);
   Task<bool> send(int status, std::string_view content_type, std::string_view body,
-                  std::string_view allow = "");
-  Task<bool> refuse(const ApiError& error, std::string_view allow = "");
+                  std::string_view extra = "");
+  Task<bool> refuse(const ApiError& error, std::string_view extra = "");
   Task<bool> write_out();
   Task<void> linger();
 

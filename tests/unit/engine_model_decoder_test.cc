@@ -126,7 +126,7 @@ class Bench {
  public:
   Bench(const ModelProfile& profile, int threads, std::int32_t block_size = 5,
         const KernelTable& table = kernels::cpu::kernels())
-      : decoder(profile, 11, table),
+      : decoder(profile, DrawnWeights{11}, table),
         cache(profile.layers, 256, block_size, profile.latent_width()),
         pool(threads) {
     cache.fill(kNan);
@@ -182,8 +182,8 @@ double row_error(const A* a, const double* b, std::size_t n) {
 // than the rounding is wide have no right answer and are left out; at least nine of ten must be left.
 void expect_reference(const ModelProfile& profile, std::size_t length, const KernelTable& table) {
   const Sequence s{draw_tokens(length, profile.vocab), scrambled(0, 40)};
-  const auto truth = reference_forward<double>(profile, 11, s.tokens);
-  const auto rounded = reference_forward<float>(profile, 11, s.tokens);
+  const auto truth = reference_forward<double>(profile, DrawnWeights{11}, s.tokens);
+  const auto rounded = reference_forward<float>(profile, DrawnWeights{11}, s.tokens);
   Bench bench(profile, 2, 5, table);
   const std::vector<float> logits = bench.one_by_one(s);
   const std::size_t vocab = static_cast<std::size_t>(profile.vocab);
@@ -225,10 +225,10 @@ TEST(Decoder, TinyIsTheReference) {
 // The reference must not be the decoder's twin in error: it depends on what it should.
 TEST(Decoder, EveryPartOfTheModelMatters) {
   const auto tokens = draw_tokens(30, 61);
-  const auto base = reference_forward<double>(odd(), 11, tokens);
+  const auto base = reference_forward<double>(odd(), DrawnWeights{11}, tokens);
   const std::size_t vocab = 61;
   const auto differs = [&](ModelProfile changed) {
-    const auto other = reference_forward<double>(changed, 11, tokens);
+    const auto other = reference_forward<double>(changed, DrawnWeights{11}, tokens);
     return row_error(other.logits.data() + 29 * vocab, base.logits.data() + 29 * vocab, vocab) > 1e-4;
   };
   ModelProfile p = odd();
@@ -255,7 +255,7 @@ TEST(Decoder, EveryPartOfTheModelMatters) {
   p = odd();
   p.moe.shared_experts = 0;
   EXPECT_TRUE(differs(p)) << "shared expert";
-  EXPECT_NE(reference_forward<double>(odd(), 12, tokens).logits, base.logits) << "seed";
+  EXPECT_NE(reference_forward<double>(odd(), DrawnWeights{12}, tokens).logits, base.logits) << "seed";
 }
 
 class Exactness : public ::testing::TestWithParam<ModelProfile> {};

@@ -19,7 +19,7 @@ profiles::ModelProfile tiny() {
 }
 
 std::unique_ptr<Executor> make(int threads, int blocks = 64) {
-  auto executor = make_cpu_executor(tiny(), 1, threads, blocks, 16);
+  auto executor = make_cpu_executor(tiny(), DrawnWeights{1}, {threads, blocks, 16});
   EXPECT_TRUE(executor) << executor.error().message;
   return std::move(*executor);
 }
@@ -116,7 +116,7 @@ TEST(CpuExecutor, SeedsOfTheWeightsMatter) {
   Sequence a{draw_prompt(20), range(0, 8)};
   Sequence b = a;
   a.generate(*make(1), 20);
-  b.generate(**make_cpu_executor(tiny(), 2, 1, 64, 16), 20);
+  b.generate(**make_cpu_executor(tiny(), DrawnWeights{2}, {1, 64, 16}), 20);
   EXPECT_NE(a.tokens, b.tokens);
 }
 
@@ -128,12 +128,12 @@ TEST(CpuExecutor, SaysWhatItIs) {
 TEST(CpuExecutor, RefusesWhatDoesNotFit) {
   const auto v3 = profiles::load_model_profile("v3");
   ASSERT_TRUE(v3);
-  const auto executor = make_cpu_executor(*v3, 1, 1, 1024, 16);
+  const auto executor = make_cpu_executor(*v3, DrawnWeights{1}, {1, 1024, 16});
   ASSERT_FALSE(executor);
   EXPECT_EQ(executor.error().kind, ErrorKind::memory);
   EXPECT_TRUE(executor.error().message.starts_with("model 'v3' needs 2.44 TiB: "))
       << executor.error().message;
-  const auto none = make_cpu_executor(tiny(), 1, 0, 1024, 16);
+  const auto none = make_cpu_executor(tiny(), DrawnWeights{1}, {0, 1024, 16});
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message, "0 engine threads; accepted are 1 to 256");
 }

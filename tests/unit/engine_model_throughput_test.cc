@@ -51,7 +51,7 @@ TEST(Throughput, DISABLED_Tiny) {
   for (const int threads : {1, 2}) {
     const SteadyClock clock;
     const Nanos start = clock.now();
-    auto executor = make_cpu_executor(*profile, 1, threads, 8192, kBlockSize);
+    auto executor = make_cpu_executor(*profile, DrawnWeights{1}, {threads, 8192, kBlockSize});
     ASSERT_TRUE(executor) << executor.error().message;
     fmt::print("{}: made in {:.0f} ms\n", (*executor)->describe(), to_millis(clock.now() - start));
     for (const int context : {128, 1024}) {

@@ -126,7 +126,8 @@ TEST(ServerRendering, ErrorsModelsAndTokens) {
 }
 
 TEST(ServerHttpHead, ByteForByte) {
-  EXPECT_EQ(response_head(405, "application/json", 12, {.http11 = true, .keep_alive = false}, "D", "POST"),
+  EXPECT_EQ(response_head(405, "application/json", 12, {.http11 = true, .keep_alive = false}, "D",
+                          "Allow: POST\r\n"),
             "HTTP/1.1 405 Method Not Allowed\r\nDate: D\r\nAllow: POST\r\nContent-Type: application/json\r\n"
             "Content-Length: 12\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(response_head(200, "", 0, {}, "D"), "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 0\r\n\r\n");
