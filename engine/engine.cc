@@ -64,6 +64,16 @@ class ThreadedEngine final : public Engine {
     wake_.notify_one();
   }
 
+  void withhold_blocks(std::int32_t blocks) override {
+    const std::scoped_lock lock{mutex_};
+    scheduler_.withhold_blocks(blocks);
+  }
+
+  void drop_cache() override {
+    const std::scoped_lock lock{mutex_};
+    scheduler_.drop_cache();
+  }
+
   EngineStats stats() const override {
     const std::scoped_lock lock{mutex_};
     EngineStats stats = scheduler_.stats();
@@ -126,6 +136,13 @@ class ThreadedEngine final : public Engine {
     }
   }
 
+  // What fails without a failed step is what the scheduler cannot run.
+  static std::string message_of(FinishReason reason, std::string_view failure) {
+    if (reason != FinishReason::failed) return {};
+    return failure.empty() ? "the KV cache was cut, and what is left of it is too small for this request"
+                           : std::string(failure);
+  }
+
   // Hands what happened to the listeners; leaves the lock for it. `failure` goes with those that failed.
   void tell(std::unique_lock<std::mutex>& lock, std::string_view failure) {
     if (events_.empty()) return;
@@ -151,8 +168,8 @@ class ThreadedEngine final : public Engine {
           listener->generated(std::span{&event.token, 1});
           break;
         case SequenceEvent::Kind::finished:
-          listener->finished({event.reason, event.prompt_tokens, event.output_tokens,
-                              event.reason == FinishReason::failed ? std::string(failure) : std::string()});
+          listener->finished({event.reason, event.prompt_tokens, event.output_tokens, event.cached_tokens,
+                              message_of(event.reason, failure)});
           break;
       }
     }

@@ -45,6 +45,9 @@ class Engine {
                                          std::shared_ptr<RequestListener> listener) = 0;
   // The client went away: frees its blocks at the next step boundary. Unknown or finished ids are ignored.
   virtual void cancel(SequenceId id) = 0;
+  // For rehearsals of failure (see Scheduler); an engine without a KV cache has nothing to take away.
+  virtual void withhold_blocks(std::int32_t /*blocks*/) {}
+  virtual void drop_cache() {}
   [[nodiscard]] virtual EngineStats stats() const = 0;
   [[nodiscard]] virtual const SchedulerConfig& config() const = 0;
   // Not null: this engine has no thread of its own, and is used from one thread only, the one that drives it.

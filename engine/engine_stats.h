@@ -18,6 +18,7 @@ struct EngineStats {
   std::int64_t waiting = 0;  // preempted ones included
   std::int64_t blocks_total = 0;
   std::int64_t blocks_used = 0;
+  std::int64_t blocks_withheld = 0;  // out of use by a cut of capacity
   std::int64_t steps = 0;
   std::int64_t preemptions = 0;
   std::int64_t requests_finished[5] = {};  // by FinishReason
@@ -34,6 +35,7 @@ struct EngineStats {
     waiting += other.waiting;
     blocks_total += other.blocks_total;
     blocks_used += other.blocks_used;
+    blocks_withheld += other.blocks_withheld;
     steps += other.steps;
     preemptions += other.preemptions;
     for (std::size_t i = 0; i < 5; ++i) requests_finished[i] += other.requests_finished[i];

@@ -38,7 +38,8 @@ struct Finish {
   FinishReason reason = FinishReason::stop;
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;
-  std::string message;  // of `failed`
+  std::int32_t cached_tokens = 0;  // of the prompt, found in the prefix cache when it was first admitted
+  std::string message;             // of `failed`
 };
 
 enum class SubmitStatus : std::uint8_t {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 
 namespace dsbench::engine {
@@ -27,9 +28,25 @@ void BlockPool::release(BlockTable& table) {
   table.clear();
 }
 
+void BlockPool::withhold(std::int32_t blocks) {
+  withhold_ = blocks;
+  while (owed() < 0) {
+    free_.push_back(withheld_.back());
+    withheld_.pop_back();
+  }
+}
+
+void BlockPool::settle(std::int32_t most) {
+  for (std::int32_t n = std::min({owed(), free(), most}); n > 0; --n) {
+    withheld_.push_back(free_.back());
+    free_.pop_back();
+  }
+}
+
 std::string BlockPool::check(std::span<const BlockTable* const> tables) const {
   std::vector<std::int32_t> owners(static_cast<std::size_t>(total_), 0);
   for (const std::int32_t b : free_) ++owners.at(static_cast<std::size_t>(b));
+  for (const std::int32_t b : withheld_) ++owners.at(static_cast<std::size_t>(b));
   for (const BlockTable* table : tables) {
     for (const std::int32_t b : *table) ++owners.at(static_cast<std::size_t>(b));
   }

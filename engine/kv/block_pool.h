@@ -25,12 +25,26 @@ class BlockPool {
   // Takes all of the table's blocks back.
   void release(BlockTable& table);
 
-  [[nodiscard]] std::int32_t total() const { return total_; }
-  [[nodiscard]] std::int32_t used() const { return total_ - static_cast<std::int32_t>(free_.size()); }
-  [[nodiscard]] std::int32_t block_size() const { return block_size_; }
+  // A cut of capacity: so many blocks are to be out of use until fewer are asked for. What is free goes out
+  // of use by settle(); the rest is owed.
+  void withhold(std::int32_t blocks);
+  // Takes up to `most` of the free blocks that are owed out of use.
+  void settle(std::int32_t most);
+  [[nodiscard]] std::int32_t owed() const { return withhold_ - static_cast<std::int32_t>(withheld_.size()); }
+  [[nodiscard]] std::int32_t withheld() const { return static_cast<std::int32_t>(withheld_.size()); }
 
-  // Conservation: each block is free or in exactly one of `tables`, which are all there are. Says what is
-  // broken; empty when nothing is. Looks at every block: for tests.
+  [[nodiscard]] std::int32_t total() const { return total_; }
+  // What is left of them after the cut that was asked for.
+  [[nodiscard]] std::int32_t usable() const { return total_ - withhold_; }
+  [[nodiscard]] std::int32_t free() const { return static_cast<std::int32_t>(free_.size()); }
+  [[nodiscard]] std::int32_t used() const { return total_ - free() - withheld(); }
+  [[nodiscard]] std::int32_t block_size() const { return block_size_; }
+  [[nodiscard]] std::int32_t blocks_for(std::int32_t tokens) const {
+    return static_cast<std::int32_t>((std::int64_t{tokens} + block_size_ - 1) / block_size_);
+  }
+
+  // Conservation: each block is free, withheld or in exactly one of `tables`, which are all there are. Says
+  // what is broken; empty when nothing is. Looks at every block: for tests.
   [[nodiscard]] std::string check(std::span<const BlockTable* const> tables) const;
 
  private:
@@ -39,6 +53,8 @@ class BlockPool {
   std::int32_t total_;
   std::int32_t block_size_;
   std::vector<std::int32_t> free_;  // a stack: what was freed last is warm, and goes out first
+  std::int32_t withhold_ = 0;       // asked to be out of use
+  std::vector<std::int32_t> withheld_;
 };
 
 }  // namespace dsbench::engine

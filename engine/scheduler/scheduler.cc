@@ -177,36 +177,43 @@ const StepBatch& Scheduler::schedule(std::vector<SequenceEvent>& events) {
   batch_.items.clear();
   batch_.prefill_tokens = batch_.decode_tokens = batch_.kv_tokens = 0;
   std::int32_t budget = config_.max_batched_tokens;
-  bool preempted = false;
 
-  // What runs goes first, in order. Whoever needs a block and finds none takes it from the last admitted, who
-  // stands behind it in the order and so is not part of this step yet. The first in order can take all there
-  // are: it always makes progress.
-  for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
-    Sequence& s = slots_[running_[i]];
+  const std::int64_t preemptions_before = stats_.preemptions;
+  // A step's sequences take at most one block more than its tokens fill.
+  const auto most = static_cast<std::int64_t>(running_.size()) + pool_.blocks_for(budget);
+  if (pool_.owed() > 0 || pool_.free() < most) make_room(budget);
+  const bool preempted = stats_.preemptions != preemptions_before;
+
+  // What runs goes first, in order.
+  for (const Slot slot : running_) {
+    if (budget == 0) break;
+    Sequence& s = slots_[slot];
     const std::int32_t n = std::min(s.known - s.computed, budget);
-    while (i < running_.size() && !pool_.grow(s.blocks, s.computed + n)) {
-      preempt_last();
-      preempted = true;
-    }
-    if (i == running_.size()) break;  // it was the last itself
-    add_share(running_[i], n);
+    [[maybe_unused]] const bool grown = pool_.grow(s.blocks, s.computed + n);
+    assert(grown);
+    add_share(slot, n);
     budget -= n;
   }
 
   // Then who waits, first come first served, the preempted before the new. The head of the line blocks.
   // Nobody is let in by a step that has just thrown somebody out.
-  while (!preempted && budget > 0 && running_.size() < static_cast<std::size_t>(config_.max_running)) {
+  while ((!preempted || running_.empty()) && budget > 0 &&
+         running_.size() < static_cast<std::size_t>(config_.max_running)) {
     const Slot head = preempted_.empty() ? queue_head_ : preempted_.back();
     if (head == none) break;
     Sequence& s = slots_[head];
+    const bool outsized = pool_.blocks_for(s.known) > pool_.usable();
     const std::int32_t n = std::min(s.known, budget);
-    if (!pool_.grow(s.blocks, n)) break;
+    if (!outsized && !pool_.grow(s.blocks, n)) break;
     if (s.state == State::queued) {
       unlink(head);
-      emit(SequenceEvent::Kind::started, head, events);
+      if (!outsized) emit(SequenceEvent::Kind::started, head, events);
     } else {
       preempted_.pop_back();
+    }
+    if (outsized) {
+      finish(head, FinishReason::failed, events);
+      continue;
     }
     s.state = State::running;
     running_.push_back(head);
@@ -217,6 +224,33 @@ const StepBatch& Scheduler::schedule(std::vector<SequenceEvent>& events) {
   count_gauges();
   return batch_;
 }
+
+// Preempts until what the step's running sequences need, and what is owed to a cut, is free. The last
+// admitted go first; the first in order can take all there is: it always makes progress.
+void Scheduler::make_room(std::int32_t budget) {
+  for (;;) {
+    std::int64_t needed = pool_.owed();
+    std::int32_t left = budget;
+    for (const Slot slot : running_) {
+      if (left == 0) break;
+      const Sequence& s = slots_[slot];
+      const std::int32_t n = std::min(s.known - s.computed, left);
+      needed += std::max(0, pool_.blocks_for(s.computed + n) - static_cast<std::int32_t>(s.blocks.size()));
+      left -= n;
+    }
+    if (needed <= pool_.free() || running_.empty()) break;
+    preempt_last();
+  }
+  pool_.settle(pool_.owed());
+}
+
+void Scheduler::withhold_blocks(std::int32_t blocks) {
+  pool_.withhold(std::clamp(blocks, 0, pool_.total() - 1));
+  pool_.settle(pool_.owed());
+  count_gauges();
+}
+
+void Scheduler::drop_cache() {}
 
 void Scheduler::preempt_last() {
   const Slot slot = running_.back();
@@ -326,6 +360,7 @@ void Scheduler::count_gauges() {
   stats_.running = static_cast<std::int64_t>(running_.size());
   stats_.waiting = queued_ + static_cast<std::int64_t>(preempted_.size());
   stats_.blocks_used = pool_.used();
+  stats_.blocks_withheld = pool_.withheld();
 }
 
 // ---- for shutting down, and for tests

@@ -22,6 +22,7 @@ struct SequenceEvent {
   TokenId token = 0;                         // of token
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;  // so far
+  std::int32_t cached_tokens = 0;  // of the prompt, found in the prefix cache when it was first admitted
   SequenceId sequence = 0;
   std::uint64_t tag = 0;
 };
@@ -62,6 +63,14 @@ class Scheduler {
   void complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events);
   // The executor could not run the step: its sequences end as failed, the others go on.
   void fail_step(std::vector<SequenceEvent>& events);
+
+  // A cut of capacity: so many blocks may not be handed out until fewer are asked for; 0 gives all back. Free
+  // blocks go at once; the next schedule() preempts for the others, unless the policy is never to preempt:
+  // then they go as sequences end. At least one block stays. A sequence that is larger than what is left ends
+  // as failed when its turn comes, so that those behind it go on.
+  void withhold_blocks(std::int32_t blocks);
+  // Forgets every prefix that is cached. What runs keeps its blocks.
+  void drop_cache();
 
   [[nodiscard]] bool has_work() const { return !running_.empty() || !preempted_.empty() || queued_ > 0; }
   // Ids of everything unfinished, oldest slot first.
@@ -119,6 +128,7 @@ class Scheduler {
   [[nodiscard]] Submitted admit_to_queue(Sequence&& fresh, Nanos now);
   void unlink(Slot slot);
   void preempt_last();
+  void make_room(std::int32_t budget);
   void add_share(Slot slot, std::int32_t tokens);
   void book(Sequence& s, std::int32_t tokens);
   [[nodiscard]] bool generate(Slot slot, TokenId token, std::vector<SequenceEvent>& events);
