@@ -28,7 +28,20 @@ struct EngineStats {
   std::int64_t recomputed_tokens = 0;      // computed again after a preemption
   std::int64_t computed_tokens = 0;        // all token compute: prefill + decode + recompute
   std::int64_t abandoned_tokens = 0;       // token compute spent on requests that were then cancelled
-  Nanos busy{0};                           // time inside steps
+  std::int64_t expired_tokens = 0;         // token compute after the moment when the answer was of no use
+  std::int64_t attempts = 0;               // requests that came, refused ones included …
+  std::int64_t retries = 0;                // … and those of them that were not the caller's first attempt
+  // Of the prefix cache, in tokens: asked for and found by requests at their first admission.
+  std::int64_t prefix_queries = 0;
+  std::int64_t prefix_hits = 0;
+  std::int64_t recompute_avoided_tokens = 0;  // that a preempted sequence found again
+  std::int64_t blocks_cached = 0;             // that hold a prefix and nobody uses: they count as free
+  std::int64_t draft_tokens = 0;              // guesses that were verified …
+  std::int64_t accepted_drafts = 0;           // … and turned out right
+  // Sum over the steps that routed to experts of: rows of the busiest expert ÷ mean of all.
+  double expert_imbalance = 0;
+  std::int64_t expert_steps = 0;
+  Nanos busy{0};  // time inside steps
 
   EngineStats& operator+=(const EngineStats& other) {
     running += other.running;
@@ -45,6 +58,17 @@ struct EngineStats {
     recomputed_tokens += other.recomputed_tokens;
     computed_tokens += other.computed_tokens;
     abandoned_tokens += other.abandoned_tokens;
+    expired_tokens += other.expired_tokens;
+    attempts += other.attempts;
+    retries += other.retries;
+    prefix_queries += other.prefix_queries;
+    prefix_hits += other.prefix_hits;
+    recompute_avoided_tokens += other.recompute_avoided_tokens;
+    blocks_cached += other.blocks_cached;
+    draft_tokens += other.draft_tokens;
+    accepted_drafts += other.accepted_drafts;
+    expert_imbalance += other.expert_imbalance;
+    expert_steps += other.expert_steps;
     busy += other.busy;
     return *this;
   }

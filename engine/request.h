@@ -23,7 +23,8 @@ struct GenerateRequest {
   std::string account = {};   // whose limits count; empty: anonymous, one account of its own
   std::string tenant = {};    // class: free, paid, agent, internal, …; empty: the default class
   std::optional<Nanos> expiry =
-      std::nullopt;  // after this moment, on the engine's clock, the answer is of no use
+      std::nullopt;          // after this moment, on the engine's clock, the answer is of no use
+  std::int32_t attempt = 0;  // of the caller at this request, from 0, when it says so
 };
 
 enum class FinishReason : std::uint8_t {

@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstddef>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+
+#include "engine/executors/draft_law.h"
 
 namespace dsbench::engine {
 
@@ -29,11 +32,26 @@ Result<void> check_config(const SchedulerConfig& config) {
                 "scheduler: queue_timeout is {} ns; it must be positive, or left out for none",
                 config.queue_timeout->count());
   }
+  if (!(config.kv_watermark >= 0 && config.kv_watermark < 1)) {
+    return fail(ErrorKind::usage, "scheduler: kv_watermark is {}; it must be at least 0 and below 1",
+                config.kv_watermark);
+  }
+  if (config.spec_drafts < 0 || config.spec_drafts > max_drafts) {
+    return fail(ErrorKind::usage, "scheduler: spec_drafts is {}; it must be from 0 to {}", config.spec_drafts,
+                max_drafts);
+  }
+  if (!(config.spec_acceptance >= 0 && config.spec_acceptance <= 1)) {
+    return fail(ErrorKind::usage, "scheduler: spec_acceptance is {}; it must be from 0 to 1",
+                config.spec_acceptance);
+  }
   return {};
 }
 
 Scheduler::Scheduler(const SchedulerConfig& config)
-    : config_{config}, pool_{config.blocks, config.block_size} {
+    : config_{config},
+      pool_{config.blocks, config.block_size, config.prefix_cache, config.prefix_hash_bits},
+      pressure_{config.kv_policy},
+      watermark_{static_cast<std::int32_t>(std::ceil(config.kv_watermark * config.blocks))} {
   stats_.blocks_total = config.blocks;
 }
 
@@ -48,6 +66,11 @@ Submitted Scheduler::add(GenerateRequest request, std::uint64_t tag, Nanos now) 
   fresh.ignore_eos = request.ignore_eos;
   fresh.temperature = request.temperature;
   fresh.seed = request.seed;
+  if (request.expiry) {
+    fresh.expires = true;
+    fresh.expiry = *request.expiry;
+  }
+  count_attempt(request.attempt);
   fresh.tag = tag;
   return admit_to_queue(std::move(fresh), now);
 }
@@ -59,6 +82,12 @@ Submitted Scheduler::add_lengths(Lengths lengths, std::uint64_t tag, Nanos now) 
   fresh.lengths_only = true;
   fresh.ignore_eos = true;
   fresh.report_every = std::max(1, lengths.report_every);
+  fresh.parts = std::move(lengths.parts);
+  if (lengths.expiry) {
+    fresh.expires = true;
+    fresh.expiry = *lengths.expiry;
+  }
+  count_attempt(lengths.attempt);
   fresh.tag = tag;
   return admit_to_queue(std::move(fresh), now);
 }
@@ -102,6 +131,7 @@ Submitted Scheduler::admit_to_queue(Sequence&& fresh, Nanos now) {
   s.known = s.prompt;
   s.report_at = 1;
   s.added = now;
+  s.own = static_cast<std::uint64_t>(added_);
   s.previous = queue_tail_;
   (queue_tail_ == none ? queue_head_ : slots_[queue_tail_].following) = slot;
   queue_tail_ = slot;
@@ -109,6 +139,11 @@ Submitted Scheduler::admit_to_queue(Sequence&& fresh, Nanos now) {
   ++added_;
   count_gauges();
   return {SubmitStatus::accepted, id_of(slot), {}};
+}
+
+void Scheduler::count_attempt(std::int32_t attempt) {
+  ++stats_.attempts;
+  if (attempt > 0) ++stats_.retries;
 }
 
 void Scheduler::unlink(Slot slot) {
@@ -127,6 +162,7 @@ void Scheduler::emit(SequenceEvent::Kind kind, Slot slot, std::vector<SequenceEv
   event.kind = kind;
   event.prompt_tokens = s.prompt;
   event.output_tokens = s.known - s.prompt;
+  event.cached_tokens = s.cached;
   event.sequence = id_of(slot);
   event.tag = s.tag;
 }
@@ -138,9 +174,10 @@ void Scheduler::finish(Slot slot, FinishReason reason, std::vector<SequenceEvent
   events.back().reason = reason;
   ++stats_.requests_finished[static_cast<std::size_t>(reason)];
   if (reason == FinishReason::aborted || reason == FinishReason::queue_timeout)
-    stats_.abandoned_tokens += s.lost + s.computed;
+    stats_.abandoned_tokens += s.lost + s.computed - s.adopted;
   pool_.release(s.blocks);
   s.tokens = {};
+  s.parts = nullptr;
   s.state = State::free;
   free_slots_.push_back(slot);
 }
@@ -161,6 +198,7 @@ void Scheduler::cancel(SequenceId id, std::vector<SequenceEvent>& events) {
 }
 
 void Scheduler::expire(Nanos now, std::vector<SequenceEvent>& events) {
+  now_ = now;
   if (!config_.queue_timeout) return;
   while (queue_head_ != none && now - slots_[queue_head_].added > *config_.queue_timeout) {
     const Slot slot = queue_head_;
@@ -177,125 +215,112 @@ const StepBatch& Scheduler::schedule(std::vector<SequenceEvent>& events) {
   batch_.items.clear();
   batch_.prefill_tokens = batch_.decode_tokens = batch_.kv_tokens = 0;
   std::int32_t budget = config_.max_batched_tokens;
-
-  const std::int64_t preemptions_before = stats_.preemptions;
-  // A step's sequences take at most one block more than its tokens fill.
-  const auto most = static_cast<std::int64_t>(running_.size()) + pool_.blocks_for(budget);
-  if (pool_.owed() > 0 || pool_.free() < most) make_room(budget);
-  const bool preempted = stats_.preemptions != preemptions_before;
+  if (!has_work()) pressure_.idle();
+  make_room(budget);
 
   // What runs goes first, in order.
   for (const Slot slot : running_) {
     if (budget == 0) break;
+    const Share share = share_of(slot, budget);
     Sequence& s = slots_[slot];
-    const std::int32_t n = std::min(s.known - s.computed, budget);
-    [[maybe_unused]] const bool grown = pool_.grow(s.blocks, s.computed + n);
+    [[maybe_unused]] const bool grown = pool_.grow(s.blocks, s.computed + share.tokens + share.drafts);
     assert(grown);
-    add_share(slot, n);
-    budget -= n;
+    add_share(share);
+    budget -= share.tokens + share.drafts;
   }
 
   // Then who waits, first come first served, the preempted before the new. The head of the line blocks.
   // Nobody is let in by a step that has just thrown somebody out.
-  while ((!preempted || running_.empty()) && budget > 0 &&
+  std::optional<std::int64_t> promised;
+  while ((!victims_ || running_.empty()) && budget > 0 &&
          running_.size() < static_cast<std::size_t>(config_.max_running)) {
     const Slot head = preempted_.empty() ? queue_head_ : preempted_.back();
     if (head == none) break;
     Sequence& s = slots_[head];
-    const bool outsized = pool_.blocks_for(s.known) > pool_.usable();
-    const std::int32_t n = std::min(s.known, budget);
-    if (!outsized && !pool_.grow(s.blocks, n)) break;
+    if (!promised) promised = blocks_promised();
+    const Admission admission = admit(s, budget, *promised);
+    if (admission == Admission::has_to_wait) break;
     if (s.state == State::queued) {
       unlink(head);
-      if (!outsized) emit(SequenceEvent::Kind::started, head, events);
+      if (admission == Admission::admitted) emit(SequenceEvent::Kind::started, head, events);
     } else {
       preempted_.pop_back();
     }
-    if (outsized) {
+    if (admission == Admission::can_never_run) {
       finish(head, FinishReason::failed, events);
       continue;
     }
     s.state = State::running;
     running_.push_back(head);
-    add_share(head, n);
-    budget -= n;
+    const Share share = share_of(head, budget);
+    add_share(share);
+    budget -= share.tokens;
   }
   assert(step_out() || !has_work());  // never idle with work at hand
   count_gauges();
   return batch_;
 }
 
-// Preempts until what the step's running sequences need, and what is owed to a cut, is free. The last
-// admitted go first; the first in order can take all there is: it always makes progress.
-void Scheduler::make_room(std::int32_t budget) {
-  for (;;) {
-    std::int64_t needed = pool_.owed();
-    std::int32_t left = budget;
-    for (const Slot slot : running_) {
-      if (left == 0) break;
-      const Sequence& s = slots_[slot];
-      const std::int32_t n = std::min(s.known - s.computed, left);
-      needed += std::max(0, pool_.blocks_for(s.computed + n) - static_cast<std::int32_t>(s.blocks.size()));
-      left -= n;
-    }
-    if (needed <= pool_.free() || running_.empty()) break;
-    preempt_last();
+// What a sequence computes in a step with so much left of its budget: known tokens, and with the last of them
+// its drafts, but none beyond its end.
+Scheduler::Share Scheduler::share_of(Slot slot, std::int32_t budget) const {
+  const Sequence& s = slots_[slot];
+  Share share;
+  share.slot = slot;
+  share.tokens = std::min(s.known - s.computed, budget);
+  share.sample = s.computed + share.tokens == s.known;
+  if (s.drafts > 0 && share.sample) {
+    share.drafts = std::min(
+        {static_cast<std::int32_t>(s.drafts), budget - share.tokens, s.prompt + s.max_tokens - s.known - 1});
   }
-  pool_.settle(pool_.owed());
+  return share;
 }
 
-void Scheduler::withhold_blocks(std::int32_t blocks) {
-  pool_.withhold(std::clamp(blocks, 0, pool_.total() - 1));
-  pool_.settle(pool_.owed());
-  count_gauges();
-}
-
-void Scheduler::drop_cache() {}
-
-void Scheduler::preempt_last() {
-  const Slot slot = running_.back();
-  running_.pop_back();
-  Sequence& s = slots_[slot];
-  pool_.release(s.blocks);
-  s.deepest = std::max(s.deepest, s.computed);
-  s.lost += s.computed;
-  s.computed = 0;
-  s.state = State::preempted;
-  preempted_.push_back(slot);
-  ++stats_.preemptions;
-}
-
-void Scheduler::add_share(Slot slot, std::int32_t tokens) {
-  Sequence& s = slots_[slot];
+void Scheduler::add_share(const Share& share) {
+  Sequence& s = slots_[share.slot];
   s.in_step = true;
-  const bool catches_up = s.computed + tokens == s.known;
-  const bool decodes = tokens == 1 && catches_up && s.computed >= s.prompt;
+  const std::int32_t tokens = share.tokens + share.drafts;
+  const bool decodes = share.tokens == 1 && share.sample && s.computed >= s.prompt;
   (decodes ? batch_.decode_tokens : batch_.prefill_tokens) += tokens;
   batch_.kv_tokens += s.computed + tokens;
-  plan_.push_back({slot, tokens, catches_up});
+  plan_.push_back(share);
+  if (s.drafts > 0) s.drafts = 0;
   if (s.lengths_only) return;
-  batch_.items.push_back({id_of(slot),
-                          {s.tokens.data() + s.computed, static_cast<std::size_t>(tokens)},
-                          s.computed,
-                          s.blocks,
-                          catches_up,
-                          s.temperature,
-                          s.seed});
+  s.tokens.insert(s.tokens.end(), s.draft_tokens.begin(), s.draft_tokens.begin() + share.drafts);
+  StepItem& item = batch_.items.emplace_back();
+  item.sequence = id_of(share.slot);
+  item.tokens = {s.tokens.data() + s.computed, static_cast<std::size_t>(tokens)};
+  item.start = s.computed;
+  item.blocks = s.blocks;
+  item.sample = share.sample;
+  item.temperature = s.temperature;
+  item.seed = s.seed;
+  item.drafts = share.drafts;
+  item.before = {s.tokens.data(), static_cast<std::size_t>(s.computed)};
 }
 
-// Into the ledger: positions below `deepest` are paid for the second time.
-void Scheduler::book(Sequence& s, std::int32_t tokens) {
-  const std::int32_t end = s.computed + tokens;
-  stats_.computed_tokens += tokens;
+// Into the ledger: positions below `deepest` are paid for the second time. Rejected drafts were computed, and
+// nothing is left of them.
+void Scheduler::book(Sequence& s, const Share& share, std::int32_t accepted) {
+  const std::int32_t end = s.computed + share.tokens;
+  stats_.computed_tokens += share.tokens + share.drafts;
   if (s.computed < s.deepest) stats_.recomputed_tokens += std::min(end, s.deepest) - s.computed;
   if (s.computed < s.prompt)
     stats_.prompt_tokens += std::max(0, std::min(end, s.prompt) - std::max(s.computed, s.deepest));
-  s.computed = end;
+  if (s.expires && now_ > s.expiry) stats_.expired_tokens += share.tokens + share.drafts;
+  if (share.drafts > 0) {
+    stats_.draft_tokens += share.drafts;
+    stats_.accepted_drafts += accepted;
+    s.lost += share.drafts - accepted;
+  }
+  s.computed = end + accepted;
 }
 
-void Scheduler::complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events) {
+void Scheduler::complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events,
+                         std::span<const DraftOutcome> drafts) {
   assert(step_out());
   assert(sampled.size() == batch_.items.size());
+  assert(drafts.empty() || drafts.size() == sampled.size());
   bool any_finished = false;
   std::size_t item = 0;
   for (std::size_t i = 0; i < plan_.size(); ++i) {
@@ -305,20 +330,65 @@ void Scheduler::complete(std::span<const TokenId> sampled, std::vector<SequenceE
     if (i + ahead < plan_.size()) __builtin_prefetch(&slots_[plan_[i + ahead].slot], 1);
     const Share& share = plan_[i];
     Sequence& s = slots_[share.slot];
-    const TokenId token = s.lengths_only ? 0 : sampled[item++];
+    const TokenId token = s.lengths_only ? 0 : sampled[item];
+    const DraftOutcome* outcome = nullptr;
+    if (!s.lengths_only) {
+      if (!drafts.empty()) outcome = &drafts[item];
+      ++item;
+    }
+    std::int32_t accepted = 0;
+    if (share.drafts > 0) {
+      accepted = s.lengths_only       ? accepted_by_law(s, share.drafts)
+                 : outcome != nullptr ? outcome->accepted
+                                      : 0;
+      accepted = std::clamp(accepted, 0, share.drafts);
+    }
     s.in_step = false;
-    book(s, share.tokens);
+    book(s, share, accepted);
+    if (pool_.prefixes() != nullptr) remember_prefix(s);
     if (s.cancelled) {
       finish(share.slot, FinishReason::aborted, events);
       any_finished = true;
-    } else if (share.sample && generate(share.slot, token, events)) {
-      any_finished = true;
+    } else if (share.sample) {
+      if (generate_all(share, accepted, token, events)) {
+        any_finished = true;
+      } else if (outcome != nullptr && outcome->proposed > 0) {
+        s.drafts = static_cast<std::uint8_t>(std::min(outcome->proposed, max_drafts));
+        s.draft_tokens = outcome->tokens;
+      } else if (s.lengths_only && config_.spec_drafts > 0) {
+        s.drafts = static_cast<std::uint8_t>(config_.spec_drafts);
+      }
     }
   }
   if (any_finished) drop_finished();
   plan_.clear();
   ++stats_.steps;
   count_gauges();
+}
+
+// The drafts of a request of which only the lengths matter: a function of the request and the position.
+std::int32_t Scheduler::accepted_by_law(const Sequence& s, std::int32_t drafts) const {
+  std::int32_t accepted = 0;
+  while (accepted < drafts &&
+         draft_is_right(s.own, std::int64_t{s.known} + accepted, config_.spec_acceptance)) {
+    ++accepted;
+  }
+  return accepted;
+}
+
+// The accepted drafts and their successor; true when one of them was the last token.
+bool Scheduler::generate_all(const Share& share, std::int32_t accepted, TokenId token,
+                             std::vector<SequenceEvent>& events) {
+  Sequence& s = slots_[share.slot];
+  std::array<TokenId, max_drafts> right{};
+  if (share.drafts > 0 && !s.lengths_only) {
+    std::copy_n(s.tokens.begin() + s.known, accepted, right.begin());
+    s.tokens.resize(static_cast<std::size_t>(s.known));
+  }
+  for (std::int32_t i = 0; i < accepted; ++i) {
+    if (generate(share.slot, right[static_cast<std::size_t>(i)], events)) return true;
+  }
+  return generate(share.slot, token, events);
 }
 
 // One more known token; true when it was the last.
@@ -361,6 +431,7 @@ void Scheduler::count_gauges() {
   stats_.waiting = queued_ + static_cast<std::int64_t>(preempted_.size());
   stats_.blocks_used = pool_.used();
   stats_.blocks_withheld = pool_.withheld();
+  if (const PrefixCache* prefixes = pool_.prefixes()) stats_.blocks_cached = prefixes->idle();
 }
 
 // ---- for shutting down, and for tests
@@ -382,6 +453,9 @@ std::string Scheduler::check() const {
     if (s.state == State::free) continue;
     ++alive;
     const auto covered = static_cast<std::int64_t>(s.blocks.size()) * config_.block_size;
+    if (const std::int32_t stored = static_cast<std::int32_t>(s.tokens.size());
+        !s.lengths_only && (s.in_step ? stored < s.known : stored != s.known))
+      return fmt::format("slot {}: {} tokens are stored, {} known", slot, stored, s.known);
     if (s.state != State::running && !s.blocks.empty())
       return fmt::format("waiting sequence in slot {} holds blocks", slot);
     if (s.computed > covered)
@@ -393,6 +467,7 @@ std::string Scheduler::check() const {
       return fmt::format("slot {}: outgrew the longest sequence", slot);
   }
   if (auto broken = pool_.check(tables); !broken.empty()) return broken;
+  if (!pressure_.preempts() && stats_.preemptions > 0) return "a policy that never preempts did";
   std::int64_t finished = 0;
   for (const std::int64_t n : stats_.requests_finished) finished += n;
   const auto listed = static_cast<std::int64_t>(running_.size() + preempted_.size()) + queued_;

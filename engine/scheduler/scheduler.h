@@ -1,6 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -9,7 +12,9 @@
 #include "engine/engine_stats.h"
 #include "engine/executors/executor.h"
 #include "engine/kv/block_pool.h"
+#include "engine/kv/content_hash.h"
 #include "engine/request.h"
+#include "engine/scheduler/kv_policy.h"
 #include "engine/scheduler/scheduler_config.h"
 
 namespace dsbench::engine {
@@ -34,6 +39,10 @@ struct Lengths {
   std::int32_t output_tokens = 1;
   // One token event for the first token, one for the last, and one for every so many in between.
   std::int32_t report_every = 1;
+  // What the prompt consists of, for the prefix cache; null: nothing that anybody else's prompt has.
+  std::shared_ptr<const PrefixParts> parts = nullptr;
+  std::optional<Nanos> expiry = std::nullopt;  // see GenerateRequest
+  std::int32_t attempt = 0;
 };
 
 // Continuous batching by one rule: every step hands out tokens so that each sequence's computed tokens catch
@@ -59,8 +68,10 @@ class Scheduler {
   [[nodiscard]] const StepBatch& schedule(std::vector<SequenceEvent>& events);
   // Whether schedule() found something to do that is not completed yet.
   [[nodiscard]] bool step_out() const { return !plan_.empty(); }
-  // sampled[i] is the successor of items[i] where it asked for one.
-  void complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events);
+  // sampled[i] is the successor of items[i] where it asked for one, drafts[i] what became of its drafts; no
+  // drafts at all: none was accepted, and there are none for the next step.
+  void complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events,
+                std::span<const DraftOutcome> drafts = {});
   // The executor could not run the step: its sequences end as failed, the others go on.
   void fail_step(std::vector<SequenceEvent>& events);
 
@@ -92,9 +103,11 @@ class Scheduler {
   // thousands of these.
   struct alignas(64) Sequence {
     State state = State::free;
-    bool in_step = false;
-    bool cancelled = false;  // while in_step
-    bool lengths_only = false;
+    std::uint8_t drafts = 0;  // guesses for the next step
+    bool in_step : 1 = false;
+    bool cancelled : 1 = false;  // while in_step
+    bool lengths_only : 1 = false;
+    bool expires : 1 = false;
     std::int32_t known = 0;     // prompt + generated
     std::int32_t computed = 0;  // of the known ones, from the front
     std::int32_t deepest = 0;   // the most that a preemption threw away: below it, computing is recomputing
@@ -108,7 +121,16 @@ class Scheduler {
     std::vector<TokenId> tokens;  // the known ones, unless only lengths matter
     std::uint64_t seed = 0;
     Nanos added{0};
-    std::int64_t lost = 0;  // computed and thrown away by preemptions
+    Nanos expiry{0};
+    std::int64_t lost = 0;  // computed and thrown away, by preemptions and as rejected drafts
+    std::array<TokenId, max_drafts> draft_tokens{};
+    // Of the prefix cache.
+    PrefixCache::Content content = PrefixCache::root;  // of the last block that the cache knows
+    std::int32_t contents = 0;                         // blocks that it knows, from the front
+    std::int32_t adopted = 0;                          // of `computed`, found and not computed here
+    std::int32_t cached = 0;                           // found at the first admission
+    std::uint64_t own = 0;                             // what tells its text from all others'
+    std::shared_ptr<const PrefixParts> parts;
     std::int32_t min_tokens = 0;
     std::int32_t report_every = 1;
     float temperature = 0;
@@ -118,19 +140,42 @@ class Scheduler {
 
   struct Share {  // of a step
     Slot slot = 0;
-    std::int32_t tokens = 0;
+    std::int32_t tokens = 0;  // known ones
+    std::int32_t drafts = 0;  // guesses behind them
     bool sample = false;
+  };
+
+  // Cached blocks that a sequence could begin with.
+  struct Prefix {
+    BlockTable blocks;
+    std::int32_t idle = 0;  // of them: they count as free
+    PrefixCache::Content content = PrefixCache::root;
   };
 
   [[nodiscard]] SequenceId id_of(Slot slot) const {
     return (SequenceId{slots_[slot].generation} << 32) | slot;
   }
   [[nodiscard]] Submitted admit_to_queue(Sequence&& fresh, Nanos now);
+  void count_attempt(std::int32_t attempt);
   void unlink(Slot slot);
-  void preempt_last();
+  [[nodiscard]] static KvShare kv_share(const Sequence& s) {
+    return {s.prompt, s.known, s.computed, s.max_tokens, static_cast<std::int32_t>(s.blocks.size())};
+  }
   void make_room(std::int32_t budget);
-  void add_share(Slot slot, std::int32_t tokens);
-  void book(Sequence& s, std::int32_t tokens);
+  void preempt(std::size_t index);
+  [[nodiscard]] bool drop_drafts();
+  [[nodiscard]] Share share_of(Slot slot, std::int32_t budget) const;
+  [[nodiscard]] std::int64_t blocks_wanted(std::int32_t budget, std::int32_t steps_ahead) const;
+  [[nodiscard]] std::int64_t blocks_promised() const;
+  enum class Admission : std::uint8_t { admitted, has_to_wait, can_never_run };
+  [[nodiscard]] Admission admit(Sequence& s, std::int32_t budget, std::int64_t& promised);
+  void find_prefix(const Sequence& s);
+  void remember_prefix(Sequence& s);
+  void add_share(const Share& share);
+  void book(Sequence& s, const Share& share, std::int32_t accepted);
+  [[nodiscard]] std::int32_t accepted_by_law(const Sequence& s, std::int32_t drafts) const;
+  [[nodiscard]] bool generate_all(const Share& share, std::int32_t accepted, TokenId token,
+                                  std::vector<SequenceEvent>& events);
   [[nodiscard]] bool generate(Slot slot, TokenId token, std::vector<SequenceEvent>& events);
   void finish(Slot slot, FinishReason reason, std::vector<SequenceEvent>& events);
   void emit(SequenceEvent::Kind kind, Slot slot, std::vector<SequenceEvent>& events) const;
@@ -139,15 +184,21 @@ class Scheduler {
 
   SchedulerConfig config_;
   BlockPool pool_;
+  KvPressure pressure_;
+  std::int32_t watermark_ = 0;   // blocks
+  Nanos now_{0};                 // the latest that was passed in
+  Prefix prefix_;                // of the sequence that asks to be admitted
+  std::vector<KvShare> shares_;  // what the policy is shown of who runs
   std::vector<Sequence> slots_;
   std::vector<Slot> free_slots_;
-  std::vector<Slot> running_;    // in order of admission: the last is the victim
+  std::vector<Slot> running_;    // in order of admission
   std::vector<Slot> preempted_;  // a stack: the front of the waiting queue is its back
   Slot queue_head_ = none,
        queue_tail_ = none;  // never admitted yet, first come first served; waits behind preempted_
   std::int32_t queued_ = 0;
   StepBatch batch_;
   std::vector<Share> plan_;  // the step that is out, all of it
+  bool victims_ = false;     // the step that was scheduled last preempted
   std::int64_t added_ = 0;
   EngineStats stats_;
 };

@@ -6,6 +6,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "engine/scheduler/kv_policy.h"
 
 namespace dsbench::engine {
 
@@ -22,6 +23,18 @@ struct SchedulerConfig {
       max_queued;                      // requests waiting for their first admission; above it submit refuses
   std::optional<Nanos> queue_timeout;  // a request that waits longer without being admitted ends
   std::int32_t eos_token = -1;         // -1: the model has none
+
+  KvPolicy kv_policy = KvPolicy::recompute_lifo;
+  // Blocks, as a fraction of the pool, that admission leaves free while anything runs.
+  double kv_watermark = 0;
+  // Admission wants room for all that a sequence has to compute, and not only for its first chunk.
+  bool whole_sequence_admission = false;
+  bool prefix_cache = false;
+  int prefix_hash_bits = 64;  // fewer only to test collisions
+  // Of requests of which only the lengths matter: drafts a step, and the chance of each that follows an
+  // accepted one to be accepted. Real requests get their drafts from the executor.
+  std::int32_t spec_drafts = 0;
+  double spec_acceptance = 0.7;
 };
 
 // The longest prompt + max_tokens that a request may ask for: the model's context, or the whole block pool if
