@@ -35,6 +35,7 @@ void apply(const EngineOptions& options, engine::SchedulerConfig& config) {
   if (options.max_model_len) config.max_model_len = *options.max_model_len;
   config.max_queued = options.max_queued;
   config.queue_timeout = options.queue_timeout;
+  config.kv = options.kv.kv;
 }
 
 std::string words(const engine::MemoryBill& bill) {
@@ -59,7 +60,10 @@ Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, 
       "executor   cost model of '{}': no weights, no KV cache in memory\nKV blocks  {} of {} tokens\n",
       hardware.name, parts.config.blocks, parts.config.block_size);
   if (!dry_run) {
-    parts.executor = std::make_unique<engine::CostExecutor>(hardware, clock);
+    const engine::SpecConfig spec = options.kv.assumed();
+    parts.executor = std::make_unique<engine::CostExecutor>(
+        hardware, clock,
+        engine::CostExecutorOptions{.drafts = spec.drafts, .draft_acceptance = spec.acceptance});
     parts.description = parts.executor->describe();
   }
   return parts;
@@ -85,7 +89,8 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
   DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, engine::DrawnWeights{options.seed},
                                                         {.threads = threads,
                                                          .blocks = parts.config.blocks,
-                                                         .block_size = parts.config.block_size}));
+                                                         .block_size = parts.config.block_size,
+                                                         .ngram_drafts = options.kv.ngram_drafts()}));
   parts.description = parts.executor->describe();
   return parts;
 }
@@ -110,6 +115,7 @@ Result<EngineParts> make_fixed_parts(const EngineOptions& options) {
 // A flag that would change nothing is a misunderstanding, and better said than passed over.
 Result<void> refuse_idle_flags(const EngineOptions& o) {
   const bool fixed = o.executor == "fixed";
+  DSBENCH_CHECK(refuse_idle_kv_flags(o.kv, o.given, o.executor));
   for (const auto& [flag, value] : o.given) {
     const auto is = [&](std::initializer_list<std::string_view> names) {
       return std::any_of(names.begin(), names.end(), [&](std::string_view n) { return flag.ends_with(n); });
@@ -175,6 +181,7 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
   add_duration(app, flag("queue-timeout"), o.queue_timeout, "a request that waits longer is refused with 503",
                "none")
       ->group(group);
+  add_kv_flags(app, o.kv, prefix, group);
   add_duration(app, flag("ttft"), o.fixed.ttft, "of --executor fixed: from arrival to the first token")
       ->group(group);
   add_duration(app, flag("itl"), o.fixed.itl, "of --executor fixed: from token to token; 0s: all at once")

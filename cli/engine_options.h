@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/kv_flags.h"
 #include "core/clock.h"
 #include "core/result.h"
 #include "engine/engine.h"
@@ -24,6 +25,7 @@ struct EngineOptions {
   std::uint64_t seed = 1;    // of the weights
   std::optional<std::int32_t> blocks, block_size, max_running, max_batched_tokens, max_model_len, max_queued;
   std::optional<Nanos> queue_timeout;
+  KvOptions kv;
   engine::FixedLaw fixed;  // of `--executor fixed`
   // The flags that were on the command line with their values, as written.
   std::vector<std::pair<std::string, std::string>> given;

@@ -88,13 +88,15 @@ Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
   if (ours) return {};
   const bool simulated = is_sim(o.targets.front());
   for (const auto& [flag, value] : o.engine.given) {
-    if (simulated && (flag == "--engine-max-queued" || flag == "--engine-queue-timeout")) continue;
+    if (simulated && (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" || is_kv_flag(flag)))
+      continue;
     return fail(ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
                 simulated ? "a simulated fleet takes --engine-max-queued and --engine-queue-timeout, and "
                             "everything else from its "
                             "profile"
                           : "it belongs to the engine that dsbench starts itself (--target embedded)");
   }
+  if (simulated) DSBENCH_CHECK(refuse_idle_kv_flags(o.engine.kv, o.engine.given, sim_prefix));
   return {};
 }
 
@@ -388,6 +390,8 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
   engine::FleetOptions fleet_options;
   fleet_options.max_queued = options_.engine.max_queued;
   fleet_options.queue_timeout = options_.engine.queue_timeout;
+  fleet_options.kv = options_.engine.kv.kv;
+  fleet_options.spec = options_.engine.kv.assumed();
   std::vector<loadgen::VirtualTarget*> targets;
   std::vector<loadgen::Observer*> observers;
   for (std::size_t i = 0; i < options_.targets.size(); ++i) {

@@ -1,6 +1,8 @@
 #include "cli/fleet_target.h"
 
 #include <cassert>
+#include <memory>
+#include <utility>
 
 namespace dsbench::cli {
 namespace {
@@ -17,11 +19,24 @@ std::uint64_t key_of(std::uint64_t request, std::uint32_t attempt) {
   return (request << attempt_bits) | attempt;
 }
 
+// What the prompt's text is a function of; the chat template adds nothing between the parts.
+std::shared_ptr<const engine::PrefixParts> identity_of(const loadgen::Attempt& attempt) {
+  auto parts = std::make_shared<engine::PrefixParts>();
+  if (!attempt.parts) {
+    parts->push_back({attempt.prompt_seed, attempt.prompt_tokens});
+    return parts;
+  }
+  for (const loadgen::PromptPart& part : *attempt.parts) parts->push_back({part.seed, part.tokens});
+  return parts;
+}
+
 }  // namespace
 
 void FleetTarget::submit(const loadgen::Attempt& attempt, Nanos now) {
-  fleet_.submit(key_of(attempt.request, attempt.attempt), {attempt.prompt_tokens, attempt.output_tokens},
-                now);
+  engine::Lengths lengths{.prompt_tokens = attempt.prompt_tokens, .output_tokens = attempt.output_tokens};
+  lengths.attempt = static_cast<std::int32_t>(attempt.attempt);
+  if (fleet_.caches_prefixes()) lengths.parts = identity_of(attempt);
+  fleet_.submit(key_of(attempt.request, attempt.attempt), std::move(lengths), now);
 }
 
 void FleetTarget::cancel(std::uint64_t request, std::uint32_t attempt, Nanos now) {
@@ -49,6 +64,7 @@ void FleetTarget::advance(Nanos now, std::vector<TargetEvent>& events) {
         event.kind = EventKind::done;
         event.usage_prompt_tokens = e.prompt_tokens;
         event.usage_output_tokens = e.output_tokens;
+        if (fleet_.caches_prefixes()) event.usage_cached_prompt_tokens = e.cached_tokens;
         break;
       case FleetEvent::Kind::rejected:
       case FleetEvent::Kind::queue_timeout:

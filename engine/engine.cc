@@ -78,6 +78,8 @@ class ThreadedEngine final : public Engine {
     const std::scoped_lock lock{mutex_};
     EngineStats stats = scheduler_.stats();
     stats.busy = busy_;
+    stats.expert_imbalance = expert_imbalance_;
+    stats.expert_steps = expert_steps_;
     return stats;
   }
 
@@ -92,20 +94,21 @@ class ThreadedEngine final : public Engine {
       wake_.wait(lock, [&] { return stopping_ || !events_.empty() || scheduler_.has_work(); });
       if (stopping_) break;
       scheduler_.expire(clock_.now(), events_);
-      const std::int64_t preemptions_before = scheduler_.stats().preemptions;
+      const EngineStats before = scheduler_.stats();
       const StepBatch& batch = scheduler_.schedule(events_);
       StepRecord record;
-      record.preemptions = scheduler_.stats().preemptions - preemptions_before;
+      record.preemptions = scheduler_.stats().preemptions - before.preemptions;
       record.waiting = scheduler_.stats().waiting;
       record.blocks_used = scheduler_.stats().blocks_used;
       tell(lock, "");
-      if (scheduler_.step_out()) step(lock, batch, record);
+      if (scheduler_.step_out()) step(lock, batch, record, before);
     }
     for (const SequenceId id : scheduler_.unfinished()) scheduler_.cancel(id, events_);
     tell(lock, "");
   }
 
-  void step(std::unique_lock<std::mutex>& lock, const StepBatch& batch, StepRecord& record) {
+  void step(std::unique_lock<std::mutex>& lock, const StepBatch& batch, StepRecord& record,
+            const EngineStats& before) {
     lock.unlock();
     record.start = clock_.now();
     sampled_.assign(batch.items.size(), TokenId{0});
@@ -117,12 +120,25 @@ class ThreadedEngine final : public Engine {
     record.sequences = static_cast<std::int64_t>(batch.items.size());
     lock.lock();
     if (took) {
-      scheduler_.complete(sampled_, events_);
+      const StepReport& report = executor_->report();
+      scheduler_.complete(sampled_, events_, report.drafts);
+      record.expert_imbalance = report.expert_imbalance;
+      if (report.expert_imbalance > 0) {
+        expert_imbalance_ += report.expert_imbalance;
+        ++expert_steps_;
+      }
     } else {
       scheduler_.fail_step(events_);
     }
     busy_ += record.duration;
-    record.step = scheduler_.stats().steps;
+    const EngineStats& after = scheduler_.stats();
+    record.step = after.steps;
+    record.recomputed_tokens = after.recomputed_tokens - before.recomputed_tokens;
+    record.cached_tokens = after.prefix_hits - before.prefix_hits + after.recompute_avoided_tokens -
+                           before.recompute_avoided_tokens;
+    record.expired_tokens = after.expired_tokens - before.expired_tokens;
+    record.draft_tokens = after.draft_tokens - before.draft_tokens;
+    record.accepted_drafts = after.accepted_drafts - before.accepted_drafts;
     if (step_log_ && took) step_log_->write(record);
     tell(lock, took ? std::string_view{} : std::string_view{took.error().message});
   }
@@ -184,6 +200,8 @@ class ThreadedEngine final : public Engine {
   std::unordered_map<SequenceId, std::shared_ptr<RequestListener>> listeners_;
   std::vector<SequenceEvent> events_;
   Nanos busy_{0};
+  double expert_imbalance_ = 0;  // see EngineStats
+  std::int64_t expert_steps_ = 0;
 
   // Of the engine's thread alone.
   const SchedulerConfig config_;

@@ -22,6 +22,13 @@ struct StepRecord {
   std::int64_t waiting = 0;      // after scheduling it
   std::int64_t blocks_used = 0;  // during it
   std::int64_t preemptions = 0;  // made to schedule it
+  // The ledger of this step.
+  std::int64_t recomputed_tokens = 0;  // computed again after a preemption
+  std::int64_t cached_tokens = 0;      // found in the prefix cache by who was admitted to it
+  std::int64_t expired_tokens = 0;     // computed when the answer was of no use any more
+  std::int64_t draft_tokens = 0;
+  std::int64_t accepted_drafts = 0;
+  double expert_imbalance = 0;  // busiest expert ÷ mean; 0: not known
 };
 
 // A CSV file with a header line and one line a step.

@@ -15,6 +15,9 @@ struct CostExecutorOptions {
   // The chance of each token to be end-of-sequence; 0 never ends a request before its max_tokens.
   double end_probability = 0;
   TokenId end_token = -1;
+  // Guesses a step, and the chance of each to be right.
+  std::int32_t drafts = 0;
+  double draft_acceptance = 0.7;
 };
 
 // Computes nothing and takes as long as the cost model says, so that `serve` behaves like hardware that is
@@ -29,6 +32,7 @@ class CostExecutor final : public Executor {
 
   Result<Nanos> execute(const StepBatch& batch, std::span<TokenId> sampled) override;
   [[nodiscard]] std::string describe() const override;
+  [[nodiscard]] const StepReport& report() const override { return report_; }
 
   // Steps outside the measured range of the law so far. From any thread.
   [[nodiscard]] std::int64_t extrapolated_steps() const {
@@ -36,10 +40,14 @@ class CostExecutor final : public Executor {
   }
 
  private:
+  [[nodiscard]] TokenId token_at(std::uint64_t seed, std::int64_t position) const;
+  void propose(const StepItem& item, std::int64_t position, DraftOutcome& outcome) const;
+
   CostModel model_;
   Clock& clock_;
   CostExecutorOptions options_;
   std::string name_;
+  StepReport report_;
   Nanos last_end_{0};  // where the last step should have ended
   bool ran_ = false;
   std::atomic<std::int64_t> extrapolated_{0};

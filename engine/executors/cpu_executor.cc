@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "core/clock.h"
+#include "engine/executors/ngram_drafter.h"
 #include "engine/kernels/cpu/thread_pool.h"
 #include "engine/model/available_memory.h"
 #include "engine/model/decoder.h"
@@ -22,22 +24,42 @@ class CpuExecutor final : public Executor {
       : weights_{weights.describe()},
         decoder_(profile, weights),
         cache_(profile.layers, config.blocks, config.block_size, profile.latent_width()),
-        pool_(config.threads) {}
+        pool_(config.threads),
+        ngram_drafts_{std::min(config.ngram_drafts, max_drafts)} {}
 
   Result<Nanos> execute(const StepBatch& batch, std::span<TokenId> sampled) override {
     const Nanos start = clock_.now();
     DSBENCH_CHECK(check(batch, sampled.size()));
-    decoder_.forward(batch, cache_, pool_, logits_);
+    const bool drafted = std::any_of(batch.items.begin(), batch.items.end(),
+                                     [](const StepItem& item) { return item.drafts > 0; });
+    if (drafted) lay_apart(batch);
+    decoder_.forward(drafted ? apart_ : batch, cache_, pool_, logits_);
+    report_.expert_imbalance = decoder_.expert_imbalance();
+    report_.drafts.assign(ngram_drafts_ > 0 ? batch.items.size() : 0, {});
     const auto vocab = static_cast<std::size_t>(decoder_.profile().vocab);
     std::size_t row = 0;
     for (std::size_t i = 0; i < batch.items.size(); ++i) {
       const StepItem& item = batch.items[i];
       if (!item.sample) continue;
-      sampled[i] = sample_token(std::span(logits_).subspan(row++ * vocab, vocab), item.temperature, item.seed,
-                                item.start + static_cast<std::int32_t>(item.tokens.size()) - 1);
+      // Of the last known token and of every draft behind it, in order. A draft is right when it is what
+      // would have been sampled in its place; what stands behind a wrong one says nothing.
+      const auto known = static_cast<std::int32_t>(item.tokens.size()) - item.drafts;
+      std::int32_t accepted = 0;
+      for (std::int32_t j = 0; j <= item.drafts; ++j) {
+        const TokenId token =
+            sample_token(std::span(logits_).subspan((row + static_cast<std::size_t>(j)) * vocab, vocab),
+                         item.temperature, item.seed, item.start + known + j - 1);
+        sampled[i] = token;
+        if (j == item.drafts || item.tokens[static_cast<std::size_t>(known + j)] != token) break;
+        ++accepted;
+      }
+      row += static_cast<std::size_t>(item.drafts) + 1;
+      if (ngram_drafts_ > 0) propose(item, known + accepted, accepted, sampled[i], report_.drafts[i]);
     }
     return clock_.now() - start;
   }
+
+  const StepReport& report() const override { return report_; }
 
   std::string describe() const override {
     return fmt::format("{} (cpu {}, fp32, {} thread{}, {})", decoder_.profile().name,
@@ -46,6 +68,34 @@ class CpuExecutor final : public Executor {
   }
 
  private:
+  // The decoder gives logits of an item's last token only. An item with drafts goes in as several: its known
+  // tokens, and each draft on its own. A layer's latents are all written before any is read, so this computes
+  // the same.
+  void lay_apart(const StepBatch& batch) {
+    apart_.items.clear();
+    for (const StepItem& item : batch.items) {
+      const std::size_t known = item.tokens.size() - static_cast<std::size_t>(item.drafts);
+      StepItem& first = apart_.items.emplace_back(item);
+      first.tokens = item.tokens.first(known);
+      first.drafts = 0;
+      for (std::size_t j = known; j < item.tokens.size(); ++j) {
+        StepItem& draft = apart_.items.emplace_back(item);
+        draft.tokens = item.tokens.subspan(j, 1);
+        draft.start = item.start + static_cast<std::int32_t>(j);
+        draft.drafts = 0;
+      }
+    }
+  }
+
+  // Guesses what follows the successor of the item's first `right` tokens.
+  void propose(const StepItem& item, std::int32_t right, std::int32_t accepted, TokenId successor,
+               DraftOutcome& outcome) {
+    outcome.accepted = accepted;
+    newest_.assign(item.tokens.begin(), item.tokens.begin() + right);
+    newest_.push_back(successor);
+    outcome.proposed = NgramDrafter::propose(item.before, newest_, ngram_drafts_, outcome.tokens);
+  }
+
   // A wrong step would read or write outside the pool.
   Result<void> check(const StepBatch& batch, std::size_t sampled) const {
     const profiles::ModelProfile& p = decoder_.profile();
@@ -85,6 +135,10 @@ class CpuExecutor final : public Executor {
   kernels::cpu::ThreadPool pool_;
   SteadyClock clock_;
   std::vector<float> logits_;
+  std::int32_t ngram_drafts_;
+  StepReport report_;
+  StepBatch apart_;
+  std::vector<TokenId> newest_;
 };
 
 }  // namespace
@@ -93,7 +147,7 @@ Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile
                                                     const WeightSource& weights,
                                                     const CpuExecutorConfig& config) {
   DSBENCH_CHECK(profiles::check_model_profile(profile));
-  const auto [threads, blocks, block_size] = config;
+  const int threads = config.threads, blocks = config.blocks, block_size = config.block_size;
   if (threads < 1 || threads > 256)
     return fail(ErrorKind::usage, "{} engine threads; accepted are 1 to 256", threads);
   if (blocks < 1 || block_size < 1) {

@@ -13,7 +13,8 @@ namespace dsbench::engine {
 struct CpuExecutorConfig {
   int threads = 1;  // includes the thread that calls execute()
   int blocks = 256;
-  int block_size = 16;  // tokens
+  int block_size = 16;   // tokens
+  int ngram_drafts = 0;  // guesses a step by looking up the prompt; 0: none
 };
 
 // The executor that really computes: a decoder and its latent cache. Greedy output is a function of (profile,

@@ -17,6 +17,8 @@ Result<Fleet> Fleet::build(const profiles::FleetProfile& profile, const FleetOpt
   if (profile.queue_timeout) config.queue_timeout = from_seconds(profile.queue_timeout->value);
   if (options.max_queued) config.max_queued = options.max_queued;
   if (options.queue_timeout) config.queue_timeout = options.queue_timeout;
+  config.kv = options.kv;
+  config.spec = options.spec;
   DSBENCH_CHECK(check_config(config));
   if (options.tokens_per_event < 1) {
     return fail(ErrorKind::usage, "fleet: tokens_per_event is {}; it must be at least 1",
@@ -103,6 +105,7 @@ void Fleet::advance(Nanos now, std::vector<FleetEvent>& events) {
       if (out.kind == FleetEvent::Kind::done) {
         event.prompt_tokens = flight.lengths.prompt_tokens;
         event.output_tokens = flight.lengths.output_tokens;
+        event.cached_tokens = flight.cached_tokens;
       }
       if (out.kind != FleetEvent::Kind::first_byte && out.kind != FleetEvent::Kind::tokens) {
         by_key_.erase(flight.key);
@@ -199,6 +202,7 @@ void Fleet::relay(Nanos now) {
         flight.sent_tokens = event.output_tokens;
         break;
       case SequenceEvent::Kind::finished:
+        flight.cached_tokens = event.cached_tokens;
         leave_replica(flight);
         if (event.reason == FinishReason::queue_timeout) {
           send(now, slot, FleetEvent::Kind::queue_timeout, 0, 503);

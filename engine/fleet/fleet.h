@@ -37,6 +37,7 @@ struct FleetEvent {
   std::int32_t http_status = 200;
   std::int32_t prompt_tokens = 0;  // of done
   std::int32_t output_tokens = 0;  // of done
+  std::int32_t cached_tokens = 0;  // of done: of the prompt, found in the prefix cache
   friend bool operator==(const FleetEvent&, const FleetEvent&) = default;
 };
 
@@ -44,6 +45,8 @@ struct FleetOptions {
   // In place of the profile's, per replica.
   std::optional<std::int32_t> max_queued = std::nullopt;
   std::optional<Nanos> queue_timeout = std::nullopt;
+  KvConfig kv = {};
+  SpecConfig spec = {};
   // Tokens that travel in one event. 1 shows every gap between tokens; more is faster. The first token always
   // travels alone, and the last is never held back.
   std::int32_t tokens_per_event = 1;
@@ -72,6 +75,8 @@ class Fleet {
   // Summed over the replicas.
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] std::size_t replicas() const { return replicas_.size(); }
+  // Whether what a prompt consists of (Lengths::parts) makes a difference.
+  [[nodiscard]] bool caches_prefixes() const { return options_.kv.prefix_cache; }
   // Steps outside the measured range of the hardware profile's law, so far.
   [[nodiscard]] std::int64_t extrapolated_steps() const { return extrapolated_; }
   // Each replica's scheduler; says what is broken, empty when nothing is. For tests.
@@ -94,6 +99,7 @@ class Fleet {
     Lengths lengths;
     std::uint32_t replica = 0;
     std::int32_t sent_tokens = 0;
+    std::int32_t cached_tokens = 0;
     bool routed = false;  // counted in outstanding_
     bool cancelled = false;
   };

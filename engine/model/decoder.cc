@@ -60,6 +60,7 @@ struct Decoder::State {
   void attend(const Layer& layer, float* cache_layer, const StepBatch& batch, ThreadPool& pool, bool last);
   void attend_unit(const Layer& layer, const float* cache_layer, const StepBatch& batch, std::int32_t begin,
                    std::int32_t end, int thread);
+  void note_expert_load();
   void feed_forward(const Layer& layer, ThreadPool& pool);
   void forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool, std::vector<float>& logits);
 
@@ -93,7 +94,9 @@ struct Decoder::State {
   std::vector<std::int32_t> pair_of_;    // [rows, top_k]: place in the arrays below
   std::vector<std::int32_t> pair_row_;   // [rows·top_k], by expert
   std::vector<std::int32_t> expert_at_;  // [experts + 1]: first pair of each
-  FloatBuffer pair_gate_;                // [rows·top_k, expert intermediate]
+  double expert_imbalance_ = 0;          // sum over the MoE layers of busiest ÷ mean
+  std::int32_t expert_layers_ = 0;
+  FloatBuffer pair_gate_;  // [rows·top_k, expert intermediate]
   FloatBuffer pair_up_;
   FloatBuffer pair_out_;              // [rows·top_k, hidden]
   std::vector<FloatBuffer> scratch_;  // per thread
@@ -329,6 +332,17 @@ void Decoder::State::attend_unit(const Layer& layer, const float* cache_layer, c
 }
 
 // x += block(h), where h and, for MoE, the chosen experts are already there.
+// From the pairs by expert.
+void Decoder::State::note_expert_load() {
+  if (expert_at_.back() == 0) return;
+  std::int32_t busiest = 0;
+  for (std::size_t e = 0; e + 1 < expert_at_.size(); ++e)
+    busiest = std::max(busiest, expert_at_[e + 1] - expert_at_[e]);
+  expert_imbalance_ +=
+      static_cast<double>(busiest) * static_cast<double>(expert_at_.size() - 1) / expert_at_.back();
+  ++expert_layers_;
+}
+
 void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
   const std::int32_t wide = layer.ffn.gate.n();  // 0: MoE without shared experts
   gate_.grow(std::int64_t{rows()} * std::max(wide, 1));
@@ -345,6 +359,7 @@ void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
     for (std::size_t i = 0; i < pairs; ++i) ++expert_at_[static_cast<std::size_t>(chosen_[i]) + 1];
     for (std::size_t e = 0; e < static_cast<std::size_t>(p.moe.experts); ++e)
       expert_at_[e + 1] += expert_at_[e];
+    note_expert_load();
     std::vector<std::int32_t> next(expert_at_.begin(), expert_at_.end() - 1);
     pair_of_.resize(pairs);
     pair_row_.resize(pairs);
@@ -384,6 +399,8 @@ void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
 void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool,
                              std::vector<float>& logits) {
   logits.clear();
+  expert_imbalance_ = 0;
+  expert_layers_ = 0;
   if (scratch_.size() < static_cast<std::size_t>(pool.threads()))
     scratch_.resize(static_cast<std::size_t>(pool.threads()));
   block_size_ = cache.block_size();
@@ -453,6 +470,10 @@ Decoder::Decoder(const profiles::ModelProfile& profile, const WeightSource& sour
                  const KernelTable& kernels)
     : state_{std::make_unique<State>(profile, source, kernels)} {}
 Decoder::~Decoder() = default;
+
+double Decoder::expert_imbalance() const {
+  return state_->expert_layers_ > 0 ? state_->expert_imbalance_ / state_->expert_layers_ : 0;
+}
 
 const profiles::ModelProfile& Decoder::profile() const {
   return state_->p;

@@ -35,6 +35,10 @@ class Decoder {
   void forward(const StepBatch& batch, LatentCache& cache, kernels::cpu::ThreadPool& pool,
                std::vector<float>& logits);
 
+  // Of the last forward(): rows of the busiest expert over the mean of all experts, the mean over the MoE
+  // layers; 0 when no row came to an expert.
+  [[nodiscard]] double expert_imbalance() const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -32,26 +32,26 @@ Result<void> check_config(const SchedulerConfig& config) {
                 "scheduler: queue_timeout is {} ns; it must be positive, or left out for none",
                 config.queue_timeout->count());
   }
-  if (!(config.kv_watermark >= 0 && config.kv_watermark < 1)) {
+  if (!(config.kv.watermark >= 0 && config.kv.watermark < 1)) {
     return fail(ErrorKind::usage, "scheduler: kv_watermark is {}; it must be at least 0 and below 1",
-                config.kv_watermark);
+                config.kv.watermark);
   }
-  if (config.spec_drafts < 0 || config.spec_drafts > max_drafts) {
-    return fail(ErrorKind::usage, "scheduler: spec_drafts is {}; it must be from 0 to {}", config.spec_drafts,
+  if (config.spec.drafts < 0 || config.spec.drafts > max_drafts) {
+    return fail(ErrorKind::usage, "scheduler: spec_drafts is {}; it must be from 0 to {}", config.spec.drafts,
                 max_drafts);
   }
-  if (!(config.spec_acceptance >= 0 && config.spec_acceptance <= 1)) {
+  if (!(config.spec.acceptance >= 0 && config.spec.acceptance <= 1)) {
     return fail(ErrorKind::usage, "scheduler: spec_acceptance is {}; it must be from 0 to 1",
-                config.spec_acceptance);
+                config.spec.acceptance);
   }
   return {};
 }
 
 Scheduler::Scheduler(const SchedulerConfig& config)
     : config_{config},
-      pool_{config.blocks, config.block_size, config.prefix_cache, config.prefix_hash_bits},
-      pressure_{config.kv_policy},
-      watermark_{static_cast<std::int32_t>(std::ceil(config.kv_watermark * config.blocks))} {
+      pool_{config.blocks, config.block_size, config.kv.prefix_cache, config.kv.prefix_hash_bits},
+      pressure_{config.kv.policy},
+      watermark_{static_cast<std::int32_t>(std::ceil(config.kv.watermark * config.blocks))} {
   stats_.blocks_total = config.blocks;
 }
 
@@ -355,8 +355,8 @@ void Scheduler::complete(std::span<const TokenId> sampled, std::vector<SequenceE
       } else if (outcome != nullptr && outcome->proposed > 0) {
         s.drafts = static_cast<std::uint8_t>(std::min(outcome->proposed, max_drafts));
         s.draft_tokens = outcome->tokens;
-      } else if (s.lengths_only && config_.spec_drafts > 0) {
-        s.drafts = static_cast<std::uint8_t>(config_.spec_drafts);
+      } else if (s.lengths_only && config_.spec.drafts > 0) {
+        s.drafts = static_cast<std::uint8_t>(config_.spec.drafts);
       }
     }
   }
@@ -370,7 +370,7 @@ void Scheduler::complete(std::span<const TokenId> sampled, std::vector<SequenceE
 std::int32_t Scheduler::accepted_by_law(const Sequence& s, std::int32_t drafts) const {
   std::int32_t accepted = 0;
   while (accepted < drafts &&
-         draft_is_right(s.own, std::int64_t{s.known} + accepted, config_.spec_acceptance)) {
+         draft_is_right(s.own, std::int64_t{s.known} + accepted, config_.spec.acceptance)) {
     ++accepted;
   }
   return accepted;

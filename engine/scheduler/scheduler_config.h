@@ -10,6 +10,24 @@
 
 namespace dsbench::engine {
 
+// How the KV blocks are dealt with.
+struct KvConfig {
+  KvPolicy policy = KvPolicy::recompute_lifo;
+  // Blocks, as a fraction of the pool, that admission leaves free while anything runs.
+  double watermark = 0;
+  // Admission wants room for all that a sequence has to compute, and not only for its first chunk.
+  bool whole_sequence = false;
+  bool prefix_cache = false;
+  int prefix_hash_bits = 64;  // fewer only to test collisions
+};
+
+// Of requests of which only the lengths matter: drafts a step, and the chance of each that follows an
+// accepted one to be accepted. Real requests get their drafts from the executor.
+struct SpecConfig {
+  std::int32_t drafts = 0;
+  double acceptance = 0.7;
+};
+
 struct SchedulerConfig {
   std::int32_t block_size = 16;  // tokens per KV block
   // In the pool. 4,096 tokens: some 60 chats of the tiny model, so that an overload presses on it as it does
@@ -24,17 +42,8 @@ struct SchedulerConfig {
   std::optional<Nanos> queue_timeout;  // a request that waits longer without being admitted ends
   std::int32_t eos_token = -1;         // -1: the model has none
 
-  KvPolicy kv_policy = KvPolicy::recompute_lifo;
-  // Blocks, as a fraction of the pool, that admission leaves free while anything runs.
-  double kv_watermark = 0;
-  // Admission wants room for all that a sequence has to compute, and not only for its first chunk.
-  bool whole_sequence_admission = false;
-  bool prefix_cache = false;
-  int prefix_hash_bits = 64;  // fewer only to test collisions
-  // Of requests of which only the lengths matter: drafts a step, and the chance of each that follows an
-  // accepted one to be accepted. Real requests get their drafts from the executor.
-  std::int32_t spec_drafts = 0;
-  double spec_acceptance = 0.7;
+  KvConfig kv;
+  SpecConfig spec;
 };
 
 // The longest prompt + max_tokens that a request may ask for: the model's context, or the whole block pool if

@@ -127,7 +127,7 @@ Scheduler::Admission Scheduler::admit(Sequence& s, std::int32_t budget, std::int
   std::int64_t room = pool_.free() - pool_.owed();
   if (!running_.empty()) {
     asked = std::max(first, pressure_.asked(view, first));
-    if (config_.whole_sequence_admission) asked = std::max(asked, s.known);
+    if (config_.kv.whole_sequence) asked = std::max(asked, s.known);
     room -= watermark_ + promised;
   }
   if (pool_.blocks_for(asked) - found + prefix_.idle > room) return Admission::has_to_wait;

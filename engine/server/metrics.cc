@@ -103,6 +103,27 @@ struct ServerMetrics::Impl {
       counter("dsbench_recomputed_tokens_total", "Tokens computed again after a preemption.");
   Counter& abandoned =
       counter("dsbench_abandoned_tokens_total", "Token compute spent on requests that were then cancelled.");
+  Counter& expired = counter("dsbench_expired_tokens_total",
+                             "Token compute after the moment when the answer was of no use.");
+  Counter& avoided = counter("dsbench_recompute_avoided_tokens_total",
+                             "Tokens that a preempted request found again in the prefix cache.");
+  Counter& attempts = counter("dsbench_attempts_total", "Requests that came, refused ones included.");
+  Counter& retries =
+      counter("dsbench_retries_total", "Of these, those that said they were not the first attempt.");
+  Counter& expert_imbalance =
+      counter("dsbench_expert_imbalance_sum",
+              "Rows of the busiest expert over the mean of all, summed over dsbench_expert_steps_total.");
+  Counter& expert_steps = counter("dsbench_expert_steps_total", "Engine steps that routed to experts.");
+  Counter& prefix_queries =
+      counter("vllm:prefix_cache_queries_total", "Prompt tokens that were looked up in the prefix cache.");
+  Counter& prefix_hits =
+      counter("vllm:prefix_cache_hits_total", "Prompt tokens that were found in the prefix cache.");
+  Counter& drafts = counter("vllm:spec_decode_num_draft_tokens_total", "Drafts that were verified.");
+  Counter& accepted_drafts =
+      counter("vllm:spec_decode_num_accepted_tokens_total", "Drafts that turned out right.");
+  Gauge& blocks_cached =
+      gauge("dsbench_kv_blocks_cached", "KV blocks that hold a cached prefix and nobody uses: free ones.");
+  Gauge& blocks_withheld = gauge("dsbench_kv_blocks_withheld", "KV blocks out of use by a cut of capacity.");
   Counter& refused =
       counter("dsbench_requests_refused_total", "Requests refused because the queue was full.");
   Counter& steps = counter("dsbench_steps_total", "Engine steps.");
@@ -170,6 +191,19 @@ std::string ServerMetrics::render(const EngineStats& stats, std::int64_t connect
   Impl::catch_up(m.computed, stats.computed_tokens);
   Impl::catch_up(m.recomputed, stats.recomputed_tokens);
   Impl::catch_up(m.abandoned, stats.abandoned_tokens);
+  Impl::catch_up(m.expired, stats.expired_tokens);
+  Impl::catch_up(m.avoided, stats.recompute_avoided_tokens);
+  Impl::catch_up(m.attempts, stats.attempts);
+  Impl::catch_up(m.retries, stats.retries);
+  Impl::catch_up(m.expert_steps, stats.expert_steps);
+  if (const double behind = stats.expert_imbalance - m.expert_imbalance.Value(); behind > 0)
+    m.expert_imbalance.Increment(behind);
+  Impl::catch_up(m.prefix_queries, stats.prefix_queries);
+  Impl::catch_up(m.prefix_hits, stats.prefix_hits);
+  Impl::catch_up(m.drafts, stats.draft_tokens);
+  Impl::catch_up(m.accepted_drafts, stats.accepted_drafts);
+  m.blocks_cached.Set(static_cast<double>(stats.blocks_cached));
+  m.blocks_withheld.Set(static_cast<double>(stats.blocks_withheld));
   Impl::catch_up(m.refused, stats.requests_refused);
   Impl::catch_up(m.steps, stats.steps);
   if (const double behind = to_seconds(stats.busy) - m.busy.Value(); behind > 0) m.busy.Increment(behind);

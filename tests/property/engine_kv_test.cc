@@ -100,11 +100,11 @@ SchedulerConfig draw_config(Rng& rng, KvPolicy policy) {
   config.max_batched_tokens = static_cast<std::int32_t>(3 + rng.below(30));
   config.max_model_len = 60;
   config.eos_token = 17;
-  config.kv_policy = policy;
-  config.kv_watermark = rng.below(2) == 0 ? 0 : 0.2;
-  config.whole_sequence_admission = rng.below(2) == 0;
-  config.prefix_cache = rng.below(3) > 0;
-  config.prefix_hash_bits = rng.below(2) == 0 ? 64 : 2;  // nearly everything collides
+  config.kv.policy = policy;
+  config.kv.watermark = rng.below(2) == 0 ? 0 : 0.2;
+  config.kv.whole_sequence = rng.below(2) == 0;
+  config.kv.prefix_cache = rng.below(3) > 0;
+  config.kv.prefix_hash_bits = rng.below(2) == 0 ? 64 : 2;  // nearly everything collides
   return config;
 }
 
@@ -167,11 +167,11 @@ TEST_P(KvProperty, TheSameTokensAsWithAmpleMemoryAndNoCacheAndNoDrafts) {
     EXPECT_EQ(easy.preemptions, 0);
     EXPECT_EQ(pressed.generated_tokens, easy.generated_tokens);
     // The ledger closes: what was computed is what had to be and was not found, and what was computed again.
-    if (!config.prefix_cache && drafts == 0) {
+    if (!config.kv.prefix_cache && drafts == 0) {
       EXPECT_EQ(pressed.computed_tokens - pressed.recomputed_tokens, easy.computed_tokens) << "seed " << seed;
       EXPECT_EQ(pressed.prompt_tokens, easy.prompt_tokens);
     }
-    if (config.prefix_cache && drafts == 0) {
+    if (config.kv.prefix_cache && drafts == 0) {
       // A preempted sequence may find more than it lost, computed by its like in the meantime.
       const std::int64_t first = pressed.computed_tokens - pressed.recomputed_tokens + pressed.prefix_hits;
       EXPECT_LE(first, easy.computed_tokens) << "seed " << seed;
@@ -289,7 +289,7 @@ TEST_P(KvProperty, LengthsOnlyEndsWithWhatWasAskedFor) {
   for (std::uint64_t seed = 1; seed <= 25; ++seed) {
     Rng rng{seed, "test.lengths"};
     SchedulerConfig config = draw_config(rng, GetParam());
-    config.spec_drafts = static_cast<std::int32_t>(rng.below(5));
+    config.spec.drafts = static_cast<std::int32_t>(rng.below(5));
     Scheduler scheduler{config};
     std::vector<SequenceEvent> events;
     std::int64_t asked = 0;

@@ -116,7 +116,7 @@ TEST(PrefixIdentity, OfPartsIsThatOfTheirTexts) {
   EXPECT_NE(hash_parts(once, 1, 0, 32), hash_parts(once, 1, 32, 64));
   EXPECT_NE(hash_parts(once, 1, 192, 256), hash_parts(once, 2, 192, 256)) << "what is generated is one's own";
   EXPECT_EQ(hash_parts(once, 1, 192, 256), hash_parts(once, 1, 192, 256));
-  EXPECT_NE(hash_parts({{}}, 1, 0, 16), hash_parts({{}}, 2, 0, 16));
+  EXPECT_NE(hash_parts({}, 1, 0, 16), hash_parts({}, 2, 0, 16));
 }
 
 TEST(BlockPool, WithholdsWhatIsFreeAndOwesTheRest) {
@@ -194,7 +194,7 @@ std::vector<TokenId> text(std::int32_t tokens, TokenId first = 100) {
 
 TEST(SchedulerKv, ReserveAdmitsWhatFitsToItsEnd) {
   SchedulerConfig config = tiny();
-  config.kv_policy = KvPolicy::reserve;
+  config.kv.policy = KvPolicy::reserve;
   Hand hand{config};
   hand.add(text(4), 13);  // 16 positions in the end: 4 of 8 blocks
   hand.add(text(4), 17);  // 5: waits, though its prompt fits
@@ -209,7 +209,7 @@ TEST(SchedulerKv, WholeSequenceAdmissionLooksBehindTheFirstChunk) {
   for (const bool whole : {false, true}) {
     SchedulerConfig config = tiny();
     config.max_batched_tokens = 8;
-    config.whole_sequence_admission = whole;
+    config.kv.whole_sequence = whole;
     Hand hand{config};
     hand.add(text(15), 4);
     hand.turn();
@@ -222,10 +222,10 @@ TEST(SchedulerKv, WholeSequenceAdmissionLooksBehindTheFirstChunk) {
 
 TEST(SchedulerKv, TheWatermarkKeepsBlocksFromNewcomersOnly) {
   SchedulerConfig config = tiny();
-  config.kv_watermark = 0.5;  // 4 of 8 blocks
+  config.kv.watermark = 0.6;  // 5 of 8 blocks
   Hand hand{config};
   hand.add(text(12), 20);  // grows to 8 blocks: nobody keeps any from it
-  hand.add(text(8), 2);    // 2 blocks; 5 are free
+  hand.add(text(8), 2);    // one block for the first chunk; 5 are free
   EXPECT_THAT(hand.turn(), ElementsAre("0:0+12"));
   EXPECT_EQ(hand.stats().waiting, 1);
   hand.run();
@@ -234,7 +234,7 @@ TEST(SchedulerKv, TheWatermarkKeepsBlocksFromNewcomersOnly) {
 
 TEST(SchedulerKv, APrefixIsFoundUpToTheLastTokenButOne) {
   SchedulerConfig config = tiny();
-  config.prefix_cache = true;
+  config.kv.prefix_cache = true;
   Hand hand{config};
   hand.add(text(12), 1);
   hand.run();
@@ -242,7 +242,7 @@ TEST(SchedulerKv, APrefixIsFoundUpToTheLastTokenButOne) {
   EXPECT_EQ(hand.stats().blocks_cached, 3);
   hand.events.clear();
   hand.add(text(12), 1);  // two blocks and no more: the last token is computed for its successor
-  EXPECT_THAT(hand.turn(), ElementsAre("1:8+4"));
+  EXPECT_THAT(hand.turn(), ElementsAre("0:8+4"));
   EXPECT_EQ(hand.events.back().cached_tokens, 8);
   hand.add(text(13), 1);
   EXPECT_THAT(hand.turn(), ElementsAre("0:12+1"));
@@ -257,7 +257,7 @@ TEST(SchedulerKv, APrefixIsFoundUpToTheLastTokenButOne) {
 
 TEST(SchedulerKv, TwoAtOnceShareTheirPrefixBlocks) {
   SchedulerConfig config = tiny();
-  config.prefix_cache = true;
+  config.kv.prefix_cache = true;
   Hand hand{config};
   hand.add(text(9), 8);
   hand.turn();
@@ -270,7 +270,7 @@ TEST(SchedulerKv, TwoAtOnceShareTheirPrefixBlocks) {
 
 TEST(SchedulerKv, ThePreemptedFindItsOwnBlocksAndAreChargedForTheRestOnly) {
   SchedulerConfig config = tiny();
-  config.prefix_cache = true;
+  config.kv.prefix_cache = true;
   Hand hand{config};
   hand.add(text(12), 12);
   hand.add(text(4, 500), 12);
@@ -287,7 +287,7 @@ TEST(SchedulerKv, AVirtualPromptFindsWhatARealOneWould) {
   config.blocks = 1000;
   config.max_batched_tokens = 1000;
   config.max_model_len = 1000;
-  config.prefix_cache = true;
+  config.kv.prefix_cache = true;
   Hand real{config};
   Scheduler lengths{config};
   std::vector<SequenceEvent> events;
@@ -324,7 +324,7 @@ TEST(SchedulerKv, ACutPreemptsDownAndEndsWhatIsTooLargeForTheRest) {
   hand.turn();
   EXPECT_EQ(hand.stats().running, 2);
   hand.scheduler.withhold_blocks(4);
-  EXPECT_EQ(hand.stats().blocks_withheld, 1) << "what was free went at once";
+  EXPECT_EQ(hand.stats().blocks_withheld, 2) << "what was free went at once";
   hand.turn();
   EXPECT_EQ(hand.stats().running, 1);
   EXPECT_EQ(hand.stats().preemptions, 1);
@@ -387,8 +387,8 @@ TEST(SchedulerKv, DraftsOfLengthsAreAcceptedAtTheRateAskedFor) {
   SchedulerConfig config = tiny();
   config.blocks = 4000;
   config.max_model_len = 10'001;
-  config.spec_drafts = 2;
-  config.spec_acceptance = 0.8;
+  config.spec.drafts = 2;
+  config.spec.acceptance = 0.8;
   Scheduler scheduler{config};
   std::vector<SequenceEvent> events;
   ASSERT_EQ(scheduler.add_lengths({.prompt_tokens = 1, .output_tokens = 10'000}, 0, Nanos{0}).status,
@@ -431,11 +431,11 @@ TEST(SchedulerConfigKv, RefusesWhatMakesNoSense) {
     const auto checked = check_config(config);
     return checked ? std::string{} : checked.error().message;
   };
-  EXPECT_EQ(message([](SchedulerConfig& c) { c.kv_watermark = 1; }),
+  EXPECT_EQ(message([](SchedulerConfig& c) { c.kv.watermark = 1; }),
             "scheduler: kv_watermark is 1; it must be at least 0 and below 1");
-  EXPECT_EQ(message([](SchedulerConfig& c) { c.spec_drafts = 5; }),
+  EXPECT_EQ(message([](SchedulerConfig& c) { c.spec.drafts = 5; }),
             "scheduler: spec_drafts is 5; it must be from 0 to 4");
-  EXPECT_EQ(message([](SchedulerConfig& c) { c.spec_acceptance = 1.5; }),
+  EXPECT_EQ(message([](SchedulerConfig& c) { c.spec.acceptance = 1.5; }),
             "scheduler: spec_acceptance is 1.5; it must be from 0 to 1");
 }
 
