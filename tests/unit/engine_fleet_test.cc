@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -322,6 +323,67 @@ TEST(Fleet, OverloadABoundedQueueKeepsTheLatencyOfTheServed) {
   EXPECT_LT(bounded.p99_s, 1);
   EXPECT_GT(bounded.served,
             unbounded.served / 3);  // the unbounded line is served to its end, a minute too late
+}
+
+// A session whose every turn begins with all turns before it, through a fleet of one.
+EngineStats session(const FleetOptions& options, std::vector<FleetEvent>& events) {
+  Fleet fleet = Fleet::build(simple(), options).value();
+  auto parts = std::make_shared<PrefixParts>();
+  std::int32_t prompt = 0;
+  for (std::uint64_t turn = 0; turn < 5; ++turn) {
+    parts = std::make_shared<PrefixParts>(*parts);
+    parts->push_back({turn, 40});
+    prompt += 40;
+    fleet.submit(turn, {.prompt_tokens = prompt, .output_tokens = 3, .parts = parts}, turn * second);
+    for (const FleetEvent& e : run_until_idle(fleet)) events.push_back(e);
+  }
+  EXPECT_EQ(fleet.check(), "");
+  return fleet.stats();
+}
+
+TEST(Fleet, APrefixCacheShortensTheTurnsOfASession) {
+  std::vector<FleetEvent> without;
+  std::vector<FleetEvent> with;
+  const EngineStats off = session({}, without);
+  const EngineStats on = session({.kv = {.prefix_cache = true}}, with);
+  EXPECT_EQ(off.prompt_tokens, 40 + 80 + 120 + 160 + 200);
+  // Each turn finds the whole blocks of 16 that the last one has computed: of its 40, 80, 120 and 160 prompt
+  // tokens and the first two of the three that it generated. The third block of the first turn is not full.
+  EXPECT_EQ(on.prefix_hits, 32 + 80 + 112 + 160);
+  EXPECT_EQ(on.prefix_queries, off.prompt_tokens);
+  EXPECT_EQ(on.prompt_tokens, off.prompt_tokens - on.prefix_hits);
+  EXPECT_EQ(with.back().cached_tokens, 160);
+  EXPECT_EQ(without.back().cached_tokens, 0);
+  // A ms a prompt token (the law of this test's hardware), in steps of 64 at most that cost 10 each.
+  EXPECT_LT(with.back().at, without.back().at);
+}
+
+TEST(Fleet, DraftsMakeFewerStepsAndTheSameTokens) {
+  const auto run = [](SpecConfig spec) {
+    Fleet fleet = Fleet::build(simple(), {.spec = spec}).value();
+    fleet.submit(1, {.prompt_tokens = 10, .output_tokens = 200}, Nanos{0});
+    std::int32_t tokens = 0;
+    for (const FleetEvent& e : run_until_idle(fleet)) tokens += e.tokens;
+    EXPECT_EQ(tokens, 200);
+    return fleet.stats();
+  };
+  const EngineStats plain = run({});
+  EXPECT_EQ(plain.steps, 200);
+  const EngineStats drafted = run({.drafts = 1, .acceptance = 0.85});
+  EXPECT_NEAR(static_cast<double>(drafted.steps), 200 / 1.85, 8);
+  EXPECT_EQ(drafted.generated_tokens, 200);
+  // A verified draft is charged as a decode token: 2 ms here.
+  EXPECT_EQ(drafted.busy,
+            drafted.steps * 10 * ms + 10 * ms + (drafted.steps - 1 + drafted.draft_tokens) * 2 * ms);
+}
+
+TEST(Fleet, TheSameEventsHoweverTimeIsSteppedWithCacheAndDrafts) {
+  for (const KvPolicy policy : {KvPolicy::retract, KvPolicy::recompute_least_computed}) {
+    const FleetOptions options{.max_queued = 20,
+                               .kv = {.policy = policy, .prefix_cache = true},
+                               .spec = {.drafts = 2, .acceptance = 0.6}};
+    EXPECT_EQ(busy_hour(options, 3, false), busy_hour(options, 3, true));
+  }
 }
 
 }  // namespace

@@ -1,0 +1,178 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/rng.h"
+#include "engine/executors/cost_executor.h"
+#include "engine/executors/cpu_executor.h"
+#include "engine/executors/ngram_drafter.h"
+#include "engine/scheduler/scheduler.h"
+#include "profiles/model_profile.h"
+
+// Policies, prefix cache and drafts over executors that really compute (and over the one that takes its
+// time): none of them may change what comes out.
+namespace dsbench::engine {
+namespace {
+
+using testing::ElementsAre;
+
+using Tokens = std::vector<TokenId>;
+
+Tokens guesses(const Tokens& before, const Tokens& newest, std::int32_t most) {
+  std::array<TokenId, max_drafts> out{};
+  const std::int32_t n = NgramDrafter::propose(before, newest, most, out);
+  return {out.begin(), out.begin() + n};
+}
+
+TEST(NgramDrafter, SaysWhatFollowedTheLongestAndThenTheLatestMatch) {
+  EXPECT_THAT(guesses({1, 2, 3, 4, 5, 6, 1, 2}, {3}, 4), ElementsAre(4, 5, 6, 1));
+  EXPECT_THAT(guesses({1, 2, 3, 4, 9, 2, 3, 5, 1, 2}, {3}, 1), ElementsAre(4)) << "three before two";
+  EXPECT_THAT(guesses({2, 3, 4, 9, 2, 3, 5, 8, 2}, {3}, 2), ElementsAre(5, 8)) << "of equals the latest";
+  EXPECT_THAT(guesses({7, 1, 2, 3}, {7}, 4), ElementsAre()) << "one token is no match";
+  EXPECT_THAT(guesses({5, 5}, {5}, 4), ElementsAre(5)) << "no further than the sequence goes";
+  EXPECT_THAT(guesses({}, {5}, 4), ElementsAre());
+}
+
+SchedulerConfig ample() {
+  SchedulerConfig config;
+  config.block_size = 8;
+  config.blocks = 256;
+  config.max_running = 8;
+  config.max_batched_tokens = 64;
+  config.max_model_len = 400;
+  return config;
+}
+
+struct Run {
+  std::map<std::uint64_t, Tokens> outputs;  // by tag
+  EngineStats stats;
+  double imbalance = 0;  // the largest of any step
+};
+
+Run run_all(const SchedulerConfig& config, Executor& executor, const std::vector<GenerateRequest>& requests) {
+  Scheduler scheduler{config};
+  Run run;
+  std::vector<SequenceEvent> events;
+  std::size_t next = 0;
+  for (int step = 0; (next < requests.size() || scheduler.has_work()) && step < 20'000; ++step) {
+    // They come one after another, so that the later ones can find what the first have left.
+    if (step % 3 == 0 && next < requests.size()) {
+      EXPECT_EQ(scheduler.add(requests[next], next, Nanos{0}).status, SubmitStatus::accepted);
+      ++next;
+    }
+    const StepBatch& batch = scheduler.schedule(events);
+    if (!scheduler.step_out()) continue;
+    Tokens sampled(batch.items.size(), -1);
+    const auto took = executor.execute(batch, sampled);
+    EXPECT_TRUE(took) << took.error().message;
+    run.imbalance = std::max(run.imbalance, executor.report().expert_imbalance);
+    scheduler.complete(sampled, events, executor.report().drafts);
+    EXPECT_EQ(scheduler.check(), "");
+    for (const SequenceEvent& e : events) {
+      if (e.kind == SequenceEvent::Kind::token) run.outputs[e.tag].push_back(e.token);
+    }
+    events.clear();
+  }
+  EXPECT_FALSE(scheduler.has_work());
+  run.stats = scheduler.stats();
+  return run;
+}
+
+std::unique_ptr<Executor> cpu(int blocks, int ngram_drafts) {
+  const auto tiny = profiles::load_model_profile("tiny");
+  EXPECT_TRUE(tiny);
+  auto executor =
+      make_cpu_executor(*tiny, DrawnWeights{1},
+                        {.threads = 1, .blocks = blocks, .block_size = 8, .ngram_drafts = ngram_drafts});
+  EXPECT_TRUE(executor) << executor.error().message;
+  return std::move(*executor);
+}
+
+// Chats with a common beginning; some say the same thing over and over, so that a look-up finds something.
+std::vector<GenerateRequest> chats() {
+  Rng rng{5, "test.chats"};
+  Tokens system(20);
+  for (TokenId& t : system) t = static_cast<TokenId>(rng.below(256));
+  std::vector<GenerateRequest> requests;
+  for (int i = 0; i < 6; ++i) {
+    GenerateRequest request;
+    request.prompt = system;
+    for (int j = 0; j < 12; ++j) {
+      request.prompt.push_back(i % 2 == 0 ? static_cast<TokenId>('a' + j % 4)
+                                          : static_cast<TokenId>(rng.below(256)));
+    }
+    request.max_tokens = 60;
+    request.ignore_eos = true;
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+TEST(Speculation, TheCpuModelSaysTheSameUnderEveryPolicyWithCacheAndWithDrafts) {
+  const std::vector<GenerateRequest> requests = chats();
+  const Run plain = run_all(ample(), *cpu(256, 0), requests);
+  ASSERT_EQ(plain.outputs.size(), requests.size());
+  EXPECT_EQ(plain.stats.preemptions + plain.stats.prefix_hits + plain.stats.draft_tokens, 0);
+  EXPECT_GE(plain.imbalance, 1.0);
+  std::int64_t preemptions = 0;
+  for (const KvPolicy policy : kv_policies) {
+    SchedulerConfig config = ample();
+    config.blocks = 24;  // two of these chats in the end
+    config.kv.policy = policy;
+    config.kv.prefix_cache = policy != KvPolicy::recompute_lifo;
+    const Run run = run_all(config, *cpu(24, 3), requests);
+    EXPECT_EQ(run.outputs, plain.outputs) << to_string(policy);
+    EXPECT_GT(run.stats.draft_tokens, 0);
+    EXPECT_GT(run.stats.accepted_drafts, 0);
+    EXPECT_LT(run.stats.accepted_drafts, run.stats.draft_tokens);
+    if (config.kv.prefix_cache) {
+      EXPECT_GT(run.stats.prefix_hits, 0);
+    }
+    preemptions += run.stats.preemptions;
+    RecordProperty(
+        std::string{to_string(policy)} + "_accepted",
+        std::to_string(run.stats.accepted_drafts) + " of " + std::to_string(run.stats.draft_tokens));
+  }
+  EXPECT_GT(preemptions, 2);
+}
+
+TEST(Speculation, SampledTokensAreTheSameToo) {
+  std::vector<GenerateRequest> requests = chats();
+  requests.resize(3);
+  for (GenerateRequest& request : requests) {
+    request.temperature = 0.7F;
+    request.seed = 11;
+    request.max_tokens = 30;
+  }
+  const Run plain = run_all(ample(), *cpu(256, 0), requests);
+  const Run drafted = run_all(ample(), *cpu(256, 4), requests);
+  EXPECT_EQ(drafted.outputs, plain.outputs);
+}
+
+TEST(Speculation, TheCostModelSaysTheSameInFewerSteps) {
+  profiles::HardwareProfile hardware;
+  hardware.name = "simple";
+  hardware.base_s.value = 0.010;
+  hardware.decode_token_s.value = 0.001;
+  ManualClock clock;
+  GenerateRequest request;
+  request.prompt = {1, 2, 3};
+  request.max_tokens = 300;
+  request.seed = 3;
+  CostExecutor plain_executor{hardware, clock};
+  const Run plain = run_all(ample(), plain_executor, {request});
+  CostExecutor executor{hardware, clock, {.drafts = 2, .draft_acceptance = 0.8}};
+  const Run drafted = run_all(ample(), executor, {request});
+  EXPECT_EQ(drafted.outputs, plain.outputs);
+  EXPECT_EQ(plain.stats.steps, 300);
+  EXPECT_NEAR(static_cast<double>(drafted.stats.steps), 300 / 2.44, 15);
+  EXPECT_NEAR(
+      static_cast<double>(drafted.stats.accepted_drafts) / static_cast<double>(drafted.stats.draft_tokens),
+      0.72, 0.08);
+}
+
+}  // namespace
+}  // namespace dsbench::engine
