@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/flags.h"
+#include "cli/overload_flags.h"
 #include "core/text.h"
 #include "engine/executors/cost_executor.h"
 #include "engine/executors/cpu_executor.h"
@@ -36,6 +37,7 @@ void apply(const EngineOptions& options, engine::SchedulerConfig& config) {
   config.max_queued = options.max_queued;
   config.queue_timeout = options.queue_timeout;
   config.kv = options.kv.kv;
+  config.overload = options.overload;
 }
 
 std::string words(const engine::MemoryBill& bill) {
@@ -125,6 +127,11 @@ Result<void> refuse_idle_flags(const EngineOptions& o) {
                   o.executor);
     }
     if (!fixed) continue;
+    const std::string_view name = std::string_view{flag}.substr(flag.starts_with("--engine-") ? 9 : 2);
+    if (is_overload_flag(name)) {
+      return fail(ErrorKind::usage,
+                  "{} has no effect on --executor fixed, which admits by --max-running alone", flag);
+    }
     if (is({"-threads", "-weights-seed", "-blocks", "-block-size", "-max-batched-tokens"})) {
       return fail(
           ErrorKind::usage,
@@ -182,12 +189,15 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
                "none")
       ->group(group);
   add_kv_flags(app, o.kv, prefix, group);
+  add_overload_flags(app, o.overload, prefix,
+                     prefix.empty() ? "Overload control (off by default)"
+                                    : "Overload control of the engine (off by default; sim: takes it too)");
   add_duration(app, flag("ttft"), o.fixed.ttft, "of --executor fixed: from arrival to the first token")
       ->group(group);
   add_duration(app, flag("itl"), o.fixed.itl, "of --executor fixed: from token to token; 0s: all at once")
       ->group(group);
   for (CLI::Option* option : app.get_options()) {
-    if (option->get_group() != group) continue;
+    if (option->get_group() != group && !option->get_group().starts_with("Overload control")) continue;
     option->each(
         [&o, name = option->get_name()](const std::string& value) { o.given.emplace_back(name, value); });
   }
@@ -196,8 +206,8 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
 std::vector<std::string> to_serve_arguments(const EngineOptions& o, const std::string& prefix) {
   std::vector<std::string> arguments;
   for (const auto& [flag, value] : o.given) {
-    arguments.push_back("--" + flag.substr(2 + prefix.size()));
-    arguments.push_back(value);
+    // In one piece, or the value of a switch would be taken for an argument of its own.
+    arguments.push_back(fmt::format("--{}={}", flag.substr(2 + prefix.size()), value));
   }
   return arguments;
 }

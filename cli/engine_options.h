@@ -26,6 +26,7 @@ struct EngineOptions {
   std::optional<std::int32_t> blocks, block_size, max_running, max_batched_tokens, max_model_len, max_queued;
   std::optional<Nanos> queue_timeout;
   KvOptions kv;
+  engine::OverloadConfig overload;
   engine::FixedLaw fixed;  // of `--executor fixed`
   // The flags that were on the command line with their values, as written.
   std::vector<std::pair<std::string, std::string>> given;

@@ -14,6 +14,7 @@
 #include "cli/exit_codes.h"
 #include "cli/flags.h"
 #include "cli/many_observer.h"
+#include "cli/overload_flags.h"
 #include "core/clock.h"
 #include "core/files.h"
 #include "core/text.h"
@@ -88,13 +89,16 @@ Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
   if (ours) return {};
   const bool simulated = is_sim(o.targets.front());
   for (const auto& [flag, value] : o.engine.given) {
-    if (simulated && (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" || is_kv_flag(flag)))
+    if (simulated &&
+        (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" || is_kv_flag(flag) ||
+         is_overload_flag(std::string_view{flag}.substr(std::string_view{"--engine-"}.size())))) {
       continue;
+    }
     return fail(ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
-                simulated ? "a simulated fleet takes --engine-max-queued and --engine-queue-timeout, and "
-                            "everything else from its "
-                            "profile"
-                          : "it belongs to the engine that dsbench starts itself (--target embedded)");
+                simulated
+                    ? "a simulated fleet takes --engine-max-queued, --engine-queue-timeout and the flags of "
+                      "overload control, and everything else from its profile"
+                    : "it belongs to the engine that dsbench starts itself (--target embedded)");
   }
   if (simulated) DSBENCH_CHECK(refuse_idle_kv_flags(o.engine.kv, o.engine.given, sim_prefix));
   return {};
@@ -392,12 +396,15 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
   fleet_options.queue_timeout = options_.engine.queue_timeout;
   fleet_options.kv = options_.engine.kv.kv;
   fleet_options.spec = options_.engine.kv.assumed();
+  fleet_options.overload = options_.engine.overload;
+  std::vector<std::string> tenant_names;
+  for (const results::Tenant& t : tenants_) tenant_names.push_back(t.name);
   std::vector<loadgen::VirtualTarget*> targets;
   std::vector<loadgen::Observer*> observers;
   for (std::size_t i = 0; i < options_.targets.size(); ++i) {
     DSBENCH_TRY(const auto profile, profiles::load_fleet(options_.targets[i].substr(sim_prefix.size())));
     DSBENCH_TRY(engine::Fleet fleet, engine::Fleet::build(profile, fleet_options));
-    fleets_.push_back(std::make_unique<FleetTarget>(std::move(fleet)));
+    fleets_.push_back(std::make_unique<FleetTarget>(std::move(fleet), tenant_names));
     observers.push_back(fleets_.back().get());
     targets.push_back(fleets_.back().get());
     std::vector<results::Fault> own;

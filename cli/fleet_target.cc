@@ -1,8 +1,11 @@
 #include "cli/fleet_target.h"
 
+#include <algorithm>
 #include <cassert>
 #include <memory>
 #include <utility>
+
+#include "core/rng.h"
 
 namespace dsbench::cli {
 namespace {
@@ -30,11 +33,31 @@ std::shared_ptr<const engine::PrefixParts> identity_of(const loadgen::Attempt& a
   return parts;
 }
 
+results::Reason reason_of(std::int32_t http_status) {
+  if (http_status == 503) return results::Reason::http_503;
+  if (http_status == 429) return results::Reason::http_429;
+  return http_status >= 500 ? results::Reason::http_5xx : results::Reason::http_4xx;
+}
+
 }  // namespace
+
+FleetTarget::FleetTarget(engine::Fleet fleet, const std::vector<std::string>& tenants)
+    : fleet_{std::move(fleet)} {
+  const std::vector<engine::TenantClass>& classes = fleet_.options().overload.tenants;
+  for (const std::string& name : tenants) {
+    engine::Caller& caller = callers_.emplace_back();
+    caller.account = derive_seed(0, name);
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+      if (classes[i].name == name) caller.tenant = static_cast<std::uint8_t>(i);
+    }
+  }
+  if (callers_.empty()) callers_.emplace_back();
+}
 
 void FleetTarget::submit(const loadgen::Attempt& attempt, Nanos now) {
   engine::Lengths lengths{.prompt_tokens = attempt.prompt_tokens, .output_tokens = attempt.output_tokens};
   lengths.attempt = static_cast<std::int32_t>(attempt.attempt);
+  lengths.caller = callers_[std::min<std::size_t>(attempt.tenant, callers_.size() - 1)];
   if (fleet_.caches_prefixes()) lengths.parts = identity_of(attempt);
   fleet_.submit(key_of(attempt.request, attempt.attempt), std::move(lengths), now);
 }
@@ -69,7 +92,12 @@ void FleetTarget::advance(Nanos now, std::vector<TargetEvent>& events) {
       case FleetEvent::Kind::rejected:
       case FleetEvent::Kind::queue_timeout:
         event.kind = EventKind::failed;
-        event.reason = e.http_status == 503 ? results::Reason::http_503 : results::Reason::http_4xx;
+        event.reason = reason_of(e.http_status);
+        event.retry_after = e.retry_after;
+        break;
+      case FleetEvent::Kind::failed:
+        event.kind = EventKind::failed;
+        event.reason = results::Reason::error_frame;
         break;
     }
     events.push_back(event);

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -14,7 +17,9 @@ namespace dsbench::cli {
 // they meet.
 class FleetTarget final : public loadgen::VirtualTarget, public loadgen::Observer {
  public:
-  explicit FleetTarget(engine::Fleet fleet) : fleet_{std::move(fleet)} {}
+  // `tenants`: the workload's classes by Attempt::tenant. The fleet's overload control knows them by name,
+  // and each is one account.
+  FleetTarget(engine::Fleet fleet, const std::vector<std::string>& tenants);
 
   void submit(const loadgen::Attempt& attempt, Nanos now) override;
   void cancel(std::uint64_t request, std::uint32_t attempt, Nanos now) override;
@@ -27,6 +32,7 @@ class FleetTarget final : public loadgen::VirtualTarget, public loadgen::Observe
 
  private:
   engine::Fleet fleet_;
+  std::vector<engine::Caller> callers_;  // by tenant; never empty
   std::vector<engine::FleetEvent> seen_;
 };
 

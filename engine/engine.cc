@@ -119,6 +119,7 @@ class ThreadedEngine final : public Engine {
     record.kv_tokens = batch.kv_tokens;
     record.sequences = static_cast<std::int64_t>(batch.items.size());
     lock.lock();
+    scheduler_.step_took(record.duration);
     if (took) {
       const StepReport& report = executor_->report();
       scheduler_.complete(sampled_, events_, report.drafts);

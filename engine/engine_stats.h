@@ -2,8 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "core/units.h"
+#include "engine/admission/refusal_cause.h"
+#include "engine/request.h"
 
 namespace dsbench::engine {
 
@@ -16,21 +19,24 @@ namespace dsbench::engine {
 struct EngineStats {
   std::int64_t running = 0;
   std::int64_t waiting = 0;  // preempted ones included
+  // How many may run now, where that is adaptive.
+  std::optional<std::int64_t> running_limit;
   std::int64_t blocks_total = 0;
   std::int64_t blocks_used = 0;
   std::int64_t blocks_withheld = 0;  // out of use by a cut of capacity
   std::int64_t steps = 0;
   std::int64_t preemptions = 0;
-  std::int64_t requests_finished[5] = {};  // by FinishReason
-  std::int64_t requests_refused = 0;       // queue_full
-  std::int64_t prompt_tokens = 0;          // computed for the first time
-  std::int64_t generated_tokens = 0;       // handed to listeners
-  std::int64_t recomputed_tokens = 0;      // computed again after a preemption
-  std::int64_t computed_tokens = 0;        // all token compute: prefill + decode + recompute
-  std::int64_t abandoned_tokens = 0;       // token compute spent on requests that were then cancelled
-  std::int64_t expired_tokens = 0;         // token compute after the moment when the answer was of no use
-  std::int64_t attempts = 0;               // requests that came, refused ones included …
-  std::int64_t retries = 0;                // … and those of them that were not the caller's first attempt
+  std::int64_t requests_finished[kFinishReasons] = {};  // by FinishReason
+  std::int64_t requests_refused = 0;                    // not let in, for whatever cause but the length
+  std::int64_t refused_by[kRefusalCauses] = {};         // by RefusalCause
+  std::int64_t prompt_tokens = 0;                       // computed for the first time
+  std::int64_t generated_tokens = 0;                    // handed to listeners
+  std::int64_t recomputed_tokens = 0;                   // computed again after a preemption
+  std::int64_t computed_tokens = 0;                     // all token compute: prefill + decode + recompute
+  std::int64_t abandoned_tokens = 0;  // token compute spent on requests that were then cancelled
+  std::int64_t expired_tokens = 0;    // token compute after the moment when the answer was of no use
+  std::int64_t attempts = 0;          // requests that came, refused ones included …
+  std::int64_t retries = 0;           // … and those of them that were not the caller's first attempt
   // Of the prefix cache, in tokens: asked for and found by requests at their first admission.
   std::int64_t prefix_queries = 0;
   std::int64_t prefix_hits = 0;
@@ -51,8 +57,10 @@ struct EngineStats {
     blocks_withheld += other.blocks_withheld;
     steps += other.steps;
     preemptions += other.preemptions;
-    for (std::size_t i = 0; i < 5; ++i) requests_finished[i] += other.requests_finished[i];
+    for (std::size_t i = 0; i < kFinishReasons; ++i) requests_finished[i] += other.requests_finished[i];
     requests_refused += other.requests_refused;
+    for (std::size_t i = 0; i < kRefusalCauses; ++i) refused_by[i] += other.refused_by[i];
+    if (other.running_limit) running_limit = running_limit.value_or(0) + *other.running_limit;
     prompt_tokens += other.prompt_tokens;
     generated_tokens += other.generated_tokens;
     recomputed_tokens += other.recomputed_tokens;

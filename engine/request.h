@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,7 +34,9 @@ enum class FinishReason : std::uint8_t {
   aborted,        // cancel(), or the engine is shutting down
   queue_timeout,  // waited longer than --queue-timeout without being admitted
   failed,         // the executor reported an error
+  expired,        // its answer had become of no use (--cancel-expired)
 };
+inline constexpr std::size_t kFinishReasons = 6;
 
 struct Finish {
   FinishReason reason = FinishReason::stop;

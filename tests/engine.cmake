@@ -1,6 +1,7 @@
 dsbench_test(engine_scheduler_test SOURCES unit/engine_scheduler_test.cc property/engine_scheduler_test.cc LIBS dsbench::engine)
 dsbench_test(engine_kv_test SOURCES unit/engine_kv_test.cc property/engine_kv_test.cc LIBS dsbench::engine)
 dsbench_test(engine_speculation_test SOURCES unit/engine_speculation_test.cc LIBS dsbench::engine_model)
+dsbench_test(engine_admission_test SOURCES unit/engine_admission_test.cc property/engine_waiting_queue_test.cc LIBS dsbench::engine)
 dsbench_test(engine_cost_test SOURCES unit/engine_cost_test.cc LIBS dsbench::engine)
 dsbench_test(engine_loop_test SOURCES unit/engine_loop_test.cc LIBS dsbench::engine)
 dsbench_test(engine_fleet_test SOURCES unit/engine_fleet_test.cc LIBS dsbench::engine)

@@ -27,6 +27,7 @@ Submitted FixedSchedule::add(const GenerateRequest& request, Nanos now) {
   }
   if (config_.max_queued && stats_.waiting >= *config_.max_queued) {
     ++stats_.requests_refused;
+    ++stats_.refused_by[static_cast<std::size_t>(RefusalCause::queue_requests)];
     return {SubmitStatus::queue_full, 0,
             fmt::format("{} requests already wait to be admitted; at most {} may", stats_.waiting,
                         *config_.max_queued)};

@@ -9,6 +9,20 @@
 #include <string>
 
 namespace dsbench::engine {
+namespace {
+
+std::int32_t status_of(SubmitStatus status) {
+  switch (status) {
+    case SubmitStatus::too_long:
+      return 400;
+    case SubmitStatus::rate_limited:
+      return 429;
+    default:
+      return 503;
+  }
+}
+
+}  // namespace
 
 Result<Fleet> Fleet::build(const profiles::FleetProfile& profile, const FleetOptions& options) {
   SchedulerConfig config = scheduler_config(profile.hardware);
@@ -19,6 +33,7 @@ Result<Fleet> Fleet::build(const profiles::FleetProfile& profile, const FleetOpt
   if (options.queue_timeout) config.queue_timeout = options.queue_timeout;
   config.kv = options.kv;
   config.spec = options.spec;
+  config.overload = options.overload;
   DSBENCH_CHECK(check_config(config));
   if (options.tokens_per_event < 1) {
     return fail(ErrorKind::usage, "fleet: tokens_per_event is {}; it must be at least 1",
@@ -102,6 +117,7 @@ void Fleet::advance(Nanos now, std::vector<FleetEvent>& events) {
       event.kind = out.kind;
       event.tokens = out.tokens;
       event.http_status = out.http_status;
+      event.retry_after = out.retry_after;
       if (out.kind == FleetEvent::Kind::done) {
         event.prompt_tokens = flight.lengths.prompt_tokens;
         event.output_tokens = flight.lengths.output_tokens;
@@ -149,8 +165,8 @@ void Fleet::arrive(const Inbound& inbound) {
   Replica& replica = replicas_[flight.replica];
   const Submitted submitted = replica.scheduler.add_lengths(flight.lengths, inbound.flight, inbound.at);
   if (submitted.status != SubmitStatus::accepted) {
-    send(inbound.at, inbound.flight, FleetEvent::Kind::rejected, 0,
-         submitted.status == SubmitStatus::too_long ? 400 : 503);
+    send(inbound.at, inbound.flight, FleetEvent::Kind::rejected, 0, status_of(submitted.status));
+    outbound_.back().retry_after = submitted.retry_after;
     return;
   }
   flight.sequence = submitted.id;
@@ -169,11 +185,14 @@ void Fleet::start_step(std::uint32_t index, Nanos now) {
   const StepCost cost = cost_.step_time(batch);
   if (cost.extrapolated) ++extrapolated_;
   replica.busy += cost.time;
+  replica.step_time = cost.time;
   steps_.emplace(now + cost.time, index);
 }
 
 void Fleet::finish_step(std::uint32_t index, Nanos now) {
-  replicas_[index].scheduler.complete({}, happened_);
+  Replica& replica = replicas_[index];
+  replica.scheduler.step_took(replica.step_time);
+  replica.scheduler.complete({}, happened_);
   relay(now);
   start_step(index, now);
 }
@@ -206,6 +225,10 @@ void Fleet::relay(Nanos now) {
         leave_replica(flight);
         if (event.reason == FinishReason::queue_timeout) {
           send(now, slot, FleetEvent::Kind::queue_timeout, 0, 503);
+        } else if (event.reason == FinishReason::expired) {
+          const bool begun = flight.sent_tokens > 0;
+          send(now, slot, begun ? FleetEvent::Kind::failed : FleetEvent::Kind::queue_timeout, 0,
+               begun ? 200 : 504);
         } else if (event.reason == FinishReason::aborted) {
           outbound_.push_back({.at = now + one_way_, .flight = slot, .forget = true});
         } else {

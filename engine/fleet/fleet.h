@@ -27,17 +27,20 @@ struct FleetEvent {
     first_byte,
     tokens,         // `tokens` of them, in one chunk
     done,           // whole
-    rejected,       // http_status 503 (queue full) or 400 (too long); no first_byte comes before it
-    queue_timeout,  // http_status 503, before any token; no first_byte comes before it
+    rejected,       // http_status 503 (overload control), 429 (a limit of the caller's) or 400 (too long); no
+                    // first_byte comes before it
+    queue_timeout,  // http_status 503 or 504, before any token; no first_byte comes before it
+    failed,         // after tokens: an error frame ends the stream
   };
   std::uint64_t key = 0;
   Nanos at{0};
   Kind kind = Kind::tokens;
   std::int32_t tokens = 0;
   std::int32_t http_status = 200;
-  std::int32_t prompt_tokens = 0;  // of done
-  std::int32_t output_tokens = 0;  // of done
-  std::int32_t cached_tokens = 0;  // of done: of the prompt, found in the prefix cache
+  std::int32_t prompt_tokens = 0;                   // of done
+  std::int32_t output_tokens = 0;                   // of done
+  std::int32_t cached_tokens = 0;                   // of done: of the prompt, found in the prefix cache
+  std::optional<Nanos> retry_after = std::nullopt;  // of rejected
   friend bool operator==(const FleetEvent&, const FleetEvent&) = default;
 };
 
@@ -47,6 +50,7 @@ struct FleetOptions {
   std::optional<Nanos> queue_timeout = std::nullopt;
   KvConfig kv = {};
   SpecConfig spec = {};
+  OverloadConfig overload = {};  // of each replica
   // Tokens that travel in one event. 1 shows every gap between tokens; more is faster. The first token always
   // travels alone, and the last is never held back.
   std::int32_t tokens_per_event = 1;
@@ -74,6 +78,7 @@ class Fleet {
 
   // Summed over the replicas.
   [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] const FleetOptions& options() const { return options_; }
   [[nodiscard]] std::size_t replicas() const { return replicas_.size(); }
   // Whether what a prompt consists of (Lengths::parts) makes a difference.
   [[nodiscard]] bool caches_prefixes() const { return options_.kv.prefix_cache; }
@@ -90,6 +95,7 @@ class Fleet {
     Scheduler scheduler;
     Nanos busy{0};
     bool stepping = false;
+    Nanos step_time{0};  // of the step that is out
   };
 
   // One attempt, from submit() until nothing on its way refers to it any more.
@@ -117,6 +123,7 @@ class Fleet {
     bool forget = false;  // tells nobody: the flight's slot is free from here on
     std::int32_t tokens = 0;
     std::int32_t http_status = 200;
+    std::optional<Nanos> retry_after = std::nullopt;
   };
 
   Fleet(const profiles::FleetProfile& profile, const SchedulerConfig& config, const FleetOptions& options);

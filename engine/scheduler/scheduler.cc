@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/rng.h"
 #include "engine/executors/draft_law.h"
 
 namespace dsbench::engine {
@@ -44,14 +45,16 @@ Result<void> check_config(const SchedulerConfig& config) {
     return fail(ErrorKind::usage, "scheduler: spec_acceptance is {}; it must be from 0 to 1",
                 config.spec.acceptance);
   }
-  return {};
+  return check_overload(config.overload);
 }
 
 Scheduler::Scheduler(const SchedulerConfig& config)
     : config_{config},
       pool_{config.blocks, config.block_size, config.kv.prefix_cache, config.kv.prefix_hash_bits},
       pressure_{config.kv.policy},
-      watermark_{static_cast<std::int32_t>(std::ceil(config.kv.watermark * config.blocks))} {
+      watermark_{static_cast<std::int32_t>(std::ceil(config.kv.watermark * config.blocks))},
+      queue_{config.overload},
+      admission_{config.overload, config.max_queued, config.max_running} {
   stats_.blocks_total = config.blocks;
 }
 
@@ -66,12 +69,15 @@ Submitted Scheduler::add(GenerateRequest request, std::uint64_t tag, Nanos now) 
   fresh.ignore_eos = request.ignore_eos;
   fresh.temperature = request.temperature;
   fresh.seed = request.seed;
-  if (request.expiry) {
-    fresh.expires = true;
-    fresh.expiry = *request.expiry;
-  }
   count_attempt(request.attempt);
   fresh.tag = tag;
+  if (!request.account.empty()) fresh.caller.account = derive_seed(0, request.account);
+  fresh.caller.priority = request.priority;
+  const std::vector<TenantClass>& tenants = config_.overload.tenants;
+  for (std::size_t i = 0; i < tenants.size(); ++i) {
+    if (tenants[i].name == request.tenant) fresh.caller.tenant = static_cast<std::uint8_t>(i);
+  }
+  if (request.expiry) fresh.caller.expiry = *request.expiry;
   return admit_to_queue(std::move(fresh), now);
 }
 
@@ -83,12 +89,9 @@ Submitted Scheduler::add_lengths(Lengths lengths, std::uint64_t tag, Nanos now) 
   fresh.ignore_eos = true;
   fresh.report_every = std::max(1, lengths.report_every);
   fresh.parts = std::move(lengths.parts);
-  if (lengths.expiry) {
-    fresh.expires = true;
-    fresh.expiry = *lengths.expiry;
-  }
   count_attempt(lengths.attempt);
   fresh.tag = tag;
+  fresh.caller = lengths.caller;
   return admit_to_queue(std::move(fresh), now);
 }
 
@@ -107,12 +110,17 @@ Submitted Scheduler::admit_to_queue(Sequence&& fresh, Nanos now) {
             fresh.prompt, fresh.max_tokens, std::int64_t{fresh.prompt} + fresh.max_tokens, longest,
             longest == config_.max_model_len ? "max_model_len" : "the whole KV block pool")};
   }
-  if (config_.max_queued && queued_ >= *config_.max_queued) {
+  assert(fresh.caller.tenant < std::max<std::size_t>(1, config_.overload.tenants.size()));
+  if (auto refusal =
+          admission_.enter(fresh.caller, fresh.prompt, fresh.max_tokens, load(fresh.caller.tenant), now)) {
     ++stats_.requests_refused;
-    return {
-        SubmitStatus::queue_full, 0,
-        fmt::format("{} requests already wait to be admitted; at most {} may", queued_, *config_.max_queued)};
+    ++stats_.refused_by[static_cast<std::size_t>(refusal->cause)];
+    return std::move(refusal->submitted);
   }
+  if (fresh.caller.expiry == Nanos::max() && config_.overload.expire_after)
+    fresh.caller.expiry = now + *config_.overload.expire_after;
+  fresh.expires = fresh.caller.expiry != Nanos::max();
+  if (fresh.expires) ++expiring_;
   // The spans of a step that is out survive this: moving a sequence leaves its tokens and blocks where they
   // are.
   static_assert(std::is_nothrow_move_constructible_v<Sequence>);
@@ -132,10 +140,12 @@ Submitted Scheduler::admit_to_queue(Sequence&& fresh, Nanos now) {
   s.report_at = 1;
   s.added = now;
   s.own = static_cast<std::uint64_t>(added_);
-  s.previous = queue_tail_;
-  (queue_tail_ == none ? queue_head_ : slots_[queue_tail_].following) = slot;
-  queue_tail_ = slot;
-  ++queued_;
+  queue_.push({.slot = slot,
+               .prompt = s.prompt,
+               .cost = s.prompt + s.max_tokens,
+               .priority = s.caller.priority,
+               .tenant = s.caller.tenant,
+               .since = now});
   ++added_;
   count_gauges();
   return {SubmitStatus::accepted, id_of(slot), {}};
@@ -146,12 +156,22 @@ void Scheduler::count_attempt(std::int32_t attempt) {
   if (attempt > 0) ++stats_.retries;
 }
 
-void Scheduler::unlink(Slot slot) {
-  Sequence& s = slots_[slot];
-  (s.previous == none ? queue_head_ : slots_[s.previous].following) = s.following;
-  (s.following == none ? queue_tail_ : slots_[s.following].previous) = s.previous;
-  s.previous = s.following = none;
-  --queued_;
+// What the admission judges a caller of this class by.
+AdmissionControl::Load Scheduler::load(std::uint8_t tenant) const {
+  AdmissionControl::Load now;
+  now.running = static_cast<std::int64_t>(running_.size() + preempted_.size());
+  now.waiting = queue_.size();
+  now.waiting_tokens = queue_.prompt_tokens();
+  if (config_.overload.ttft_target) {
+    const WaitingQueue::Ahead ahead = queue_.ahead_of(tenant);
+    now.ahead = ahead.requests;
+    now.backlog_tokens = ahead.prompt_tokens;
+    for (const std::vector<Slot>* list : {&running_, &preempted_}) {
+      for (const Slot slot : *list)
+        now.backlog_tokens += std::max(0, slots_[slot].prompt - slots_[slot].computed);
+    }
+  }
+  return now;
 }
 
 // ---- out
@@ -173,9 +193,12 @@ void Scheduler::finish(Slot slot, FinishReason reason, std::vector<SequenceEvent
   emit(SequenceEvent::Kind::finished, slot, events);
   events.back().reason = reason;
   ++stats_.requests_finished[static_cast<std::size_t>(reason)];
-  if (reason == FinishReason::aborted || reason == FinishReason::queue_timeout)
+  if (reason == FinishReason::aborted || reason == FinishReason::queue_timeout ||
+      reason == FinishReason::expired)
     stats_.abandoned_tokens += s.lost + s.computed - s.adopted;
   pool_.release(s.blocks);
+  admission_.left(s.caller);
+  if (s.expires) --expiring_;
   s.tokens = {};
   s.parts = nullptr;
   s.state = State::free;
@@ -190,7 +213,7 @@ void Scheduler::cancel(SequenceId id, std::vector<SequenceEvent>& events) {
     s.cancelled = true;
     return;
   }
-  if (s.state == State::queued) unlink(slot);
+  if (s.state == State::queued) queue_.erase(slot);
   if (s.state == State::running) std::erase(running_, slot);
   if (s.state == State::preempted) std::erase(preempted_, slot);
   finish(slot, FinishReason::aborted, events);
@@ -199,13 +222,21 @@ void Scheduler::cancel(SequenceId id, std::vector<SequenceEvent>& events) {
 
 void Scheduler::expire(Nanos now, std::vector<SequenceEvent>& events) {
   now_ = now;
-  if (!config_.queue_timeout) return;
-  while (queue_head_ != none && now - slots_[queue_head_].added > *config_.queue_timeout) {
-    const Slot slot = queue_head_;
-    unlink(slot);
+  for (const Slot slot : queue_.expire(now, config_.queue_timeout))
     finish(slot, FinishReason::queue_timeout, events);
-  }
+  if (config_.overload.cancel_expired && expiring_ > 0) expire_answers(now, events);
   count_gauges();
+}
+
+void Scheduler::expire_answers(Nanos now, std::vector<SequenceEvent>& events) {
+  for (Slot slot = 0; slot < slots_.size(); ++slot) {
+    const Sequence& s = slots_[slot];
+    if (s.state == State::free || s.in_step || s.caller.expiry > now) continue;
+    if (s.state == State::queued) queue_.erase(slot);
+    if (s.state == State::running) std::erase(running_, slot);
+    if (s.state == State::preempted) std::erase(preempted_, slot);
+    finish(slot, FinishReason::expired, events);
+  }
 }
 
 // ---- the one rule
@@ -229,19 +260,23 @@ const StepBatch& Scheduler::schedule(std::vector<SequenceEvent>& events) {
     budget -= share.tokens + share.drafts;
   }
 
-  // Then who waits, first come first served, the preempted before the new. The head of the line blocks.
+  // Then who waits, in the queue's order, the preempted before the new. The head of the line blocks.
   // Nobody is let in by a step that has just thrown somebody out.
+  admitted_ = 0;
+  const std::int32_t most =
+      std::min(config_.max_running, admission_.running_limit().value_or(config_.max_running));
   std::optional<std::int64_t> promised;
-  while ((!victims_ || running_.empty()) && budget > 0 &&
-         running_.size() < static_cast<std::size_t>(config_.max_running)) {
-    const Slot head = preempted_.empty() ? queue_head_ : preempted_.back();
-    if (head == none) break;
+  while ((!victims_ || running_.empty()) && budget > 0 && running_.size() < static_cast<std::size_t>(most)) {
+    const std::optional<Slot> next = preempted_.empty() ? queue_.next() : preempted_.back();
+    if (!next) break;
+    const Slot head = *next;
     Sequence& s = slots_[head];
     if (!promised) promised = blocks_promised();
     const Admission admission = admit(s, budget, *promised);
     if (admission == Admission::has_to_wait) break;
     if (s.state == State::queued) {
-      unlink(head);
+      queue_.admit(head);
+      ++admitted_;
       if (admission == Admission::admitted) emit(SequenceEvent::Kind::started, head, events);
     } else {
       preempted_.pop_back();
@@ -307,13 +342,22 @@ void Scheduler::book(Sequence& s, const Share& share, std::int32_t accepted) {
   if (s.computed < s.deepest) stats_.recomputed_tokens += std::min(end, s.deepest) - s.computed;
   if (s.computed < s.prompt)
     stats_.prompt_tokens += std::max(0, std::min(end, s.prompt) - std::max(s.computed, s.deepest));
-  if (s.expires && now_ > s.expiry) stats_.expired_tokens += share.tokens + share.drafts;
+  if (s.expires && now_ > s.caller.expiry) stats_.expired_tokens += share.tokens + share.drafts;
   if (share.drafts > 0) {
     stats_.draft_tokens += share.drafts;
     stats_.accepted_drafts += accepted;
     s.lost += share.drafts - accepted;
   }
   s.computed = end + accepted;
+}
+
+void Scheduler::step_took(Nanos time) {
+  assert(step_out());
+  if (!admission_.wants_steps()) return;
+  admission_.step(
+      time,
+      {.prompt_tokens = batch_.prefill_tokens, .decode_tokens = batch_.decode_tokens, .admitted = admitted_},
+      load());
 }
 
 void Scheduler::complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events,
@@ -428,7 +472,8 @@ void Scheduler::drop_finished() {
 
 void Scheduler::count_gauges() {
   stats_.running = static_cast<std::int64_t>(running_.size());
-  stats_.waiting = queued_ + static_cast<std::int64_t>(preempted_.size());
+  stats_.waiting = queue_.size() + static_cast<std::int64_t>(preempted_.size());
+  stats_.running_limit = admission_.running_limit();
   stats_.blocks_used = pool_.used();
   stats_.blocks_withheld = pool_.withheld();
   if (const PrefixCache* prefixes = pool_.prefixes()) stats_.blocks_cached = prefixes->idle();
@@ -470,7 +515,7 @@ std::string Scheduler::check() const {
   if (!pressure_.preempts() && stats_.preemptions > 0) return "a policy that never preempts did";
   std::int64_t finished = 0;
   for (const std::int64_t n : stats_.requests_finished) finished += n;
-  const auto listed = static_cast<std::int64_t>(running_.size() + preempted_.size()) + queued_;
+  const auto listed = static_cast<std::int64_t>(running_.size() + preempted_.size()) + queue_.size();
   if (alive != listed) return fmt::format("{} sequences alive, {} in the lists", alive, listed);
   if (added_ != alive + finished)
     return fmt::format("{} added, {} alive + {} finished", added_, alive, finished);
@@ -478,14 +523,8 @@ std::string Scheduler::check() const {
   // Only what is running can be preempted, and the preempted come back before anybody new.
   if (running_.size() + preempted_.size() > static_cast<std::size_t>(config_.max_running))
     return "admitted too many";
-  if (config_.max_queued && queued_ > *config_.max_queued) return "more queued than max_queued";
-  std::int32_t linked = 0;
-  for (Slot slot = queue_head_; slot != none; slot = slots_[slot].following) {
-    if (slots_[slot].state != State::queued)
-      return fmt::format("slot {} is in the queue and not queued", slot);
-    ++linked;
-  }
-  if (linked != queued_) return fmt::format("{} linked in the queue, {} counted", linked, queued_);
+  if (config_.max_queued && queue_.size() > *config_.max_queued) return "more queued than max_queued";
+  if (auto broken = queue_.check(); !broken.empty()) return broken;
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/units.h"
+#include "engine/admission/admission_control.h"
 #include "engine/engine_stats.h"
 #include "engine/executors/executor.h"
 #include "engine/kv/block_pool.h"
@@ -16,6 +17,7 @@
 #include "engine/request.h"
 #include "engine/scheduler/kv_policy.h"
 #include "engine/scheduler/scheduler_config.h"
+#include "engine/scheduler/waiting_queue.h"
 
 namespace dsbench::engine {
 
@@ -41,8 +43,8 @@ struct Lengths {
   std::int32_t report_every = 1;
   // What the prompt consists of, for the prefix cache; null: nothing that anybody else's prompt has.
   std::shared_ptr<const PrefixParts> parts = nullptr;
-  std::optional<Nanos> expiry = std::nullopt;  // see GenerateRequest
   std::int32_t attempt = 0;
+  Caller caller = {};
 };
 
 // Continuous batching by one rule: every step hands out tokens so that each sequence's computed tokens catch
@@ -61,7 +63,8 @@ class Scheduler {
   // Frees at once what is not part of the step that is out; what is part of it ends with that step. Unknown
   // ids are ignored.
   void cancel(SequenceId id, std::vector<SequenceEvent>& events);
-  // Ends the requests that have waited for their first admission longer than queue_timeout.
+  // Ends the requests that have waited for their first admission for too long, and those that have expired
+  // where that is asked for; of these, what is part of a step that is out is left to the next call.
   void expire(Nanos now, std::vector<SequenceEvent>& events);
 
   // The next step; see step_out(). Its spans hold until the step is completed.
@@ -72,6 +75,8 @@ class Scheduler {
   // drafts at all: none was accepted, and there are none for the next step.
   void complete(std::span<const TokenId> sampled, std::vector<SequenceEvent>& events,
                 std::span<const DraftOutcome> drafts = {});
+  // How long the step that is out took: call it before complete(). Overload control measures by it.
+  void step_took(Nanos time);
   // The executor could not run the step: its sequences end as failed, the others go on.
   void fail_step(std::vector<SequenceEvent>& events);
 
@@ -83,7 +88,9 @@ class Scheduler {
   // Forgets every prefix that is cached. What runs keeps its blocks.
   void drop_cache();
 
-  [[nodiscard]] bool has_work() const { return !running_.empty() || !preempted_.empty() || queued_ > 0; }
+  [[nodiscard]] bool has_work() const {
+    return !running_.empty() || !preempted_.empty() || queue_.size() > 0;
+  }
   // Ids of everything unfinished, oldest slot first.
   [[nodiscard]] std::vector<SequenceId> unfinished() const;
   [[nodiscard]] const EngineStats& stats() const { return stats_; }
@@ -96,7 +103,6 @@ class Scheduler {
 
  private:
   using Slot = std::uint32_t;
-  static constexpr Slot none = ~Slot{0};
   enum class State : std::uint8_t { free, queued, running, preempted };
 
   // What every step touches comes first and fits a cache line: a simulated fleet steps through hundreds of
@@ -121,7 +127,6 @@ class Scheduler {
     std::vector<TokenId> tokens;  // the known ones, unless only lengths matter
     std::uint64_t seed = 0;
     Nanos added{0};
-    Nanos expiry{0};
     std::int64_t lost = 0;  // computed and thrown away, by preemptions and as rejected drafts
     std::array<TokenId, max_drafts> draft_tokens{};
     // Of the prefix cache.
@@ -135,7 +140,7 @@ class Scheduler {
     std::int32_t report_every = 1;
     float temperature = 0;
     bool ignore_eos = false;
-    Slot previous = none, following = none;  // in the queue
+    Caller caller;
   };
 
   struct Share {  // of a step
@@ -157,7 +162,8 @@ class Scheduler {
   }
   [[nodiscard]] Submitted admit_to_queue(Sequence&& fresh, Nanos now);
   void count_attempt(std::int32_t attempt);
-  void unlink(Slot slot);
+  [[nodiscard]] AdmissionControl::Load load(std::uint8_t tenant = 0) const;
+  void expire_answers(Nanos now, std::vector<SequenceEvent>& events);
   [[nodiscard]] static KvShare kv_share(const Sequence& s) {
     return {s.prompt, s.known, s.computed, s.max_tokens, static_cast<std::int32_t>(s.blocks.size())};
   }
@@ -193,9 +199,10 @@ class Scheduler {
   std::vector<Slot> free_slots_;
   std::vector<Slot> running_;    // in order of admission
   std::vector<Slot> preempted_;  // a stack: the front of the waiting queue is its back
-  Slot queue_head_ = none,
-       queue_tail_ = none;  // never admitted yet, first come first served; waits behind preempted_
-  std::int32_t queued_ = 0;
+  WaitingQueue queue_;           // never admitted yet; waits behind preempted_
+  AdmissionControl admission_;
+  std::int64_t admitted_ = 0;  // for the step at hand, for the first time
+  std::int64_t expiring_ = 0;  // unfinished requests that have an expiry
   StepBatch batch_;
   std::vector<Share> plan_;  // the step that is out, all of it
   bool victims_ = false;     // the step that was scheduled last preempted

@@ -6,6 +6,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "engine/admission/overload_config.h"
 #include "engine/scheduler/kv_policy.h"
 
 namespace dsbench::engine {
@@ -44,6 +45,7 @@ struct SchedulerConfig {
 
   KvConfig kv;
   SpecConfig spec;
+  OverloadConfig overload;
 };
 
 // The longest prompt + max_tokens that a request may ask for: the model's context, or the whole block pool if

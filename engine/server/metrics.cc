@@ -41,8 +41,9 @@ Buckets token_count_buckets() {
   return buckets;
 }
 
-// vLLM's words in the order of FinishReason; the last two are ours where vLLM has "error".
-constexpr std::array<const char*, 5> kFinishedReasons{"stop", "length", "abort", "queue_timeout", "error"};
+// vLLM's words in the order of FinishReason; the last three are ours where vLLM has "error".
+constexpr std::array<const char*, kFinishReasons> kFinishedReasons{"stop",          "length", "abort",
+                                                                   "queue_timeout", "error",  "expired"};
 
 }  // namespace
 
@@ -80,7 +81,7 @@ struct ServerMetrics::Impl {
                                          .Name("vllm:request_success_total")
                                          .Help("Requests finished, by reason.")
                                          .Register(registry);
-  std::array<Counter*, 5> finished{};
+  std::array<Counter*, kFinishReasons> finished{};
   Histogram& first_token =
       histogram("vllm:time_to_first_token_seconds", "From submission to the engine until the first token.",
                 first_token_buckets());
@@ -124,8 +125,13 @@ struct ServerMetrics::Impl {
   Gauge& blocks_cached =
       gauge("dsbench_kv_blocks_cached", "KV blocks that hold a cached prefix and nobody uses: free ones.");
   Gauge& blocks_withheld = gauge("dsbench_kv_blocks_withheld", "KV blocks out of use by a cut of capacity.");
-  Counter& refused =
-      counter("dsbench_requests_refused_total", "Requests refused because the queue was full.");
+  Family<Counter>& refused_family = prometheus::BuildCounter()
+                                        .Name("vllm:admission_rejections_total")
+                                        .Help("Requests refused before they were queued, by reason.")
+                                        .Register(registry);
+  std::array<Counter*, kRefusalCauses> refused_by{};
+  Counter& refused = counter("dsbench_requests_refused_total", "Requests that were not let in.");
+  Gauge& running_limit = gauge("dsbench_running_limit", "How many requests may run: the adaptive limit.");
   Counter& steps = counter("dsbench_steps_total", "Engine steps.");
   Counter& busy = counter("dsbench_busy_seconds_total", "Time inside engine steps.");
   Counter& slow_readers =
@@ -142,6 +148,11 @@ ServerMetrics::ServerMetrics(std::string_view model_name) : impl_{std::make_uniq
     auto labels = impl_->model;
     labels.emplace("finished_reason", kFinishedReasons[i]);
     impl_->finished[i] = &impl_->finished_family.Add(labels);
+  }
+  for (std::size_t i = 0; i < kRefusalCauses; ++i) {
+    auto labels = impl_->model;
+    labels.emplace("reason", std::string(to_string(static_cast<RefusalCause>(i))));
+    impl_->refused_by[i] = &impl_->refused_family.Add(labels);
   }
 }
 
@@ -205,6 +216,8 @@ std::string ServerMetrics::render(const EngineStats& stats, std::int64_t connect
   m.blocks_cached.Set(static_cast<double>(stats.blocks_cached));
   m.blocks_withheld.Set(static_cast<double>(stats.blocks_withheld));
   Impl::catch_up(m.refused, stats.requests_refused);
+  for (std::size_t i = 0; i < m.refused_by.size(); ++i) Impl::catch_up(*m.refused_by[i], stats.refused_by[i]);
+  if (stats.running_limit) m.running_limit.Set(static_cast<double>(*stats.running_limit));
   Impl::catch_up(m.steps, stats.steps);
   if (const double behind = to_seconds(stats.busy) - m.busy.Value(); behind > 0) m.busy.Increment(behind);
 

@@ -97,6 +97,12 @@ ApiError finish_error(const Finish& finish) {
                              : finish.message,
               .type = "server_error",
               .code = "queue_timeout"};
+    case FinishReason::expired:
+      return {.status = 504,
+              .message = finish.message.empty() ? "the request's time was over before its answer was whole"
+                                                : finish.message,
+              .type = "server_error",
+              .code = "expired"};
     case FinishReason::aborted:
       return {.status = 503,
               .message = finish.message.empty() ? "the server is shutting down" : finish.message,

@@ -1,0 +1,101 @@
+"""Overload control, each part by what it does to the good rate of an engine that is offered more than it can do. In virtual time:
+the same numbers on every machine."""
+
+import json
+import unittest
+
+from support import Server, TestCase, run, run_json
+
+OFFERED = "hold(60/s,60s)"  # some three times what sim:laptop can serve within its SLO
+
+
+class Overload(TestCase):
+    def stage(self, *flags, workload=None):
+        folder = self.folder / f"r{len(list(self.folder.iterdir()))}"
+        extra = ("--workload", workload) if workload else ()
+        done = run("load", "--target", "sim:laptop", "--quiet", "--seed", "1", "--traffic", OFFERED, "--out", folder, *extra,
+                   *flags)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return run_json(folder)["stages"][0]
+
+    def good(self, *flags):
+        return self.stage(*flags)["good_rate_rps"]
+
+    def test_each_control_raises_the_good_rate_of_an_overloaded_engine(self):
+        uncontrolled = self.good()
+        self.assertLess(uncontrolled, 6, "without control nearly everything is late")
+        for flags, status in [
+            (("--engine-max-queued", "20"), "http_503"),
+            (("--engine-max-queued-tokens", "2000"), "http_503"),
+            (("--engine-queue-timeout", "1s"), "http_503"),
+            (("--engine-ttft-target", "800ms"), "http_503"),
+            (("--engine-adaptive-concurrency", "2"), "http_503"),
+            (("--engine-codel-target", "500ms", "--engine-standing-queue", "2s"), "http_503"),
+            (("--engine-account-concurrency", "40"), "http_429"),
+        ]:
+            with self.subTest(flags):
+                stage = self.stage(*flags)
+                self.assertGreater(stage["good_rate_rps"], 3 * uncontrolled)
+                self.assertGreater(stage["good_rate_rps"], 15)
+                self.assertIn(status, stage["attempts_by_reason"])
+
+    def test_the_order_of_the_queue_decides_who_is_served_in_time(self):
+        uncontrolled = self.good()
+        self.assertGreater(self.good("--engine-queue-order", "shortest-prompt"), 3 * uncontrolled)
+        newest_first = self.stage("--engine-queue-order", "adaptive-lifo", "--engine-standing-queue", "2s")
+        self.assertGreater(newest_first["good_rate_rps"], 3 * uncontrolled)
+        self.assertNotIn("http_503", newest_first["attempts_by_reason"], "an order refuses nobody")
+
+    def test_a_rate_limit_of_the_account_is_429_and_bounds_what_gets_in(self):
+        stage = self.stage("--engine-account-rate", "15/s:15")
+        reasons = stage["attempts_by_reason"]
+        self.assertAlmostEqual(reasons["ok"] / 60, 15, delta=1)
+        self.assertGreater(stage["good_rate_rps"], 14, "and what gets in is served in time")
+
+    def test_what_has_expired_is_cut_off_where_that_is_asked_for(self):
+        cut = self.stage("--engine-expire-after", "1s", "--engine-cancel-expired")["attempts_by_reason"]
+        self.assertGreater(cut.get("http_5xx", 0), 100, "504 for those that still waited")
+        counted = self.stage("--engine-expire-after", "1s")["attempts_by_reason"]
+        self.assertNotIn("http_5xx", counted)
+
+    def test_a_class_with_a_lower_rank_keeps_its_good_share(self):
+        mix = ("--workload", "launch-mix-tiny", "--rate-scale", "0.25", "--engine-ttft-target", "800ms")
+
+        def shares(*flags):
+            folder = self.folder / f"t{len(list(self.folder.iterdir()))}"
+            done = run("load", "--target", "sim:laptop", "--quiet", "--seed", "1", "--traffic", OFFERED, "--out", folder, *mix, *flags)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return {t["name"]: t["good_share"] for t in run_json(folder)["tenants"]}
+
+        without = shares()
+        ranked = shares("--engine-tenant", "documents:rank=2", "--engine-tenant", "agents:rank=1", "--engine-tenant", "people:rank=0")
+        self.assertGreater(ranked["people"], 1.5 * without["people"], (without, ranked))
+
+    def test_says_what_is_wrong_and_what_is_accepted(self):
+        for flags, sentence in [
+            (("--queue-order", "lifo"), "no queue order 'lifo'; accepted: fcfs, shortest-prompt, priority, adaptive-lifo"),
+            (("--account-rate", "many"), "'many' is no limit; give a rate as 5/s, or with a burst as 5/s:20"),
+            (("--adaptive-concurrency", "1"), "give a number above 1, such as 2"),
+            (("--tenant", "paid:colour=red"), "no key 'colour'; accepted: rank, weight, rate"),
+            (("--tenant", "a", "--tenant", "a"), "the tenant class 'a' is given twice"),
+            (("--executor", "fixed", "--ttft-target", "1s"), "--ttft-target has no effect on --executor fixed"),
+        ]:
+            with self.subTest(flags):
+                wrong = run("serve", "--port", "0", *flags)
+                self.assertEqual(wrong.returncode, 2)
+                self.assertIn(sentence, wrong.stderr)
+
+    def test_metrics_say_why_requests_were_refused(self):
+        with Server("--executor", "cost:laptop-tiny", "--max-queued-tokens", "50", "--max-running", "1") as server:
+            folder = self.folder / "wire"
+            done = run("load", "--target", server.url, "--quiet", "--traffic", "hold(50/s,3s)", "--workload", "chat-tiny", "--slo", "tiny",
+                       "--client", "patient", "--out", folder)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            refused = run_json(folder)["stages"][0]["attempts_by_reason"].get("http_503", 0)
+            self.assertGreater(refused, 0)
+            text = server.get("/metrics")
+            self.assertIn(f'vllm:admission_rejections_total{{model_name="tiny",reason="queue_tokens"}} {refused}', text)
+
+
+if __name__ == "__main__":
+    unittest.main()
