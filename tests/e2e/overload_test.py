@@ -58,18 +58,23 @@ class Overload(TestCase):
         counted = self.stage("--engine-expire-after", "1s")["attempts_by_reason"]
         self.assertNotIn("http_5xx", counted)
 
-    def test_a_class_with_a_lower_rank_keeps_its_good_share(self):
-        mix = ("--workload", "launch-mix-tiny", "--rate-scale", "0.25", "--engine-ttft-target", "800ms")
+    def test_a_class_that_goes_first_or_is_left_room_keeps_its_good_share(self):
+        lengths = {"prompt_tokens": {"law": "lognormal", "median": 24, "sigma": 0.5, "min": 4, "max": 96},
+                   "output_tokens": {"law": "lognormal", "median": 12, "sigma": 0.5, "min": 4, "max": 48}}
+        workload = self.folder / "two.json"
+        workload.write_text(json.dumps({"schema": "dsbench.workload/1", "description": "two classes with the same habits", "classes": [
+            {"name": "free", "weight": 4, **lengths}, {"name": "paid", "weight": 1, **lengths}]}))
 
-        def shares(*flags):
+        def paid(*flags):
             folder = self.folder / f"t{len(list(self.folder.iterdir()))}"
-            done = run("load", "--target", "sim:laptop", "--quiet", "--seed", "1", "--traffic", OFFERED, "--out", folder, *mix, *flags)
+            done = run("load", "--target", "sim:laptop", "--quiet", "--seed", "1", "--traffic", "hold(100/s,60s)", "--out", folder,
+                       "--workload", workload, "--engine-ttft-target", "800ms", *flags)
             self.assertEqual(done.returncode, 0, done.stderr)
-            return {t["name"]: t["good_share"] for t in run_json(folder)["tenants"]}
+            return {t["name"]: t["good_share"] for t in run_json(folder)["tenants"]}["paid"]
 
-        without = shares()
-        ranked = shares("--engine-tenant", "documents:rank=2", "--engine-tenant", "agents:rank=1", "--engine-tenant", "people:rank=0")
-        self.assertGreater(ranked["people"], 1.5 * without["people"], (without, ranked))
+        self.assertLess(paid(), 0.6, "of one class, both are refused alike")
+        self.assertGreater(paid("--engine-tenant", "free:rank=1", "--engine-tenant", "paid:rank=0"), 0.95)
+        self.assertGreater(paid("--engine-tenant", "free:all=30", "--engine-tenant", "paid"), 0.95)
 
     def test_says_what_is_wrong_and_what_is_accepted(self):
         for flags, sentence in [
