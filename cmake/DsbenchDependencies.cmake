@@ -10,6 +10,7 @@ find_package(SQLite3 REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(Boost 1.81 REQUIRED)  # headers only: Beast, Asio, Math
 find_package(prometheus-cpp CONFIG REQUIRED COMPONENTS core)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # the Unicode patterns of tokenizers
 find_path(DSBENCH_EXPECTED_INCLUDE tl/expected.hpp REQUIRED)
 find_file(DSBENCH_DYGRAPHS_JS dygraph.min.js PATHS /usr/share/javascript/dygraphs /usr/share/javascript/dygraphs/dist REQUIRED)
 find_file(DSBENCH_DYGRAPHS_CSS dygraph.min.css PATHS /usr/share/javascript/dygraphs /usr/share/javascript/dygraphs/dist REQUIRED)

@@ -19,6 +19,7 @@ struct YarnProfile {
   double beta_slow = 1;                  // turns below which a dimension is interpolated fully
   double mscale = 1;
   double mscale_all_dim = 1;
+  bool always = false;  // also where the context is no longer than original_context
 };
 
 struct MoeProfile {
@@ -61,8 +62,11 @@ struct ModelProfile {
   std::int32_t dense_intermediate = 0;
   MoeProfile moe;
 
-  // YaRN is in force for models whose context is longer than what the frequencies were trained for.
-  [[nodiscard]] bool yarn_on() const { return yarn.factor > 1 && max_context > yarn.original_context; }
+  // YaRN is in force for models whose context is longer than what the frequencies were trained for, as in
+  // DeepSeek's own inference, unless the profile says always, as Hugging Face's does.
+  [[nodiscard]] bool yarn_on() const {
+    return yarn.factor > 1 && (yarn.always || max_context > yarn.original_context);
+  }
   [[nodiscard]] std::int32_t qk_dim() const { return nope_dim + rope_dim; }
   // What one token leaves in the KV cache of one layer: the latent and the shared rotary key.
   [[nodiscard]] std::int32_t latent_width() const { return kv_lora + rope_dim; }

@@ -1,0 +1,2 @@
+dsbench_test(engine_checkpoint_parity_test SOURCES unit/engine_checkpoint_parity_test.cc
+  LIBS dsbench::engine_checkpoint nlohmann_json::nlohmann_json)
