@@ -14,6 +14,7 @@
 #include "engine/executors/cost_executor.h"
 #include "engine/executors/cpu_executor.h"
 #include "engine/fixed/fixed_engine.h"
+#include "engine/model/available_memory.h"
 #include "engine/model/memory_bill.h"
 #include "profiles/hardware_profile.h"
 #include "profiles/model_profile.h"
@@ -72,23 +73,26 @@ Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, 
 }
 
 Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
-  DSBENCH_TRY(const profiles::ModelProfile model, profiles::load_model_profile(options.model));
+  DSBENCH_TRY(OpenedModel opened, open_model(options.model_source, options.model, options.seed));
+  const profiles::ModelProfile& model = opened.profile;
   EngineParts parts;
   parts.config.max_model_len = model.max_context;
   parts.config.eos_token = model.eos_token;
   apply(options, parts.config);
   if (parts.config.max_model_len > model.max_context) {
     return fail(ErrorKind::usage, "--max-model-len {} is beyond the context of '{}'; at most {} is accepted",
-                parts.config.max_model_len, options.model, model.max_context);
+                parts.config.max_model_len, model.name, model.max_context);
   }
   parts.model_name = model.name;
   parts.vocabulary = model.vocab;
   const engine::MemoryBill bill =
       engine::memory_bill(model, bytes_per_parameter, parts.config.blocks, parts.config.block_size);
-  parts.bill = words(bill);
+  DSBENCH_TRY(const Bytes available, engine::available_memory());
+  parts.bill = words(bill) + opened.bill + fmt::format("available  {}\n", format_bytes(available));
+  parts.text = opened.text;
   if (dry_run) return parts;
   const std::int32_t threads = options.threads > 0 ? options.threads : default_threads();
-  DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, engine::DrawnWeights{options.seed},
+  DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, *opened.weights,
                                                         {.threads = threads,
                                                          .blocks = parts.config.blocks,
                                                          .block_size = parts.config.block_size,
@@ -118,6 +122,7 @@ Result<EngineParts> make_fixed_parts(const EngineOptions& options) {
 Result<void> refuse_idle_flags(const EngineOptions& o) {
   const bool fixed = o.executor == "fixed";
   DSBENCH_CHECK(refuse_idle_kv_flags(o.kv, o.given, o.executor));
+  DSBENCH_CHECK(refuse_idle_model_flags(o.model_source, o.executor, o.given));
   for (const auto& [flag, value] : o.given) {
     const auto is = [&](std::initializer_list<std::string_view> names) {
       return std::any_of(names.begin(), names.end(), [&](std::string_view n) { return flag.ends_with(n); });
@@ -160,6 +165,7 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
   const auto own = [](std::int32_t n) { return fmt::format("{}, or the hardware profile's", n); };
   add_text(app, flag("model"), o.model, "NAME|FILE", "model profile: tiny, v2-lite, v3, or a .json file")
       ->group(group);
+  add_model_flags(app, o.model_source, prefix, group);
   add_text(app, flag("executor"), o.executor, "cpu|cost:NAME|cost:FILE|fixed|null",
            "cpu computes; cost:… takes as long as a hardware profile's step-time law says; fixed keeps to "
            "--ttft and --itl; null answers at once")

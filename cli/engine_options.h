@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/kv_flags.h"
+#include "cli/model_flags.h"
 #include "core/clock.h"
 #include "core/result.h"
 #include "engine/engine.h"
@@ -27,6 +28,7 @@ struct EngineOptions {
   std::optional<Nanos> queue_timeout;
   KvOptions kv;
   engine::OverloadConfig overload;
+  ModelOptions model_source;
   engine::FixedLaw fixed;  // of `--executor fixed`
   // The flags that were on the command line with their values, as written.
   std::vector<std::pair<std::string, std::string>> given;
@@ -46,6 +48,7 @@ struct EngineParts {
   std::string model_name;
   std::string description;  // what runs, in a few words
   std::int32_t vocabulary = 256;
+  std::shared_ptr<const engine::server::ModelText> text;  // null: a byte is a token
   std::string bill;  // the memory bill, in words
 };
 

@@ -84,6 +84,7 @@ int serve(const ServeOptions& options) {
   config.port = static_cast<std::uint16_t>(options.port);
   config.model_name = parts->model_name;
   config.vocabulary = parts->vocabulary;
+  config.text = parts->text;
   const std::string description = parts->description;
   auto engine = start_engine(std::move(*parts), clock, options.step_log);
   if (!engine) return refuse("serve", engine.error());
@@ -112,9 +113,11 @@ void add_serve(CLI::App& app, std::function<int()>& chosen) {
       "  dsbench serve --executor null                     canned answers, as fast as they go: "
       "docs/serve.md\n"
       "  dsbench serve --model v3 --dry-run                the memory bill, before paying it\n"
+      "  dsbench serve --model-dir DeepSeek-V2-Lite        a real checkpoint: docs/models.md\n"
       "  curl -N localhost:8000/v1/completions -d "
       "'{\"model\":\"tiny\",\"prompt\":\"hello\",\"stream\":true}'\n"
-      "A byte is a token, and the chat template adds none: lengths are exact. Endpoints: docs/serve.md");
+      "Without --model-dir a byte is a token, and the chat template adds none: lengths are exact. Endpoints: "
+      "docs/serve.md");
   add_text(*verb, "--host", options->host, "ADDRESS", "address to listen on");
   add_count(*verb, "--port", options->port, 0, 65535, "port to listen on; 0: the kernel chooses");
   add_text(*verb, "--step-log", options->step_log, "FILE", "write one CSV line per model step");

@@ -152,13 +152,15 @@ ApiResult<bool> append_content(const Json& content, const std::string& where, st
   return true;
 }
 
-ApiResult<std::string> messages_text(const Json& object, std::string_view key = "messages") {
+using Chat = std::vector<profiles::ChatMessage>;
+
+// Appends the messages to `chat`.
+ApiResult<bool> append_messages(const Json& object, Chat& chat, std::string_view key = "messages") {
   const Json* messages = field(object, key);
   if (messages == nullptr)
     return refuse(key, fmt::format("'{}' is missing; accepted: a non-empty array of {{role, content}}", key));
   if (!messages->is_array() || messages->empty())
     return wrong(key, "a non-empty array of {role, content}", *messages);
-  std::string text;
   for (std::size_t i = 0; i < messages->size(); ++i) {
     const Json& message = (*messages)[i];
     const std::string at = fmt::format("{}[{}]", key, i);
@@ -167,41 +169,62 @@ ApiResult<std::string> messages_text(const Json& object, std::string_view key = 
     if (role == nullptr)
       return refuse(at + ".role", fmt::format("'{}.role' is missing; accepted: a string", at));
     if (!role->is_string()) return wrong(at + ".role", "a string", *role);
+    chat.push_back({role->get<std::string>(), ""});
     if (const Json* content = field(message, "content"); content != nullptr) {
-      if (auto ok = append_content(*content, at + ".content", text); !ok)
+      if (auto ok = append_content(*content, at + ".content", chat.back().content); !ok)
         return Refusal(std::move(ok).error());
     }
   }
-  return text;
+  return true;
 }
 
-// What stands before the messages, if anything does.
-ApiResult<std::string> preamble(const Json& object, std::string_view key) {
-  std::string text;
-  if (const Json* value = field(object, key); value != nullptr) {
-    if (auto ok = append_content(*value, std::string(key), text); !ok) return Refusal(std::move(ok).error());
+// What stands before the messages, if anything does: the system's message.
+ApiResult<bool> append_preamble(const Json& object, std::string_view key, Chat& chat) {
+  const Json* value = field(object, key);
+  if (value == nullptr) return false;
+  chat.push_back({"system", ""});
+  return append_content(*value, std::string(key), chat.back().content);
+}
+
+ApiResult<Chat> chat_of(ApiKind kind, const Json& object) {
+  Chat chat;
+  if (kind == ApiKind::messages) {
+    if (auto ok = append_preamble(object, "system", chat); !ok) return Refusal(std::move(ok).error());
   }
-  return text;
+  if (kind == ApiKind::responses) {
+    if (auto ok = append_preamble(object, "instructions", chat); !ok) return Refusal(std::move(ok).error());
+    const Json* input = field(object, "input");
+    if (input == nullptr) {
+      return refuse("input",
+                    "'input' is missing; accepted: a string or a non-empty array of {role, content}");
+    }
+    if (input->is_string()) {
+      chat.push_back({"user", input->get<std::string>()});
+      return chat;
+    }
+  }
+  auto ok = append_messages(object, chat, kind == ApiKind::responses ? "input" : "messages");
+  if (!ok) return Refusal(std::move(ok).error());
+  return chat;
 }
 
-ApiResult<std::string> anthropic_text(const Json& object) {
-  auto text = preamble(object, "system");
-  if (!text) return text;
-  auto messages = messages_text(object);
-  if (!messages) return messages;
-  return *text + *messages;
+// The tokens of a text or of a conversation, for whoever is served.
+ApiResult<std::vector<TokenId>> tokens_of(std::string_view text, const ApiModel& model, const char* key) {
+  if (model.text == nullptr) return prompt_tokens(text);
+  auto tokens = model.text->prompt(text);
+  if (!tokens) return refuse(key, tokens.error().message);
+  return std::move(*tokens);
 }
 
-ApiResult<std::string> responses_text(const Json& object) {
-  auto text = preamble(object, "instructions");
-  if (!text) return text;
-  const Json* input = field(object, "input");
-  if (input == nullptr)
-    return refuse("input", "'input' is missing; accepted: a string or a non-empty array of {role, content}");
-  if (input->is_string()) return *text + input->get_ref<const std::string&>();
-  auto messages = messages_text(object, "input");
-  if (!messages) return messages;
-  return *text + *messages;
+ApiResult<std::vector<TokenId>> tokens_of(const Chat& chat, const ApiModel& model, const char* key) {
+  if (model.text == nullptr) {
+    std::string text;
+    for (const profiles::ChatMessage& message : chat) text += message.content;
+    return prompt_tokens(text);
+  }
+  auto tokens = model.text->chat(chat);
+  if (!tokens) return refuse(key, tokens.error().message);
+  return std::move(*tokens);
 }
 
 ApiResult<std::vector<TokenId>> token_ids(const Json& array, const ApiModel& model) {
@@ -223,10 +246,10 @@ ApiResult<std::vector<TokenId>> prompt_of(const Json& object, const ApiModel& mo
   constexpr std::string_view accepted = "a string, an array of token ids, or an array that holds one string";
   const Json* prompt = field(object, "prompt");
   if (prompt == nullptr) return refuse("prompt", fmt::format("'prompt' is missing; accepted: {}", accepted));
-  if (prompt->is_string()) return prompt_tokens(prompt->get_ref<const std::string&>());
+  if (prompt->is_string()) return tokens_of(prompt->get_ref<const std::string&>(), model, "prompt");
   if (!prompt->is_array()) return wrong("prompt", accepted, *prompt);
   if (!prompt->empty() && prompt->front().is_string()) {
-    if (prompt->size() == 1) return prompt_tokens(prompt->front().get_ref<const std::string&>());
+    if (prompt->size() == 1) return tokens_of(prompt->front().get_ref<const std::string&>(), model, "prompt");
     return refuse("prompt", fmt::format("'prompt' holds {} strings; accepted: {}", prompt->size(), accepted));
   }
   return token_ids(*prompt, model);
@@ -296,11 +319,11 @@ ApiResult<ApiRequest> parse_generate(ApiKind kind, std::string_view body, const 
   ApiRequest request{.kind = kind};
   GenerateRequest& generate = request.generate;
   if (kind != ApiKind::completion) {
-    auto text = kind == ApiKind::chat       ? messages_text(json)
-                : kind == ApiKind::messages ? anthropic_text(json)
-                                            : responses_text(json);
-    if (!text) return Refusal(std::move(text).error());
-    generate.prompt = prompt_tokens(*text);
+    auto chat = chat_of(kind, json);
+    if (!chat) return Refusal(std::move(chat).error());
+    auto tokens = tokens_of(*chat, model, prompt_field(kind));
+    if (!tokens) return Refusal(std::move(tokens).error());
+    generate.prompt = std::move(*tokens);
   } else {
     auto prompt = prompt_of(json, model);
     if (!prompt) return Refusal(std::move(prompt).error());
@@ -308,9 +331,8 @@ ApiResult<ApiRequest> parse_generate(ApiKind kind, std::string_view body, const 
   }
   const char* const source = prompt_field(kind);
   if (generate.prompt.empty())
-    return refuse(
-        source,
-        fmt::format("'{}' holds no text; accepted: at least one byte, because a byte is a token", source));
+    return refuse(source, fmt::format("'{}' holds no text; accepted: at least one {}", source,
+                                      model.text == nullptr ? "byte, because a byte is a token" : "token"));
   if (generate.prompt.size() > static_cast<std::size_t>(kMaxInt))
     return refuse(source, fmt::format("'{}' holds {} tokens; accepted: at most {}", source,
                                       generate.prompt.size(), kMaxInt));
@@ -340,15 +362,15 @@ ApiResult<std::vector<TokenId>> parse_tokenize(std::string_view body, const ApiM
   const Json& json = *parsed;
   DSBENCH_REQUIRE(check_model(json, model));
   if (field(json, "messages") != nullptr) {
-    auto text = messages_text(json);
-    if (!text) return Refusal(std::move(text).error());
-    return prompt_tokens(*text);
+    auto chat = chat_of(ApiKind::chat, json);
+    if (!chat) return Refusal(std::move(chat).error());
+    return tokens_of(*chat, model, "messages");
   }
   const Json* prompt = field(json, "prompt");
   if (prompt == nullptr)
     return refuse("prompt", "neither 'prompt' nor 'messages' is given; accepted: one of them");
   if (!prompt->is_string()) return wrong("prompt", "a string", *prompt);
-  return prompt_tokens(prompt->get_ref<const std::string&>());
+  return tokens_of(prompt->get_ref<const std::string&>(), model, "prompt");
 }
 
 #undef DSBENCH_REQUIRE

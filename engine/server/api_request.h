@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/server/api_error.h"
+#include "engine/server/model_text.h"
 
 // Reads and checks the bodies of the API's requests. Pure: bytes in, a request or a refusal out.
 //
@@ -46,6 +47,7 @@ struct ApiModel {
   std::string name;
   std::int32_t vocabulary = 256;      // token ids given by a client must be below
   std::int32_t max_model_len = 4096;  // tokens
+  std::shared_ptr<const ModelText> text = nullptr;  // null: a byte is a token
 };
 
 template <class T>
@@ -58,7 +60,8 @@ using ApiResult = tl::expected<T, ApiError>;
 [[nodiscard]] ApiResult<std::vector<TokenId>> parse_tokenize(std::string_view body, const ApiModel& model);
 
 // A byte is a token: the UTF-8 bytes of the text. A chat is the concatenation of its messages' contents with
-// nothing between them and no template around them, so that lengths are exactly what the client wrote.
+// nothing between them and no template around them, so that lengths are exactly what the client wrote. This is
+// for models without a tokenizer; the others have their own text (model_text.h).
 [[nodiscard]] std::vector<TokenId> prompt_tokens(std::string_view text);
 
 // The field that holds an API's prompt.

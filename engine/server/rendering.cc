@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/server/stream_renderer.h"
-#include "engine/server/token_text.h"
 
 namespace dsbench::engine::server {
 namespace {
@@ -74,7 +73,7 @@ std::string render_error_event(const ApiError& error) {
 }
 
 SseRenderer::SseRenderer(const AnswerIdentity& identity)
-    : kind_{identity.kind}, include_usage_{identity.include_usage} {
+    : kind_{identity.kind}, include_usage_{identity.include_usage}, writer_{identity.writer} {
   const bool chat = kind_ == ApiKind::chat;
   head_ = fmt::format(R"(data: {{"id":{},"object":"{}","created":{},"model":{},"choices":[)",
                       json_quoted(identity.id), chat ? "chat.completion.chunk" : "text_completion",
@@ -95,7 +94,7 @@ void SseRenderer::open(std::string& out) const {
 
 void SseRenderer::token(std::string& out, TokenId token) const {
   out += prefix_;
-  append_token_text(out, token);
+  append_json_token(out, token, writer_.get());
   out += suffix_;
 }
 

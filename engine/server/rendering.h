@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ struct AnswerIdentity {
   std::string model;
   bool include_usage = false;  // of a stream
   std::int32_t prompt_tokens = 0;
+  // Of a model with a tokenizer; null: one character a token. Shared by who renders the one answer.
+  std::shared_ptr<TokenWriter> writer = nullptr;
 };
 
 // The server-sent events of one stream. Everything but the token itself is formatted once, in the
@@ -45,6 +48,7 @@ class SseRenderer {
   std::string head_;    // data: {"id":…,"model":…,"choices":[
   std::string prefix_;  // up to the token's text
   std::string suffix_;  // from there to the end of the event
+  std::shared_ptr<TokenWriter> writer_;
 };
 
 // data: {"error":{…}}: what a stream that has begun ends with when it fails; no [DONE] follows.

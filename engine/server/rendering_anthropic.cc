@@ -3,7 +3,6 @@
 #include <iterator>
 
 #include "engine/server/stream_renderer.h"
-#include "engine/server/token_text.h"
 
 // Anthropic's Messages API: https://docs.anthropic.com/en/api/messages-streaming and /en/api/errors.
 namespace dsbench::engine::server {
@@ -54,7 +53,7 @@ class MessagesRenderer final : public StreamRenderer {
     out +=
         "event: content_block_delta\n"
         R"(data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")";
-    append_token_text(out, token);
+    append_json_token(out, token, identity_.writer.get());
     out += "\"}}\n\n";
   }
 

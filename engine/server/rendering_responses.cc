@@ -4,7 +4,6 @@
 #include <iterator>
 
 #include "engine/server/stream_renderer.h"
-#include "engine/server/token_text.h"
 
 // OpenAI's Responses API: https://platform.openai.com/docs/api-reference/responses and …/responses-streaming.
 namespace dsbench::engine::server {
@@ -73,8 +72,10 @@ class ResponsesRenderer final : public StreamRenderer {
     out += before_token_;
     fmt::format_to(std::back_inserter(out), "{}", number_++);
     out += R"(,"delta":")";
-    append_token_text(out, token);
-    append_token_text(text_, token);
+    // What the last events repeat is quoted when it is whole.
+    const std::size_t before = text_.size();
+    append_plain_token(text_, token, identity_.writer.get());
+    append_json_text(out, std::string_view(text_).substr(before));
     out += "\"}\n\n";
   }
 

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "engine/server/token_text.h"
 
 namespace dsbench::engine::server {
 
@@ -26,7 +25,7 @@ void Reply::on_token(TokenId token, Nanos at) {
   }
   last_token_ = at;
   if (!sse_) {
-    append_token_text(text_, token);
+    append_plain_token(text_, token, setup_.identity.writer.get());
     return;
   }
   open_stream();
@@ -43,6 +42,7 @@ void Reply::on_finished(const Finish& finish, Nanos at) {
   }
   ended_ = true;
   metrics_.request_done(at - setup_.submitted, finish);
+  write_held();
   if (sse_) {
     open_stream();
     sse_->close(body_, finish);
@@ -52,6 +52,18 @@ void Reply::on_finished(const Finish& finish, Nanos at) {
     head_ = response_head(200, "application/json", body_.size(), setup_.framing, setup_.date);
   }
   changed_();
+}
+
+// Half of a character that the last token has left.
+void Reply::write_held() {
+  TokenWriter* writer = setup_.identity.writer.get();
+  if (writer == nullptr || !writer->holds()) return;
+  if (sse_) {
+    open_stream();
+    sse_->token(body_, kNoToken);
+  } else {
+    writer->end(text_);
+  }
 }
 
 void Reply::fail(const ApiError& error) {

@@ -61,6 +61,7 @@ class Reply final : public StreamConsumer {
 
  private:
   void open_stream();
+  void write_held();
   [[nodiscard]] bool chunked() const { return setup_.stream && status_ == 200 && setup_.framing.http11; }
 
   Setup setup_;

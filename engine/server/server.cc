@@ -71,7 +71,8 @@ struct Server::Impl {
               .config = config,
               .model = {.name = config.model_name,
                         .vocabulary = config.vocabulary,
-                        .max_model_len = engine.config().max_model_len},
+                        .max_model_len = engine.config().max_model_len,
+                        .text = config.text},
               .metrics = metrics,
               .bridge = std::make_shared<TokenBridge>(
                   clock, [this] { asio::post(io, [this] { state.bridge->drain(); }); }),

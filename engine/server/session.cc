@@ -290,6 +290,7 @@ std::unique_ptr<Reply> Session::make_reply(const ApiRequest& request, const Subm
   setup.identity.model = state_.model.name;
   setup.identity.include_usage = request.include_usage;
   setup.identity.prompt_tokens = request.prompt_tokens;
+  if (state_.model.text != nullptr) setup.identity.writer = std::make_shared<TokenWriter>(state_.model.text);
   setup.stream = request.stream;
   setup.framing = framing_;
   setup.date = date();

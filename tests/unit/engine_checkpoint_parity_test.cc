@@ -154,8 +154,8 @@ TEST_P(Parity, AWrongProfileShows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Parity, testing::Values("v2-lite", "v3", "odd", "halves", "fp8"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& parameter) {
+                           std::string name = parameter.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
