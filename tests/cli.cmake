@@ -13,6 +13,7 @@ function(dsbench_e2e name)
 endfunction()
 
 dsbench_e2e(serve)
+dsbench_e2e(models)
 dsbench_e2e(doctor)
 dsbench_e2e(load)
 dsbench_e2e(failover)

@@ -137,6 +137,17 @@ class Translator {
 
 constexpr std::size_t kJitStack = 4u << 20;
 
+// What a match needs beside the pattern. One a thread: a text of a million pieces is a million matches.
+struct Scratch {
+  std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data{pcre2_match_data_create(1, nullptr),
+                                                                           &pcre2_match_data_free};
+  std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context{
+      pcre2_match_context_create(nullptr), &pcre2_match_context_free};
+  std::unique_ptr<pcre2_jit_stack, decltype(&pcre2_jit_stack_free)> stack{
+      pcre2_jit_stack_create(32u << 10, kJitStack, nullptr), &pcre2_jit_stack_free};
+  Scratch() { pcre2_jit_stack_assign(context.get(), nullptr, stack.get()); }
+};
+
 }  // namespace
 
 struct Pattern::Code {
@@ -182,29 +193,24 @@ Result<Pattern> Pattern::compile_literal(std::string_view text) {
 }
 
 Result<std::vector<Pattern::Range>> Pattern::matches(std::string_view text) const {
-  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data(
-      pcre2_match_data_create_from_pattern(code_->code, nullptr), &pcre2_match_data_free);
-  const std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context(
-      pcre2_match_context_create(nullptr), &pcre2_match_context_free);
-  const std::unique_ptr<pcre2_jit_stack, decltype(&pcre2_jit_stack_free)> stack(
-      pcre2_jit_stack_create(32u << 10, kJitStack, nullptr), &pcre2_jit_stack_free);
-  pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  thread_local Scratch scratch;
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   std::vector<Range> found;
   std::size_t at = 0;
   while (at <= text.size()) {
     // The text is valid UTF-8: checking it again for every match would take quadratic time.
-    int n = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), context.get());
+    int n = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, scratch.data.get(),
+                        scratch.context.get());
     if (n == PCRE2_ERROR_JIT_STACKLIMIT) {
-      n = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data.get(),
-                      context.get());
+      n = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+                      scratch.data.get(), scratch.context.get());
     }
     if (n == PCRE2_ERROR_NOMATCH) break;
     if (n < 0) {
       return fail(ErrorKind::usage, "the pattern {} gives up on a text of {} bytes at byte {} (PCRE2 error {})",
                   code_->shown, text.size(), at, n);
     }
-    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(scratch.data.get());
     if (range[1] > range[0]) {
       found.emplace_back(range[0], range[1]);
       at = range[1];

@@ -1,0 +1,126 @@
+"""dsbench serve --model-dir: a checkpoint and its tokenizer on the wire, against what transformers gave."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+from support import Server, TestCase, run
+
+FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "parity"
+
+
+def byte_alphabet():
+    """GPT-2's: the printable characters for themselves, the other bytes from U+0100."""
+    own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    rest = [b for b in range(256) if b not in own]
+    return {chr(b): b for b in own} | {chr(256 + i): b for i, b in enumerate(rest)}
+
+
+class Model:
+    """A fixture, read with Python's own means."""
+
+    def __init__(self, name):
+        self.directory = FIXTURES / name
+        self.expected = json.loads((self.directory / "expected.json").read_text())
+        tokenizer = json.loads((self.directory / "tokenizer.json").read_text())
+        self.tokens = {i: t for t, i in tokenizer["model"]["vocab"].items()} | {t["id"]: t["content"] for t in tokenizer["added_tokens"]}
+        self.special = {t["id"] for t in tokenizer["added_tokens"] if t["special"]}
+
+    def text(self, ids):
+        alphabet = byte_alphabet()
+        out = b""
+        for i in ids:
+            if i in self.special:
+                continue
+            token = self.tokens[i]
+            out += bytes(alphabet[c] for c in token) if all(c in alphabet for c in token) else token.encode()
+        return out.decode("utf-8", errors="replace")
+
+
+class Models(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.model = Model("v3")
+        cls.server = Server("--model-dir", cls.model.directory, "--blocks", 256)
+        cls.addClassCleanup(cls.server.__exit__)
+
+    def post(self, path, body):
+        status, answer = self.server.post(path, body)
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def test_the_greedy_continuation_is_transformers(self):
+        body = {"prompt": self.model.expected["prompt"], "max_tokens": 64, "temperature": 0, "ignore_eos": True}
+        answer = json.loads(self.post("/v1/completions", body))
+        self.assertEqual(answer["choices"][0]["text"], self.model.text(self.model.expected["greedy"]))
+        self.assertEqual(answer["model"], "v3")
+        self.assertEqual((answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]), (24, 64))
+
+    def test_a_stream_says_the_same_in_whole_characters(self):
+        body = {"prompt": self.model.expected["prompt"], "max_tokens": 64, "temperature": 0, "ignore_eos": True, "stream": True}
+        events = [line[6:] for line in self.post("/v1/completions", body).split("\n") if line.startswith("data: ")]
+        self.assertEqual(events[-1], "[DONE]")
+        pieces = [json.loads(e)["choices"][0]["text"] for e in events[:-1]]
+        self.assertEqual("".join(pieces), self.model.text(self.model.expected["greedy"]))
+
+    def test_text_becomes_the_models_tokens(self):
+        tokens = json.loads(self.post("/tokenize", {"prompt": "Hello, 世界! 😀"}))
+        self.assertEqual(tokens["count"], len(tokens["tokens"]))
+        self.assertEqual(tokens["tokens"][0], 0)  # add_bos_token
+        self.assertEqual(self.model.text(tokens["tokens"]), "Hello, 世界! 😀")
+        talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+        tokens = json.loads(self.post("/tokenize", {"messages": talk}))["tokens"]
+        self.assertEqual("".join(self.model.tokens[t] if t in self.model.special else self.model.text([t]) for t in tokens),
+                         "<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi<｜Assistant｜>")
+        answer = json.loads(self.post("/v1/chat/completions", {"messages": talk, "max_tokens": 3, "ignore_eos": True}))
+        self.assertEqual((answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]), (len(tokens), 3))
+
+    def test_a_role_without_a_place_in_the_template_is_refused(self):
+        status, answer = self.server.post("/v1/chat/completions", {"messages": [{"role": "tool", "content": "42"}]})
+        self.assertEqual(status, 400)
+        self.assertIn("the role 'tool' is not supported by the chat template deepseek-v3", answer)
+
+
+class ModelFlags(TestCase):
+    def test_dry_run_prints_the_bill(self):
+        done = run("serve", "--model-dir", FIXTURES / "fp8", "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for words in ("model      fp8 (", "weights  ", "KV cache  ", "total  ", "stored  ", "in 1 file (", "BF16, F32, F8_E4M3",
+                      "a byte is a token (no tokenizer.json)", "available  "):
+            self.assertIn(words, done.stdout)
+
+    def test_without_a_tokenizer_a_byte_is_a_token(self):
+        with Server("--model-dir", FIXTURES / "fp8") as server:
+            tokens = json.loads(server.post("/tokenize", {"prompt": "abc"})[1])["tokens"]
+            self.assertEqual(tokens, [97, 98, 99])
+
+    def test_what_cannot_be_served_is_said(self):
+        for arguments, words in [
+            (["--model-dir", "/nowhere"], "'/nowhere' is no directory"),
+            (["--model-dir", FIXTURES / "fp8", "--chat-template", "deepseek-v3"], "has no tokenizer.json"),
+            (["--model-dir", FIXTURES / "v3", "--chat-template", "llama"], "no chat template 'llama'; accepted: none, deepseek-v2"),
+            (["--model-dir", FIXTURES / "v3", "--weights-seed", "3"], "--weights-seed has no effect beside --model-dir"),
+            (["--model-dir", FIXTURES / "v3", "--model", "tiny"], "--model has no effect beside --model-dir"),
+            (["--model-dir", FIXTURES / "v3", "--executor", "fixed"], "--model-dir has no effect on --executor fixed"),
+            (["--chat-template", "none"], "--chat-template has no effect without --model-dir"),
+        ]:
+            done = run("serve", *arguments, "--dry-run")
+            self.assertEqual(done.returncode, 2, (arguments, done.stderr))
+            self.assertIn(words, done.stderr)
+
+    def test_a_truncated_shard_is_said(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = pathlib.Path(scratch) / "v3"
+            shutil.copytree(FIXTURES / "v3", copy)
+            shard = copy / "model-00002-of-00002.safetensors"
+            shard.write_bytes(shard.read_bytes()[:-100])
+            done = run("serve", "--model-dir", copy, "--dry-run")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("of 'model-00002-of-00002.safetensors': its data should end at byte", done.stderr)
+            self.assertIn("the file is truncated", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
