@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "engine/executors/ngram_drafter.h"
 #include "engine/kernels/cpu/thread_pool.h"
+#include "engine/kernels/weight_type_name.h"
 #include "engine/model/available_memory.h"
 #include "engine/model/decoder.h"
 #include "engine/model/latent_cache.h"
@@ -22,7 +23,7 @@ class CpuExecutor final : public Executor {
   CpuExecutor(const profiles::ModelProfile& profile, const WeightSource& weights,
               const CpuExecutorConfig& config)
       : weights_{weights.describe()},
-        decoder_(profile, weights),
+        decoder_(profile, weights, kernels::cpu::kernels(), config.weights),
         cache_(profile.layers, config.blocks, config.block_size, profile.latent_width()),
         pool_(config.threads),
         ngram_drafts_{std::min(config.ngram_drafts, max_drafts)} {}
@@ -62,8 +63,8 @@ class CpuExecutor final : public Executor {
   const StepReport& report() const override { return report_; }
 
   std::string describe() const override {
-    return fmt::format("{} (cpu {}, fp32, {} thread{}, {})", decoder_.profile().name,
-                       kernels::cpu::kernels().name, pool_.threads(), pool_.threads() == 1 ? "" : "s",
+    return fmt::format("{} (cpu {}, {}, {} thread{}, {})", decoder_.profile().name,
+                       kernels::cpu::kernels().name, kernels::name_of(decoder_.weight_type()), pool_.threads(), pool_.threads() == 1 ? "" : "s",
                        weights_);
   }
 
@@ -155,7 +156,7 @@ Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile
                 block_size);
   }
   DSBENCH_TRY(const Bytes available, available_memory());
-  DSBENCH_CHECK(check_fits(memory_bill(profile, sizeof(float), blocks, block_size), available));
+  DSBENCH_CHECK(check_fits(memory_bill(profile, weight_type, blocks, block_size), available));
   return std::make_unique<CpuExecutor>(profile, weights, config);
 }
 

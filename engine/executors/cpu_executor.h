@@ -5,6 +5,7 @@
 
 #include "core/result.h"
 #include "engine/executors/executor.h"
+#include "engine/kernels/weight_type.h"
 #include "engine/model/weights.h"
 #include "profiles/model_profile.h"
 
@@ -15,6 +16,7 @@ struct CpuExecutorConfig {
   int blocks = 256;
   int block_size = 16;   // tokens
   int ngram_drafts = 0;  // guesses a step by looking up the prompt; 0: none
+  kernels::WeightType weights = kernels::WeightType::fp32;
 };
 
 // The executor that really computes: a decoder and its latent cache. Greedy output is a function of (profile,

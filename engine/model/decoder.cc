@@ -9,6 +9,7 @@
 
 #include "engine/kernels/cpu/gate.h"
 #include "engine/kernels/cpu/packed_matrix.h"
+#include "engine/model/activations.h"
 #include "engine/model/decoder_weights.h"
 #include "engine/model/shapes.h"
 
@@ -48,7 +49,8 @@ std::int64_t rounded_up(std::int64_t n) {
 }  // namespace
 
 struct Decoder::State {
-  State(const profiles::ModelProfile& profile_in, const WeightSource& source, const KernelTable& kernels_in);
+  State(const profiles::ModelProfile& profile_in, const WeightSource& source, const KernelTable& kernels_in,
+        kernels::WeightType type);
 
   void lay_out(const StepBatch& batch, const LatentCache& cache);
   void add_product(const GemmArgs& first, const GemmArgs& second, ThreadPool& pool);
@@ -62,6 +64,7 @@ struct Decoder::State {
                    std::int32_t end, int thread);
   void note_expert_load();
   void feed_forward(const Layer& layer, ThreadPool& pool);
+  void finish_gated(std::int32_t wide, bool moe, ThreadPool& pool);
   void forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool, std::vector<float>& logits);
 
   std::int32_t rows() const { return static_cast<std::int32_t>(rows_.size()); }
@@ -79,14 +82,14 @@ struct Decoder::State {
   std::int32_t block_size_ = 1;
   std::vector<Unit> units_;
   FloatBuffer x_;         // residual stream [rows, hidden]
-  FloatBuffer h_;         // normalised input of a block [rows, hidden]
+  Activations h_;         // normalised input of a block [rows, hidden]
   FloatBuffer rope_;      // [all tokens, rope]: cosine, sine of each pair
-  FloatBuffer q_latent_;  // [rows, q_lora]
+  Activations q_latent_;  // [rows, q_lora]
   FloatBuffer kv_;        // [all tokens, kv_lora + rope]
   FloatBuffer q_;         // [rows, heads·(nope + rope)]
-  FloatBuffer heads_;     // [rows, heads·v]
+  Activations heads_;     // [rows, heads·v]
   FloatBuffer block_;     // what a block adds [rows, hidden]
-  FloatBuffer gate_;      // [rows, intermediate]
+  Activations gate_;      // [rows, intermediate]
   FloatBuffer up_;
   FloatBuffer router_;                   // [rows, experts]
   std::vector<std::int32_t> chosen_;     // [rows, top_k]
@@ -96,15 +99,18 @@ struct Decoder::State {
   std::vector<std::int32_t> expert_at_;  // [experts + 1]: first pair of each
   double expert_imbalance_ = 0;          // sum over the MoE layers of busiest ÷ mean
   std::int32_t expert_layers_ = 0;
-  FloatBuffer pair_gate_;  // [rows·top_k, expert intermediate]
+  Activations pair_gate_;                // [rows·top_k, expert intermediate]
   FloatBuffer pair_up_;
   FloatBuffer pair_out_;              // [rows·top_k, hidden]
   std::vector<FloatBuffer> scratch_;  // per thread
 };
 
 Decoder::State::State(const profiles::ModelProfile& profile_in, const WeightSource& source,
-                      const KernelTable& kernels_in)
-    : p{profile_in}, kernels{kernels_in}, weights{profile_in, source}, gate_config_{gate_config(profile_in)} {
+                      const KernelTable& kernels_in, kernels::WeightType type)
+    : p{profile_in},
+      kernels{kernels_in},
+      weights{profile_in, source, type},
+      gate_config_{gate_config(profile_in)} {
   const kernels::RopeConfig rope = rope_config(p);
   frequencies = kernels::rope_frequencies(rope);
   rope_scale = static_cast<float>(kernels::rope_amplitude(rope));
@@ -128,13 +134,12 @@ void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
     }
   }
   x_.grow(std::int64_t{rows()} * p.hidden);
-  h_.grow(std::int64_t{rows()} * p.hidden);
+  h_.shape(rows(), p.hidden, weights.type);
   rope_.grow(std::int64_t{rows()} * p.rope_dim);
   std::int32_t r = 0;
   for (const StepItem& item : batch.items) {
     for (const TokenId token : item.tokens) {
-      std::copy_n(weights.embedding.data() + std::int64_t{token} * p.hidden, p.hidden,
-                  x_.data() + std::int64_t{r} * p.hidden);
+      weights.embedding.copy_row(token, x_.data() + std::int64_t{r} * p.hidden);
       float* turn = rope_.data() + std::int64_t{r} * p.rope_dim;
       for (std::size_t i = 0; i < frequencies.size(); ++i) {
         const double angle =
@@ -200,10 +205,9 @@ void Decoder::State::keep_sampling_rows(const StepBatch& batch) {
     if (!item.sample || row.position + 1 != item.start + static_cast<std::int32_t>(item.tokens.size()))
       continue;
     if (kept != r) {
-      for (FloatBuffer* buffer : {&x_, &h_}) {
-        std::copy_n(buffer->data() + std::int64_t{r} * p.hidden, p.hidden,
-                    buffer->data() + std::int64_t{kept} * p.hidden);
-      }
+      std::copy_n(x_.data() + std::int64_t{r} * p.hidden, p.hidden,
+                  x_.data() + std::int64_t{kept} * p.hidden);
+      h_.move_row(r, kept);
     }
     rows_[static_cast<std::size_t>(kept++)] = row;
   }
@@ -216,17 +220,22 @@ void Decoder::State::attend(const Layer& layer, float* cache_layer, const StepBa
   const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
   const auto float_eps = static_cast<float>(p.rms_eps);
   kv_.grow(std::int64_t{rows()} * width);
-  q_latent_.grow(std::int64_t{rows()} * std::max(p.q_lora, 1));
+  q_latent_.shape(rows(), std::max(p.q_lora, 1), weights.type);
   q_.grow(std::int64_t{rows()} * q_out);
-  heads_.grow(std::int64_t{rows()} * p.heads * p.v_dim);
+  heads_.shape(rows(), p.heads * p.v_dim, weights.type);
   block_.grow(std::int64_t{rows()} * p.hidden);
 
+  const auto norm_query = [&](std::int32_t r) {
+    float* q = q_latent_.row(r);
+    kernels.rms_norm(q, layer.q_norm.data(), float_eps, p.q_lora, q);
+    q_latent_.finish(kernels, r);
+  };
   // Latents of all rows; queries of those that go on.
   const auto query_latent = [&] {
     if (p.q_lora > 0)
-      add_product(layer.q_a.times(h_.data(), p.hidden, rows(), q_latent_.data(), p.q_lora), {}, pool);
+      add_product(layer.q_a.times(h_.from(0), rows(), q_latent_.row(0), p.q_lora), {}, pool);
   };
-  add_product(layer.kv_a.times(h_.data(), p.hidden, rows(), kv_.data(), width), {}, pool);
+  add_product(layer.kv_a.times(h_.from(0), rows(), kv_.data(), width), {}, pool);
   if (!last) query_latent();
   run_products(pool);
   for_rows(pool, 8, [&](std::int32_t r, int) {
@@ -240,10 +249,7 @@ void Decoder::State::attend(const Layer& layer, float* cache_layer, const StepBa
       to[p.kv_lora + i] = a * turn[i] - b * turn[i + 1];
       to[p.kv_lora + i + 1] = a * turn[i + 1] + b * turn[i];
     }
-    if (!last && p.q_lora > 0) {
-      float* q = q_latent_.data() + std::int64_t{r} * p.q_lora;
-      kernels.rms_norm(q, layer.q_norm.data(), float_eps, p.q_lora, q);
-    }
+    if (!last && p.q_lora > 0) norm_query(r);
   });
   if (last) {
     keep_sampling_rows(batch);
@@ -251,23 +257,18 @@ void Decoder::State::attend(const Layer& layer, float* cache_layer, const StepBa
     query_latent();
     run_products(pool);
     if (p.q_lora > 0) {
-      for (std::int32_t r = 0; r < rows(); ++r) {
-        float* q = q_latent_.data() + std::int64_t{r} * p.q_lora;
-        kernels.rms_norm(q, layer.q_norm.data(), float_eps, p.q_lora, q);
-      }
+      for (std::int32_t r = 0; r < rows(); ++r) norm_query(r);
     }
   }
-  add_product(p.q_lora > 0 ? layer.q_b.times(q_latent_.data(), p.q_lora, rows(), q_.data(), q_out)
-                           : layer.q_b.times(h_.data(), p.hidden, rows(), q_.data(), q_out),
-              {}, pool);
+  add_product(layer.q_b.times(p.q_lora > 0 ? q_latent_.from(0) : h_.from(0), rows(), q_.data(), q_out), {},
+              pool);
   run_products(pool);
 
   const std::int32_t at_once = std::clamp(rows() / (pool.threads() * 2), 1, kAttentionRows);
   pool.run((rows() + at_once - 1) / at_once, [&](int unit, int thread) {
     attend_unit(layer, cache_layer, batch, unit * at_once, std::min((unit + 1) * at_once, rows()), thread);
   });
-  add_product(layer.o.times(heads_.data(), std::int64_t{p.heads} * p.v_dim, rows(), block_.data(), p.hidden),
-              {}, pool);
+  add_product(layer.o.times(heads_.from(0), rows(), block_.data(), p.hidden), {}, pool);
   run_products(pool);
 }
 
@@ -326,12 +327,28 @@ void Decoder::State::attend_unit(const Layer& layer, const float* cache_layer, c
   for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
     kernels.gemm(layer.value_up[static_cast<std::size_t>(head_index)].times(
         mixed + std::int64_t{head_index} * p.kv_lora, std::int64_t{p.heads} * p.kv_lora, count,
-        heads_.data() + (std::int64_t{begin} * p.heads + head_index) * p.v_dim,
-        std::int64_t{p.heads} * p.v_dim));
+        heads_.row(begin) + std::int64_t{head_index} * p.v_dim, std::int64_t{p.heads} * p.v_dim));
   }
+  for (std::int32_t r = begin; r < end; ++r) heads_.finish(kernels, r);
 }
 
-// x += block(h), where h and, for MoE, the chosen experts are already there.
+// Rounds what goes down to int8, where it is wanted: whole rows, which no unit of the products before has.
+void Decoder::State::finish_gated(std::int32_t wide, bool moe, ThreadPool& pool) {
+  if (weights.type != kernels::WeightType::int8) return;
+  const std::int32_t plain = wide > 0 ? rows() : 0;
+  const std::int32_t all = plain + (moe ? static_cast<std::int32_t>(pair_row_.size()) : 0);
+  const std::int32_t share = std::max(8, all / (pool.threads() * 4) + 1);
+  pool.run((all + share - 1) / share, [&](int unit, int) {
+    for (std::int32_t i = unit * share; i < std::min((unit + 1) * share, all); ++i) {
+      if (i < plain) {
+        gate_.finish(kernels, i);
+      } else {
+        pair_gate_.finish(kernels, i - plain);
+      }
+    }
+  });
+}
+
 // From the pairs by expert.
 void Decoder::State::note_expert_load() {
   if (expert_at_.back() == 0) return;
@@ -343,9 +360,10 @@ void Decoder::State::note_expert_load() {
   ++expert_layers_;
 }
 
+// x += block(h), where h and, for MoE, the chosen experts are already there.
 void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
   const std::int32_t wide = layer.ffn.gate.n();  // 0: MoE without shared experts
-  gate_.grow(std::int64_t{rows()} * std::max(wide, 1));
+  gate_.shape(rows(), std::max(wide, 1), weights.type);
   up_.grow(std::int64_t{rows()} * std::max(wide, 1));
   const bool moe = !layer.experts.empty();
   const std::int32_t top_k = p.moe.top_k;
@@ -368,29 +386,32 @@ void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
       pair_of_[i] = place;
       pair_row_[static_cast<std::size_t>(place)] = static_cast<std::int32_t>(i) / top_k;
     }
-    pair_gate_.grow(static_cast<std::int64_t>(pairs) * narrow);
+    pair_gate_.shape(static_cast<std::int64_t>(pairs), narrow, weights.type);
     pair_up_.grow(static_cast<std::int64_t>(pairs) * narrow);
     pair_out_.grow(static_cast<std::int64_t>(pairs) * p.hidden);
   }
   if (wide > 0) {
-    add_product(layer.ffn.gate.times(h_.data(), p.hidden, rows(), gate_.data(), wide),
-                layer.ffn.up.times(h_.data(), p.hidden, rows(), up_.data(), wide), pool);
+    add_product(layer.ffn.gate.times(h_.from(0), rows(), gate_.row(0), wide),
+                layer.ffn.up.times(h_.from(0), rows(), up_.data(), wide), pool);
   }
   for (std::size_t e = 0; e < layer.experts.size(); ++e) {
-    const std::int64_t to = std::int64_t{first_pair(e)} * narrow;
-    GemmArgs gate =
-        layer.experts[e].gate.times(h_.data(), p.hidden, pairs_of(e), pair_gate_.data() + to, narrow);
-    GemmArgs up = layer.experts[e].up.times(h_.data(), p.hidden, pairs_of(e), pair_up_.data() + to, narrow);
+    if (pairs_of(e) == 0) continue;
+    const std::int32_t first = first_pair(e);
+    GemmArgs gate = layer.experts[e].gate.times(h_.from(0), pairs_of(e), pair_gate_.row(first), narrow);
+    GemmArgs up = layer.experts[e].up.times(h_.from(0), pairs_of(e),
+                                            pair_up_.data() + std::int64_t{first} * narrow, narrow);
     gate.rows = up.rows = pair_row_.data() + first_pair(e);
     add_product(gate, up, pool);
   }
   run_products(pool);
+  finish_gated(wide, moe, pool);
   if (wide > 0)
-    add_product(layer.ffn.down.times(gate_.data(), wide, rows(), block_.data(), p.hidden), {}, pool);
+    add_product(layer.ffn.down.times(gate_.from(0), rows(), block_.data(), p.hidden), {}, pool);
   for (std::size_t e = 0; e < layer.experts.size(); ++e) {
-    add_product(layer.experts[e].down.times(
-                    pair_gate_.data() + std::int64_t{first_pair(e)} * narrow, narrow, pairs_of(e),
-                    pair_out_.data() + std::int64_t{first_pair(e)} * p.hidden, p.hidden),
+    if (pairs_of(e) == 0) continue;
+    add_product(layer.experts[e].down.times(pair_gate_.from(first_pair(e)), pairs_of(e),
+                                            pair_out_.data() + std::int64_t{first_pair(e)} * p.hidden,
+                                            p.hidden),
                 {}, pool);
   }
   run_products(pool);
@@ -411,7 +432,8 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
   const std::int32_t top_k = p.moe.top_k;
   for_rows(pool, 16, [&](std::int32_t r, int) {
     kernels.rms_norm(x_.data() + r * hidden, weights.layers.front().attention_norm.data(), eps, p.hidden,
-                     h_.data() + r * hidden);
+                     h_.row(r));
+    h_.finish(kernels, r);
   });
   for (std::int32_t i = 0; i < p.layers; ++i) {
     const Layer& layer = weights.layers[static_cast<std::size_t>(i)];
@@ -429,8 +451,9 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
       float* x = x_.data() + r * hidden;
       const float* attended = block_.data() + r * hidden;
       for (std::int64_t j = 0; j < hidden; ++j) x[j] += attended[j];
-      float* h = h_.data() + r * hidden;
+      float* h = h_.row(r);
       kernels.rms_norm(x, layer.ffn_norm.data(), eps, p.hidden, h);
+      h_.finish(kernels, r);
       if (!moe) return;
       const auto experts = static_cast<std::size_t>(p.moe.experts);
       float* scores = router_.data() + std::int64_t{r} * (2 * p.moe.experts + p.moe.groups);
@@ -458,17 +481,18 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
         const float* add = pair_out_.data() + std::int64_t{pair_of_[at]} * hidden;
         for (std::int64_t j = 0; j < hidden; ++j) x[j] += weight * add[j];
       }
-      kernels.rms_norm(x, next_norm.data(), eps, p.hidden, h_.data() + r * hidden);
+      kernels.rms_norm(x, next_norm.data(), eps, p.hidden, h_.row(r));
+      h_.finish(kernels, r);
     });
   }
   logits.resize(static_cast<std::size_t>(rows()) * static_cast<std::size_t>(p.vocab));
-  add_product(weights.head.times(h_.data(), hidden, rows(), logits.data(), p.vocab), {}, pool);
+  add_product(weights.head.times(h_.from(0), rows(), logits.data(), p.vocab), {}, pool);
   run_products(pool);
 }
 
 Decoder::Decoder(const profiles::ModelProfile& profile, const WeightSource& source,
-                 const KernelTable& kernels)
-    : state_{std::make_unique<State>(profile, source, kernels)} {}
+                 const KernelTable& kernels, kernels::WeightType type)
+    : state_{std::make_unique<State>(profile, source, kernels, type)} {}
 Decoder::~Decoder() = default;
 
 double Decoder::expert_imbalance() const {
@@ -477,6 +501,14 @@ double Decoder::expert_imbalance() const {
 
 const profiles::ModelProfile& Decoder::profile() const {
   return state_->p;
+}
+
+kernels::WeightType Decoder::weight_type() const {
+  return state_->weights.type;
+}
+
+std::int64_t Decoder::weight_bytes() const {
+  return state_->weights.bytes();
 }
 
 void Decoder::forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool,

@@ -13,8 +13,8 @@
 
 namespace dsbench::engine {
 
-// A decoder of the DeepSeek-V2/V3 family in fp32 on the CPU: weights from a source, attention absorbed,
-// straight on the paged latent cache.
+// A decoder of the DeepSeek-V2/V3 family on the CPU: weights from a source in fp32, bf16 or int8,
+// activations in fp32, attention absorbed, straight on the paged latent cache.
 //
 // A token's results depend on the tokens before it in its own sequence and on nothing else: the same bits
 // whatever else is in the step, however the prompt was cut into chunks, in whatever blocks, on any number of
@@ -24,10 +24,14 @@ class Decoder {
   // The profile must have passed check_model_profile(). Takes a moment and all the memory of the bill; the
   // source is done with when it returns.
   Decoder(const profiles::ModelProfile& profile, const WeightSource& weights,
-          const kernels::cpu::KernelTable& kernels = kernels::cpu::kernels());
+          const kernels::cpu::KernelTable& kernels = kernels::cpu::kernels(),
+          kernels::WeightType type = kernels::WeightType::fp32);
   ~Decoder();
 
   [[nodiscard]] const profiles::ModelProfile& profile() const;
+  [[nodiscard]] kernels::WeightType weight_type() const;
+  // What the weights take.
+  [[nodiscard]] std::int64_t weight_bytes() const;
 
   // Computes the items and leaves their latents in the cache. `logits` becomes [items that sample, vocab], in
   // the order of the items. In the last layer only what leads to logits is computed beyond the latents. One

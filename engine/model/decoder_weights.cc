@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -12,16 +13,22 @@
 namespace dsbench::engine {
 namespace {
 
+using kernels::WeightType;
 using kernels::cpu::PackedMatrix;
 
 // The tensors of one model out of one source.
 class Loader {
  public:
-  Loader(const profiles::ModelProfile& profile, const WeightSource& source) : p{profile}, source_{source} {}
+  Loader(const profiles::ModelProfile& profile, const WeightSource& source, WeightType type)
+      : p{profile}, source_{source}, type_{type} {}
 
   PackedMatrix projection(const std::string& name, std::int64_t n, std::int64_t k, double gain = 1) const {
+    return matrix(name, n, k, gain, type_);
+  }
+  PackedMatrix matrix(const std::string& name, std::int64_t n, std::int64_t k, double gain,
+                      WeightType type) const {
     return PackedMatrix(source_.matrix(name, n, k, gain), static_cast<std::int32_t>(n),
-                        static_cast<std::int32_t>(k));
+                        static_cast<std::int32_t>(k), type);
   }
 
   Ffn ffn(const std::string& name, std::int64_t intermediate) const {
@@ -36,6 +43,7 @@ class Loader {
  private:
   const profiles::ModelProfile& p;
   const WeightSource& source_;
+  WeightType type_;
 };
 
 void Loader::load_attention(Layer& layer, const std::string& prefix) const {
@@ -63,11 +71,11 @@ void Loader::load_attention(Layer& layer, const std::string& prefix) const {
         turned[static_cast<std::size_t>(c * p.nope_dim + d)] = rows_of_head[d * p.kv_lora + c];
       }
     }
-    layer.absorb.emplace_back(turned, p.kv_lora, p.nope_dim);
+    layer.absorb.emplace_back(turned, p.kv_lora, p.nope_dim, finer(type_));
     layer.value_up.emplace_back(
         std::span(rows_of_head + std::int64_t{p.nope_dim} * p.kv_lora,
                   static_cast<std::size_t>(p.v_dim) * static_cast<std::size_t>(p.kv_lora)),
-        p.v_dim, p.kv_lora);
+        p.v_dim, p.kv_lora, finer(type_));
   }
 }
 
@@ -79,7 +87,7 @@ Layer Loader::layer(std::int32_t i) const {
     layer.ffn = ffn(prefix, p.dense_intermediate);
     return layer;
   }
-  layer.router = projection(prefix + "router", p.moe.experts, p.hidden);
+  layer.router = matrix(prefix + "router", p.moe.experts, p.hidden, 1, WeightType::fp32);
   if (p.moe.correction_bias)
     layer.router_bias = source_.correction_bias(prefix + "router_bias", p.moe.experts);
   for (std::int32_t e = 0; e < p.moe.experts; ++e) {
@@ -91,15 +99,62 @@ Layer Loader::layer(std::int32_t i) const {
   return layer;
 }
 
+std::int64_t bytes_of(const Ffn& ffn) {
+  return ffn.gate.bytes() + ffn.up.bytes() + ffn.down.bytes();
+}
+
+std::int64_t bytes_of(const std::vector<float>& floats) {
+  return static_cast<std::int64_t>(floats.size() * sizeof(float));
+}
+
 }  // namespace
 
-DecoderWeights::DecoderWeights(const profiles::ModelProfile& profile, const WeightSource& source)
-    : embedding{source.matrix("embedding", profile.vocab, profile.hidden,
-                              std::sqrt(static_cast<double>(profile.hidden)))},
+Embedding::Embedding(std::vector<float> rows, std::int32_t hidden, WeightType type) : hidden_{hidden} {
+  if (finer(type) == WeightType::fp32) {
+    floats_ = std::move(rows);
+    return;
+  }
+  halves_.reserve(rows.size());
+  for (const float value : rows) halves_.push_back(kernels::cpu::to_bf16(value));
+}
+
+void Embedding::copy_row(std::int64_t token, float* to) const {
+  const auto at = token * hidden_;
+  if (!floats_.empty()) {
+    std::copy_n(floats_.data() + at, hidden_, to);
+    return;
+  }
+  for (std::int32_t i = 0; i < hidden_; ++i)
+    to[i] = kernels::cpu::from_bf16(halves_[static_cast<std::size_t>(at + i)]);
+}
+
+std::int64_t Embedding::bytes() const {
+  return bytes_of(floats_) + static_cast<std::int64_t>(halves_.size() * sizeof(std::uint16_t));
+}
+
+DecoderWeights::DecoderWeights(const profiles::ModelProfile& profile, const WeightSource& source,
+                               WeightType type_in)
+    : type{type_in},
+      embedding{source.matrix("embedding", profile.vocab, profile.hidden,
+                              std::sqrt(static_cast<double>(profile.hidden))),
+                profile.hidden, type_in},
       final_norm{source.norm("final_norm", profile.hidden)} {
-  const Loader loader{profile, source};
+  const Loader loader{profile, source, type};
   for (std::int32_t i = 0; i < profile.layers; ++i) layers.push_back(loader.layer(i));
   head = loader.projection("head", profile.vocab, profile.hidden, kHeadGain);
+}
+
+std::int64_t DecoderWeights::bytes() const {
+  std::int64_t sum = embedding.bytes() + bytes_of(final_norm) + head.bytes();
+  for (const Layer& l : layers) {
+    sum += bytes_of(l.attention_norm) + bytes_of(l.ffn_norm) + l.q_a.bytes() + bytes_of(l.q_norm) +
+           l.q_b.bytes() + l.kv_a.bytes() + bytes_of(l.kv_norm) + l.o.bytes() + bytes_of(l.ffn) +
+           l.router.bytes() + bytes_of(l.router_bias);
+    for (const PackedMatrix& m : l.absorb) sum += m.bytes();
+    for (const PackedMatrix& m : l.value_up) sum += m.bytes();
+    for (const Ffn& expert : l.experts) sum += bytes_of(expert);
+  }
+  return sum;
 }
 
 }  // namespace dsbench::engine

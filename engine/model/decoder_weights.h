@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "engine/kernels/cpu/packed_matrix.h"
@@ -13,6 +14,19 @@ struct Ffn {
   kernels::cpu::PackedMatrix gate;
   kernels::cpu::PackedMatrix up;
   kernels::cpu::PackedMatrix down;
+};
+
+// The rows that tokens are looked up in: floats, or bf16 for bf16 and int8 weights.
+class Embedding {
+ public:
+  Embedding(std::vector<float> rows, std::int32_t hidden, kernels::WeightType type);
+  void copy_row(std::int64_t token, float* to) const;
+  [[nodiscard]] std::int64_t bytes() const;
+
+ private:
+  std::int32_t hidden_;
+  std::vector<float> floats_;
+  std::vector<std::uint16_t> halves_;
 };
 
 struct Layer {
@@ -33,12 +47,23 @@ struct Layer {
   std::vector<Ffn> experts;
 };
 
-// All weights of a decoder in the form that its kernels read.
+// How kv_b and the embedding are kept beside weights of `type`: int8 only where a whole row of activations
+// meets a whole row of weights. kv_b goes head by head, and rounding each head's few numbers to int8 on their
+// own would cost more accuracy than its bytes (1 in 70 of V2-Lite's) are worth.
+[[nodiscard]] constexpr kernels::WeightType finer(kernels::WeightType type) {
+  return type == kernels::WeightType::int8 ? kernels::WeightType::bf16 : type;
+}
+
+// All weights of a decoder in the form that its kernels read. Routers and norms are fp32 whatever the type.
 struct DecoderWeights {
   // Reads every tensor of the source once. The profile must have passed check_model_profile().
-  DecoderWeights(const profiles::ModelProfile& profile, const WeightSource& source);
+  DecoderWeights(const profiles::ModelProfile& profile, const WeightSource& source, kernels::WeightType type);
 
-  std::vector<float> embedding;  // [vocab, hidden]
+  // What all of it takes, padding included.
+  [[nodiscard]] std::int64_t bytes() const;
+
+  kernels::WeightType type;
+  Embedding embedding;  // [vocab, hidden]
   std::vector<Layer> layers;
   std::vector<float> final_norm;
   kernels::cpu::PackedMatrix head;  // [vocab, hidden]

@@ -46,10 +46,43 @@ MemoryBill memory_bill(const profiles::ModelProfile& profile, double bytes_per_p
   return bill;
 }
 
+namespace {
+
+// Output channels of all int8 matrices: a scale each.
+std::int64_t count_channels(const profiles::ModelProfile& p) {
+  const std::int64_t attention = p.q_lora + std::int64_t{p.heads} * p.qk_dim() + p.latent_width() + p.hidden;
+  const std::int64_t expert = 2 * std::int64_t{p.moe.intermediate} + p.hidden;
+  const std::int64_t shared =
+      p.moe.shared_experts > 0 ? 2 * std::int64_t{p.moe.shared_experts} * p.moe.intermediate + p.hidden : 0;
+  return p.layers * attention + p.dense_layers * (2 * std::int64_t{p.dense_intermediate} + p.hidden) +
+         p.moe_layers() * (p.moe.experts * expert + shared) + p.vocab;
+}
+
+}  // namespace
+
+MemoryBill memory_bill(const profiles::ModelProfile& profile, kernels::WeightType type,
+                       std::int64_t kv_blocks, std::int64_t block_tokens) {
+  MemoryBill bill = memory_bill(profile, sizeof(float), kv_blocks, block_tokens);
+  if (type == kernels::WeightType::fp32) return bill;
+  const ParameterCount n = count_parameters(profile);
+  const std::int64_t floats = n.gates + n.norms;
+  std::int64_t bytes = 4 * floats + 2 * (n.total() - floats);
+  if (type == kernels::WeightType::int8) {
+    const std::int64_t kv_b = std::int64_t{profile.layers} * profile.kv_lora * profile.heads *
+                              (profile.nope_dim + profile.v_dim);
+    const std::int64_t halves = n.embedding + kv_b;
+    bytes = 4 * floats + 2 * halves + (n.total() - floats - halves) + 4 * count_channels(profile);
+  }
+  bill.weights = Bytes{bytes};
+  bill.bytes_per_parameter = static_cast<double>(bytes) / static_cast<double>(bill.parameters);
+  bill.total = bill.weights + bill.kv;
+  return bill;
+}
+
 Result<void> check_fits(const MemoryBill& bill, Bytes available) {
   if (bill.total <= available) return {};
   const std::string asked = fmt::format(
-      "model '{}' needs {}: {} for {:.2f} billion parameters at {} bytes each, and {} for {} KV blocks of {} "
+      "model '{}' needs {}: {} for {:.2f} billion parameters at {:.3g} bytes each, and {} for {} KV blocks of {} "
       "tokens; "
       "{} of memory is available",
       bill.model, format_bytes(bill.total), format_bytes(bill.weights),
@@ -61,7 +94,7 @@ Result<void> check_fits(const MemoryBill& bill, Bytes available) {
     return fail(ErrorKind::memory, "{}. The weights fit with up to {} blocks", asked, blocks);
   }
   return fail(ErrorKind::memory,
-              "{}. A model of up to {:.2f} billion parameters at {} bytes each would fit: choose a smaller "
+              "{}. A model of up to {:.2f} billion parameters at {:.3g} bytes each would fit: choose a smaller "
               "one, such as 'tiny'",
               asked, static_cast<double>(available.count()) / bill.bytes_per_parameter * 1e-9,
               bill.bytes_per_parameter);

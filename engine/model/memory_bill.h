@@ -5,6 +5,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "engine/kernels/weight_type.h"
 #include "profiles/model_profile.h"
 
 namespace dsbench::engine {
@@ -30,7 +31,7 @@ struct ParameterCount {
 struct MemoryBill {
   std::string model;
   std::int64_t parameters = 0;
-  double bytes_per_parameter = 4;
+  double bytes_per_parameter = 4;  // on average, where the type mixes
   Bytes weights;
   Bytes kv_per_token;  // latent and rotary key, all layers
   std::int64_t kv_blocks = 0;
@@ -41,6 +42,11 @@ struct MemoryBill {
 
 // bytes_per_parameter also sizes the cache: 4 for fp32, 2 for bf16.
 [[nodiscard]] MemoryBill memory_bill(const profiles::ModelProfile& profile, double bytes_per_parameter,
+                                     std::int64_t kv_blocks, std::int64_t block_tokens);
+
+// The same for what the CPU executor keeps: weights as `type` with what it keeps finer (decoder_weights.h) and
+// the scales of int8, the cache in fp32. Padding to whole panels is not in it.
+[[nodiscard]] MemoryBill memory_bill(const profiles::ModelProfile& profile, kernels::WeightType type,
                                      std::int64_t kv_blocks, std::int64_t block_tokens);
 
 // Refuses (ErrorKind::memory) with what is needed, what there is, and what would fit.

@@ -6,6 +6,7 @@ extern const KernelTable kBaselineKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
+extern const KernelTable kAvx512VnniKernels;
 #endif
 
 std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width) {
@@ -17,15 +18,17 @@ std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::in
 }
 
 const KernelTable* const* all_kernels() {
-  static const KernelTable* tables[4] = {};
+  static const KernelTable* tables[5] = {};
   static const bool filled = [] {
     int n = 0;
 #if defined(__x86_64__)
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
-      tables[n++] = &kAvx512Kernels;
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                        __builtin_cpu_supports("avx512dq");
+    if (avx512 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni")) {
+      tables[n++] = &kAvx512VnniKernels;
     }
+    if (avx512) tables[n++] = &kAvx512Kernels;
     if (avx2) tables[n++] = &kAvx2Kernels;
 #endif
     tables[n++] = &kBaselineKernels;

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
-// The vectorised fp32 kernels, built several times for different instruction sets and chosen when the program
+#include "engine/kernels/weight_type.h"
+
+// The vectorised kernels, built several times for different instruction sets and chosen when the program
 // runs.
 //
 // Every output element is reduced in one fixed order that depends on its own operands only: not on how many
@@ -10,19 +12,34 @@
 // batched equals one by one, and preempted equals never preempted, bit for bit. Lanes hold different output
 // elements and the reduction runs in sequence, or over 16 partial sums that are folded as one fixed tree. The
 // AVX2 and AVX-512 builds agree bit for bit as well; the baseline build has no fused multiply-add and rounds
-// differently.
+// differently. With bf16 weights a product is, bit for bit, the fp32 product with the rounded weights; with
+// int8 weights its sums are whole numbers, so that no order matters and all builds agree.
 namespace dsbench::engine::kernels::cpu {
 
 inline constexpr std::int32_t kPanel =
     16;  // columns of a packed weight panel, and the unit that row counts are padded to
 
+// Rows of activations in int8: x ≈ value · scale, with |value| ≤ 127.
+struct QuantisedRows {
+  const std::int8_t* values = nullptr;  // [·, stride], zeros from k up to a multiple of 4
+  std::int64_t stride = 0;              // a multiple of 4
+  const float* scale = nullptr;         // [·]
+  const std::int32_t* sum = nullptr;    // [·]: Σ values
+};
+
+// The longest row of an int8 product: 255·127·k must fit into an int32.
+inline constexpr std::int32_t kLongestInt8Row = 65536;
+
 // c[m,n] = Σ_k a[row(m),k]·w[n,k] for the panels [panel_begin, panel_end) of n.
 struct GemmArgs {
-  const float* a = nullptr;  // [·, k]
+  const float* a = nullptr;  // [·, k]; of fp32 and bf16 weights
   std::int64_t lda = 0;
+  QuantisedRows q;                     // of int8 weights, in place of a
   const std::int32_t* rows = nullptr;  // [m], which row of a; null: row m
   std::int32_t m = 0;
-  const float* w = nullptr;  // packed: [ceil(n/16), k, 16], zeros beyond n (see packed_matrix.h)
+  WeightType type = WeightType::fp32;
+  const void* w = nullptr;         // packed (see packed_matrix.h)
+  const float* w_scale = nullptr;  // [n up to a whole panel]; of int8 weights
   std::int32_t n = 0;
   std::int32_t k = 0;
   std::int32_t panel_begin = 0;
@@ -49,7 +66,7 @@ struct AttentionArgs {
 };
 
 struct KernelTable {
-  const char* name;  // "avx512", "avx2", "baseline"
+  const char* name;  // "avx512vnni", "avx512", "avx2", "baseline"
   void (*gemm)(const GemmArgs& args);
   void (*attention)(const AttentionArgs& args);
   // y = x / sqrt(mean(x²) + eps) · weight; x and y may be the same.
@@ -58,6 +75,8 @@ struct KernelTable {
   void (*swiglu)(float* gate, const float* up, std::int32_t n);
   void (*sigmoid)(float* x, std::int32_t n);
   void (*softmax)(float* x, std::int32_t n);
+  // x[n] ≈ q · the scale that comes back: the largest magnitude becomes 127; zeros up to a multiple of 4.
+  float (*quantise)(const float* x, std::int32_t n, std::int8_t* q, std::int32_t* sum);
 };
 
 // Floats of scratch for attention, however long the context.
