@@ -23,7 +23,6 @@ namespace dsbench::cli {
 namespace {
 
 constexpr std::string_view cost_prefix = "cost:";
-constexpr double bytes_per_parameter = 4;  // fp32
 
 std::int32_t default_threads() {
   return std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()) - 1);
@@ -43,7 +42,7 @@ void apply(const EngineOptions& options, engine::SchedulerConfig& config) {
 
 std::string words(const engine::MemoryBill& bill) {
   return fmt::format(
-      "model      {} ({:.3g} parameters, {:g} bytes each)\n"
+      "model      {} ({:.3g} parameters, {:.3g} bytes each)\n"
       "weights    {}\n"
       "KV cache   {} ({} blocks of {} tokens, {} per token)\n"
       "total      {}\n",
@@ -85,8 +84,9 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
   }
   parts.model_name = model.name;
   parts.vocabulary = model.vocab;
+  DSBENCH_TRY(const engine::kernels::WeightType type, weight_type(options.weights));
   const engine::MemoryBill bill =
-      engine::memory_bill(model, bytes_per_parameter, parts.config.blocks, parts.config.block_size);
+      engine::memory_bill(model, type, parts.config.blocks, parts.config.block_size);
   DSBENCH_TRY(const Bytes available, engine::available_memory());
   parts.bill = words(bill) + opened.bill + fmt::format("available  {}\n", format_bytes(available));
   parts.text = opened.text;
@@ -96,7 +96,9 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
                                                         {.threads = threads,
                                                          .blocks = parts.config.blocks,
                                                          .block_size = parts.config.block_size,
-                                                         .ngram_drafts = options.kv.ngram_drafts()}));
+                                                         .ngram_drafts = options.kv.ngram_drafts(),
+                                                         .weights = type,
+                                                         .pin = options.weights.pin}));
   parts.description = parts.executor->describe();
   return parts;
 }
@@ -123,6 +125,7 @@ Result<void> refuse_idle_flags(const EngineOptions& o) {
   const bool fixed = o.executor == "fixed";
   DSBENCH_CHECK(refuse_idle_kv_flags(o.kv, o.given, o.executor));
   DSBENCH_CHECK(refuse_idle_model_flags(o.model_source, o.executor, o.given));
+  DSBENCH_CHECK(refuse_idle_weights_flags(o.given, o.executor));
   for (const auto& [flag, value] : o.given) {
     const auto is = [&](std::initializer_list<std::string_view> names) {
       return std::any_of(names.begin(), names.end(), [&](std::string_view n) { return flag.ends_with(n); });
@@ -177,6 +180,7 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
       ->type_name("N")
       ->capture_default_str()
       ->group(group);
+  add_weights_flags(app, o.weights, prefix, group);
   add_count(app, flag("blocks"), o.blocks, 1, 1 << 24, "KV blocks in the pool", own(d.blocks))->group(group);
   add_count(app, flag("block-size"), o.block_size, 1, 4096, "tokens per KV block", own(d.block_size))
       ->group(group);

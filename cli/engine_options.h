@@ -10,6 +10,7 @@
 
 #include "cli/kv_flags.h"
 #include "cli/model_flags.h"
+#include "cli/weights_flags.h"
 #include "core/clock.h"
 #include "core/result.h"
 #include "engine/engine.h"
@@ -29,6 +30,7 @@ struct EngineOptions {
   KvOptions kv;
   engine::OverloadConfig overload;
   ModelOptions model_source;
+  WeightsOptions weights;
   engine::FixedLaw fixed;  // of `--executor fixed`
   // The flags that were on the command line with their values, as written.
   std::vector<std::pair<std::string, std::string>> given;

@@ -25,12 +25,14 @@ class CpuExecutor final : public Executor {
       : weights_{weights.describe()},
         decoder_(profile, weights, kernels::cpu::kernels(), config.weights),
         cache_(profile.layers, config.blocks, config.block_size, profile.latent_width()),
-        pool_(config.threads),
+        pool_(config.threads, config.pin ? kernels::cpu::allowed_cpus() : std::vector<int>{}),
+        pinned_{config.pin},
         ngram_drafts_{std::min(config.ngram_drafts, max_drafts)} {}
 
   Result<Nanos> execute(const StepBatch& batch, std::span<TokenId> sampled) override {
     const Nanos start = clock_.now();
     DSBENCH_CHECK(check(batch, sampled.size()));
+    pool_.pin_caller();
     const bool drafted = std::any_of(batch.items.begin(), batch.items.end(),
                                      [](const StepItem& item) { return item.drafts > 0; });
     if (drafted) lay_apart(batch);
@@ -63,8 +65,9 @@ class CpuExecutor final : public Executor {
   const StepReport& report() const override { return report_; }
 
   std::string describe() const override {
-    return fmt::format("{} (cpu {}, {}, {} thread{}, {})", decoder_.profile().name,
-                       kernels::cpu::kernels().name, kernels::name_of(decoder_.weight_type()), pool_.threads(), pool_.threads() == 1 ? "" : "s",
+    return fmt::format("{} (cpu {}, {}, {} {}thread{}, {})", decoder_.profile().name,
+                       kernels::cpu::kernels().name, kernels::name_of(decoder_.weight_type()), pool_.threads(), pinned_ ? "pinned " : "",
+                       pool_.threads() == 1 ? "" : "s",
                        weights_);
   }
 
@@ -134,6 +137,7 @@ class CpuExecutor final : public Executor {
   Decoder decoder_;
   LatentCache cache_;
   kernels::cpu::ThreadPool pool_;
+  bool pinned_;
   SteadyClock clock_;
   std::vector<float> logits_;
   std::int32_t ngram_drafts_;
@@ -154,6 +158,13 @@ Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile
   if (blocks < 1 || block_size < 1) {
     return fail(ErrorKind::usage, "a KV pool of {} blocks of {} tokens; both need to be at least 1", blocks,
                 block_size);
+  }
+  if (const std::size_t cpus = kernels::cpu::allowed_cpus().size();
+      pin && cpus < static_cast<std::size_t>(threads)) {
+    return fail(ErrorKind::usage,
+                "{} pinned engine threads, and this process may run on {} processor{}; at most as many "
+                "threads are accepted",
+                threads, cpus, cpus == 1 ? "" : "s");
   }
   DSBENCH_TRY(const Bytes available, available_memory());
   DSBENCH_CHECK(check_fits(memory_bill(profile, weight_type, blocks, block_size), available));

@@ -17,6 +17,7 @@ struct CpuExecutorConfig {
   int block_size = 16;   // tokens
   int ngram_drafts = 0;  // guesses a step by looking up the prompt; 0: none
   kernels::WeightType weights = kernels::WeightType::fp32;
+  bool pin = false;  // each thread on a processor of its own; there must be as many
 };
 
 // The executor that really computes: a decoder and its latent cache. Greedy output is a function of (profile,

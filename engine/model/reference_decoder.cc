@@ -7,16 +7,19 @@
 #include <limits>
 #include <string>
 
+#include "engine/kernels/cpu/packed_matrix.h"
 #include "engine/kernels/ref/attention.h"
 #include "engine/kernels/ref/gate.h"
 #include "engine/kernels/ref/linear.h"
 #include "engine/kernels/ref/pointwise.h"
+#include "engine/model/decoder_weights.h"
 #include "engine/model/shapes.h"
 #include "engine/model/weights.h"
 
 namespace dsbench::engine {
 namespace {
 
+using kernels::WeightType;
 namespace ref = kernels::ref;
 
 std::size_t size(std::int64_t n) {
@@ -26,14 +29,14 @@ std::size_t size(std::int64_t n) {
 template <class T>
 class Reference {
  public:
-  Reference(const profiles::ModelProfile& profile, const WeightSource& source)
-      : p_{profile}, source_{source} {}
+  Reference(const profiles::ModelProfile& profile, const WeightSource& source, WeightType type)
+      : p_{profile}, source_{source}, type_{type} {}
 
   ReferenceOutput<T> forward(std::span<const TokenId> tokens) {
     const std::size_t s = tokens.size();
     const std::size_t d = size(p_.hidden);
     const std::vector<T> embedding =
-        widened(source_.matrix("embedding", p_.vocab, p_.hidden, std::sqrt(static_cast<double>(p_.hidden))));
+        weight("embedding", p_.vocab, p_.hidden, std::sqrt(static_cast<double>(p_.hidden)), finer(type_));
     std::vector<T> x(s * d);
     for (std::size_t i = 0; i < s; ++i)
       std::copy_n(embedding.data() + size(tokens[i]) * d, d, x.data() + i * d);
@@ -57,6 +60,21 @@ class Reference {
     return std::vector<T>(values.begin(), values.end());
   }
 
+  std::vector<T> weight(const std::string& name, std::int64_t n, std::int64_t k, double gain,
+                        WeightType type) const {
+    std::vector<float> values = source_.matrix(name, n, k, gain);
+    kernels::cpu::round_as(type, values, static_cast<std::int32_t>(k));
+    return widened(values);
+  }
+
+  // Symmetric int8: the largest magnitude of a row becomes 127.
+  static void round_to_int8(std::span<T> row) {
+    T largest = 0;
+    for (const T x : row) largest = std::max(largest, std::abs(x));
+    if (largest == 0) return;
+    for (T& x : row) x = std::nearbyint(x * (T{127} / largest)) * (largest / T{127});
+  }
+
   static void add(std::vector<T>& x, const std::vector<T>& y) {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
   }
@@ -64,10 +82,14 @@ class Reference {
   // Rows of x [·, k] times the named matrix [n, k].
   std::vector<T> project(const std::string& name, const std::vector<T>& x, std::int64_t n, std::int64_t k,
                          double gain = 1) const {
-    const std::vector<T> w = widened(source_.matrix(name, n, k, gain));
+    const bool router = name.ends_with("router");
+    const std::vector<T> w = weight(name, n, k, gain, router ? WeightType::fp32 : type_);
     const std::size_t m = x.size() / size(k);
+    std::vector<T> rows = x;
+    for (std::size_t i = 0; type_ == WeightType::int8 && !router && i < m; ++i)
+      round_to_int8(std::span(rows).subspan(i * size(k), size(k)));
     std::vector<T> y(m * size(n));
-    ref::matmul<T>(x, w, y, m, size(n), size(k));
+    ref::matmul<T>(rows, w, y, m, size(n), size(k));
     return y;
   }
 
@@ -118,8 +140,8 @@ class Reference {
       }
     }
     latent = norms(latent, prefix + "kv_norm", p_.kv_lora);
-    const std::vector<T> w_kvb = widened(
-        source_.matrix(prefix + "kv_b", std::int64_t{p_.heads} * (p_.nope_dim + p_.v_dim), p_.kv_lora, 1));
+    const std::vector<T> w_kvb = weight(prefix + "kv_b", std::int64_t{p_.heads} * (p_.nope_dim + p_.v_dim),
+                                        p_.kv_lora, 1, finer(type_));
     const std::vector<T> attended =
         ref::mla_plain<T>({.s = s,
                            .h = heads,
@@ -182,6 +204,7 @@ class Reference {
 
   const profiles::ModelProfile& p_;
   const WeightSource& source_;
+  WeightType type_;
   std::vector<T> margins_;
 };
 
@@ -189,13 +212,13 @@ class Reference {
 
 template <class T>
 ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile, const WeightSource& source,
-                                     std::span<const TokenId> tokens) {
-  return Reference<T>(profile, source).forward(tokens);
+                                     std::span<const TokenId> tokens, WeightType type) {
+  return Reference<T>(profile, source, type).forward(tokens);
 }
 
 template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&, const WeightSource&,
-                                                           std::span<const TokenId>);
+                                                           std::span<const TokenId>, WeightType);
 template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&, const WeightSource&,
-                                                         std::span<const TokenId>);
+                                                         std::span<const TokenId>, WeightType);
 
 }  // namespace dsbench::engine

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/executors/executor.h"
+#include "engine/kernels/weight_type.h"
 #include "engine/model/weights.h"
 #include "profiles/model_profile.h"
 
@@ -18,17 +19,22 @@ struct ReferenceOutput {
 };
 
 // The oracle of the engine: a whole sequence at once, in plain form, from engine/kernels/ref only, with
-// weights of the same names. T is double for the truth, float for what rounding alone costs.
+// weights of the same names. T is double for the truth, float for what rounding alone costs. Other types than
+// fp32: weights rounded as the decoder keeps them, and for int8 the rows of activations as well, so that both
+// compute on the same operands.
 template <class T>
 [[nodiscard]] ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile,
                                                    const WeightSource& source,
-                                                   std::span<const TokenId> tokens);
+                                                   std::span<const TokenId> tokens,
+                                                   kernels::WeightType type = kernels::WeightType::fp32);
 
 extern template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&,
                                                                   const WeightSource&,
-                                                                  std::span<const TokenId>);
+                                                                  std::span<const TokenId>,
+                                                                kernels::WeightType);
 extern template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&,
                                                                 const WeightSource&,
-                                                                std::span<const TokenId>);
+                                                                std::span<const TokenId>,
+                                                                kernels::WeightType);
 
 }  // namespace dsbench::engine

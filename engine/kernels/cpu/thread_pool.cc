@@ -1,7 +1,11 @@
 #include "engine/kernels/cpu/thread_pool.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace dsbench::engine::kernels::cpu {
 namespace {
@@ -17,10 +21,41 @@ void relax() {
 #endif
 }
 
+// Refused, the thread runs where it likes: slower at worst.
+void pin_this_thread(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<std::size_t>(cpu), &set);
+  (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+std::vector<int> allowed_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<std::size_t>(cpu), &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+ThreadPool::ThreadPool(int threads, std::vector<int> cpus) : cpus_{std::move(cpus)} {
+  assert(cpus_.empty() || cpus_.size() >= static_cast<std::size_t>(threads));
+  for (int i = 1; i < threads; ++i) {
+    workers_.emplace_back([this, i] {
+      if (!cpus_.empty()) pin_this_thread(cpus_[static_cast<std::size_t>(i)]);
+      work(i);
+    });
+  }
+}
+
+void ThreadPool::pin_caller() {
+  if (cpus_.empty() || caller_pinned_) return;
+  pin_this_thread(cpus_.front());
+  caller_pinned_ = true;
 }
 
 ThreadPool::~ThreadPool() {

@@ -13,13 +13,17 @@ namespace dsbench::engine::kernels::cpu {
 // never changes what it computes.
 class ThreadPool {
  public:
-  // The caller of run() is one of the `threads`.
-  explicit ThreadPool(int threads);
+  // The caller of run() is one of the `threads`. With `cpus`, as many as threads, each thread stays on a
+  // processor of its own: the caller, from its next pin_caller(), on the first.
+  explicit ThreadPool(int threads, std::vector<int> cpus = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   [[nodiscard]] int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Puts the calling thread where the pool's plan has it; once is enough. Without a plan, nothing.
+  void pin_caller();
 
   // Calls f(unit, thread) for every unit in [0, units), thread in [0, threads()); returns when all are done.
   // f must not throw.
@@ -51,7 +55,12 @@ class ThreadPool {
   std::atomic<bool> stopping_{false};
   Call call_ = nullptr;
   const void* context_ = nullptr;
+  std::vector<int> cpus_;
+  bool caller_pinned_ = false;
   std::vector<std::thread> workers_;
 };
+
+// The processors that this process may run on, in order.
+[[nodiscard]] std::vector<int> allowed_cpus();
 
 }  // namespace dsbench::engine::kernels::cpu
