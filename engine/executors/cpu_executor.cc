@@ -160,14 +160,14 @@ Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile
                 block_size);
   }
   if (const std::size_t cpus = kernels::cpu::allowed_cpus().size();
-      pin && cpus < static_cast<std::size_t>(threads)) {
+      config.pin && cpus < static_cast<std::size_t>(threads)) {
     return fail(ErrorKind::usage,
                 "{} pinned engine threads, and this process may run on {} processor{}; at most as many "
                 "threads are accepted",
                 threads, cpus, cpus == 1 ? "" : "s");
   }
   DSBENCH_TRY(const Bytes available, available_memory());
-  DSBENCH_CHECK(check_fits(memory_bill(profile, weight_type, blocks, block_size), available));
+  DSBENCH_CHECK(check_fits(memory_bill(profile, config.weights, blocks, block_size), available));
   return std::make_unique<CpuExecutor>(profile, weights, config);
 }
 

@@ -81,6 +81,7 @@ struct Decoder::State {
   std::vector<Row> rows_;
   std::int32_t block_size_ = 1;
   std::vector<Unit> units_;
+  std::int64_t bytes_read_ = 0;  // of weights, by this step
   FloatBuffer x_;         // residual stream [rows, hidden]
   Activations h_;         // normalised input of a block [rows, hidden]
   FloatBuffer rope_;      // [all tokens, rope]: cosine, sine of each pair
@@ -155,6 +156,8 @@ void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
 // Cuts a product into units by its output columns, so that each weight is read once.
 void Decoder::State::add_product(const GemmArgs& first, const GemmArgs& second, ThreadPool& pool) {
   if (first.m == 0) return;
+  bytes_read_ += kernels::cpu::packed_bytes(first.type, first.n, first.k);
+  if (second.w != nullptr) bytes_read_ += kernels::cpu::packed_bytes(second.type, second.n, second.k);
   std::int32_t at_once = first.panel_end;
   if (pool.threads() > 1) {
     const std::int64_t per_panel = std::int64_t{first.m} * first.k * kPanel;
@@ -268,6 +271,9 @@ void Decoder::State::attend(const Layer& layer, float* cache_layer, const StepBa
   pool.run((rows() + at_once - 1) / at_once, [&](int unit, int thread) {
     attend_unit(layer, cache_layer, batch, unit * at_once, std::min((unit + 1) * at_once, rows()), thread);
   });
+  for (const auto* halves : {&layer.absorb, &layer.value_up}) {
+    for (const kernels::cpu::PackedMatrix& half : *halves) bytes_read_ += half.bytes();
+  }
   add_product(layer.o.times(heads_.from(0), rows(), block_.data(), p.hidden), {}, pool);
   run_products(pool);
 }
@@ -422,6 +428,7 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
   logits.clear();
   expert_imbalance_ = 0;
   expert_layers_ = 0;
+  bytes_read_ = 0;
   if (scratch_.size() < static_cast<std::size_t>(pool.threads()))
     scratch_.resize(static_cast<std::size_t>(pool.threads()));
   block_size_ = cache.block_size();
@@ -442,6 +449,7 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
     if (rows() == 0) return;
     const bool moe = !layer.experts.empty();
     if (moe) {
+      bytes_read_ += layer.router.bytes();
       const std::size_t pairs = static_cast<std::size_t>(rows()) * static_cast<std::size_t>(top_k);
       chosen_.resize(pairs);
       chosen_weight_.resize(pairs);
@@ -505,6 +513,10 @@ const profiles::ModelProfile& Decoder::profile() const {
 
 kernels::WeightType Decoder::weight_type() const {
   return state_->weights.type;
+}
+
+std::int64_t Decoder::bytes_read() const {
+  return state_->bytes_read_;
 }
 
 std::int64_t Decoder::weight_bytes() const {

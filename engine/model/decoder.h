@@ -30,6 +30,9 @@ class Decoder {
 
   [[nodiscard]] const profiles::ModelProfile& profile() const;
   [[nodiscard]] kernels::WeightType weight_type() const;
+  // Weights that the last forward() had to read: each matrix once, and of the experts those that somebody
+  // chose.
+  [[nodiscard]] std::int64_t bytes_read() const;
   // What the weights take.
   [[nodiscard]] std::int64_t weight_bytes() const;
 

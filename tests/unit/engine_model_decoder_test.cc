@@ -342,6 +342,31 @@ TEST(Decoder, EveryPartOfTheModelMatters) {
   EXPECT_NE(reference_forward<double>(odd(), DrawnWeights{12}, tokens).logits, base.logits) << "seed";
 }
 
+// Experts are grouped over the batch: who chooses the same experts shares their reading.
+TEST(Decoder, ReadsATouchedExpertOnceAStep) {
+  const ModelProfile p = tiny();
+  for (const WeightType type : {WeightType::fp32, WeightType::bf16, WeightType::int8}) {
+    Bench bench(p, 2, 5, kernels::cpu::kernels(), type);
+    const auto read_by = [&](int batch, bool same) {
+      std::vector<Sequence> sequences;
+      for (int i = 0; i < batch; ++i) {
+        sequences.push_back({draw_tokens(1, p.vocab, same ? 5U : static_cast<std::uint64_t>(50 + i)),
+                             scrambled(i, 1)});
+      }
+      std::vector<StepItem> items;
+      for (const Sequence& s : sequences) items.push_back(s.item(0, 1));
+      bench.step(items);
+      return bench.decoder.bytes_read();
+    };
+    const std::int64_t one = read_by(1, true);
+    EXPECT_EQ(read_by(16, true), one) << "sixteen that choose alike read what one does";
+    const std::int64_t many = read_by(64, false);
+    EXPECT_GT(many, one);
+    EXPECT_LT(many, bench.decoder.weight_bytes()) << "never more than there is: the embedding is looked up";
+    EXPECT_LT(one, many * 2 / 3) << "one token takes 4 of 16 experts";
+  }
+}
+
 struct ExactCase {
   ModelProfile profile;
   WeightType type;

@@ -100,6 +100,12 @@ class PackedMatrix {
   WeightType type_ = WeightType::fp32;
 };
 
+// What a packed matrix [n, k] takes, without scales.
+[[nodiscard]] constexpr std::int64_t packed_bytes(WeightType type, std::int64_t n, std::int64_t k) {
+  const std::int64_t steps = type == WeightType::fp32 ? k : type == WeightType::bf16 ? (k + 1) / 2 : (k + 3) / 4;
+  return (n + kPanel - 1) / kPanel * kPanel * steps * 4;
+}
+
 // To the nearest bf16, ties to even; and back.
 [[nodiscard]] std::uint16_t to_bf16(float value);
 [[nodiscard]] float from_bf16(std::uint16_t bits);
