@@ -51,7 +51,7 @@ struct EngineParts {
   std::string description;  // what runs, in a few words
   std::int32_t vocabulary = 256;
   std::shared_ptr<const engine::server::ModelText> text;  // null: a byte is a token
-  std::string bill;  // the memory bill, in words
+  std::string bill;                                       // the memory bill, in words
 };
 
 // Loads what the options name. The clock paces the cost executor. With `dry_run` no executor is made.

@@ -11,16 +11,18 @@
 namespace dsbench::cli {
 
 void add_model_flags(CLI::App& app, ModelOptions& o, const std::string& prefix, const std::string& group) {
-  app.add_option("--" + prefix + "model-dir", o.directory,
-                 "a Hugging Face checkpoint (deepseek_v2 or deepseek_v3: config.json, *.safetensors, tokenizer.json) "
-                 "in place of --" +
-                     prefix + "model")
+  app.add_option(
+         "--" + prefix + "model-dir", o.directory,
+         "a Hugging Face checkpoint (deepseek_v2 or deepseek_v3: config.json, *.safetensors, tokenizer.json) "
+         "in place of --" +
+             prefix + "model")
       ->type_name("DIR")
       ->default_str("none")
       ->group(group);
-  add_text(app, "--" + prefix + "chat-template", o.chat_template, "NAME",
-           "of a model with a tokenizer: auto (the directory's own), none, deepseek-v2, deepseek-v3, deepseek-r1, "
-           "deepseek-v3.1")
+  add_text(
+      app, "--" + prefix + "chat-template", o.chat_template, "NAME",
+      "of a model with a tokenizer: auto (the directory's own), none, deepseek-v2, deepseek-v3, deepseek-r1, "
+      "deepseek-v3.1")
       ->group(group);
 }
 
@@ -32,10 +34,11 @@ Result<void> refuse_idle_model_flags(const ModelOptions& options, const std::str
       return fail(ErrorKind::usage, "{} has no effect without --model-dir: a profile has no tokenizer", flag);
     if (!directory) continue;
     if (flag.ends_with("-model-dir") && executor != "cpu")
-      return fail(ErrorKind::usage, "{} has no effect on --executor {}; it belongs to --executor cpu", flag, executor);
+      return fail(ErrorKind::usage, "{} has no effect on --executor {}; it belongs to --executor cpu", flag,
+                  executor);
     if (flag.ends_with("-model") || flag.ends_with("-weights-seed"))
-      return fail(ErrorKind::usage, "{} has no effect beside --model-dir, whose model and weights are the directory's",
-                  flag);
+      return fail(ErrorKind::usage,
+                  "{} has no effect beside --model-dir, whose model and weights are the directory's", flag);
   }
   return {};
 }
@@ -52,7 +55,8 @@ Result<OpenedModel> open_model(const ModelOptions& options, const std::string& p
   DSBENCH_TRY(auto weights, engine::checkpoint::CheckpointWeights::open(options.directory));
   model.profile = weights->profile();
   if (files && files->tokenizer.size() > model.profile.vocab) {
-    return fail(ErrorKind::usage, "tokenizer.json of '{}' has tokens up to {}, but config.json's vocab_size is {}",
+    return fail(ErrorKind::usage,
+                "tokenizer.json of '{}' has tokens up to {}, but config.json's vocab_size is {}",
                 options.directory, files->tokenizer.size() - 1, model.profile.vocab);
   }
   std::string text = "a byte is a token (no tokenizer.json)";
@@ -60,12 +64,10 @@ Result<OpenedModel> open_model(const ModelOptions& options, const std::string& p
     text = fmt::format("{} tokens, chat template {}", files->tokenizer.size(), files->chat.name());
     model.text = std::make_shared<const engine::server::ModelText>(std::move(*files));
   }
-  model.bill = fmt::format("stored     {} in {} file{} ({} tensors: {}{})\ntext       {}\n",
-                           format_bytes(weights->stored_bytes()), weights->files(), weights->files() == 1 ? "" : "s",
-                           weights->tensors(), weights->types(),
-                           weights->passed_over() == 0 ? ""
-                                                       : fmt::format("; {} passed over", weights->passed_over()),
-                           text);
+  model.bill = fmt::format(
+      "stored     {} in {} file{} ({} tensors: {}{})\ntext       {}\n", format_bytes(weights->stored_bytes()),
+      weights->files(), weights->files() == 1 ? "" : "s", weights->tensors(), weights->types(),
+      weights->passed_over() == 0 ? "" : fmt::format("; {} passed over", weights->passed_over()), text);
   model.weights = std::move(weights);
   return model;
 }

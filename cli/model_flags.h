@@ -23,11 +23,14 @@ struct ModelOptions {
   std::string chat_template = "auto";
 };
 
-void add_model_flags(CLI::App& app, ModelOptions& options, const std::string& prefix, const std::string& group);
+void add_model_flags(CLI::App& app, ModelOptions& options, const std::string& prefix,
+                     const std::string& group);
 
-// Flags that say something else of the weights, and executors that read none. `given` as EngineOptions has it.
-[[nodiscard]] Result<void> refuse_idle_model_flags(const ModelOptions& options, const std::string& executor,
-                                                   const std::vector<std::pair<std::string, std::string>>& given);
+// Flags that say something else of the weights, and executors that read none. `given` as EngineOptions has
+// it.
+[[nodiscard]] Result<void> refuse_idle_model_flags(
+    const ModelOptions& options, const std::string& executor,
+    const std::vector<std::pair<std::string, std::string>>& given);
 
 // What an engine runs, before any of it is loaded.
 struct OpenedModel {

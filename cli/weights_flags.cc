@@ -5,7 +5,8 @@
 
 namespace dsbench::cli {
 
-void add_weights_flags(CLI::App& app, WeightsOptions& o, const std::string& prefix, const std::string& group) {
+void add_weights_flags(CLI::App& app, WeightsOptions& o, const std::string& prefix,
+                       const std::string& group) {
   add_text(app, "--" + prefix + "weights", o.type, "fp32|bf16|int8",
            "how --executor cpu keeps weights; int8: a scale per output channel, and activations rounded to "
            "int8 row by row (docs/engine-speed.md has the error and the speed of each)")

@@ -27,7 +27,8 @@ Result<std::map<std::string, std::string>> read_index(const std::filesystem::pat
     if (!file.is_string()) return bad(fmt::format("weight_map['{}'] is no file name", tensor));
     const auto name = file.get<std::string>();
     if (name.empty() || std::filesystem::path(name).filename() != name)
-      return bad(fmt::format("weight_map['{}'] is '{}'; accepted are names of files beside the index", tensor, name));
+      return bad(fmt::format("weight_map['{}'] is '{}'; accepted are names of files beside the index", tensor,
+                             name));
     out.emplace(tensor, name);
   }
   return out;
@@ -71,8 +72,8 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& directory) {
   for (const auto& [tensor, name] : index) {
     const auto at = file_of.find(tensor);
     if (at == file_of.end() || at->second != name) {
-      return fail(ErrorKind::usage, "the index says that tensor '{}' is in '{}', which does not hold it", tensor,
-                  name);
+      return fail(ErrorKind::usage, "the index says that tensor '{}' is in '{}', which does not hold it",
+                  tensor, name);
     }
   }
   return checkpoint;

@@ -66,12 +66,14 @@ std::string hf_tensor_name(std::string_view name) {
   const std::size_t layer_end = name.find('.', name.find('.') + 1);
   const std::size_t part_at = name.rfind('.') + 1;
   const std::string_view part = name.substr(part_at);
-  const std::string_view middle = name.substr(layer_end + 1, part_at - layer_end - 1);  // "experts.3.", "shared.", ""
-  const auto* known = std::find_if(std::begin(kParts), std::end(kParts), [&](const auto& p) { return p.first == part; });
+  const std::string_view middle =
+      name.substr(layer_end + 1, part_at - layer_end - 1);  // "experts.3.", "shared.", ""
+  const auto* known =
+      std::find_if(std::begin(kParts), std::end(kParts), [&](const auto& p) { return p.first == part; });
   assert(known != std::end(kParts));
   const bool ffn = part == "gate" || part == "up" || part == "down";
-  const std::string_view room = !ffn                ? ""
-                                : middle.empty()    ? "mlp."
+  const std::string_view room = !ffn                  ? ""
+                                : middle.empty()      ? "mlp."
                                 : middle == "shared." ? "mlp.shared_experts."
                                                       : "mlp.";
   const std::string_view expert = ffn && middle.starts_with("experts.") ? middle : "";
@@ -114,7 +116,8 @@ std::vector<ExpectedTensor> expected_tensors(const HfConfig& config) {
     if (p.moe.correction_bias) add(prefix + "router_bias", {p.moe.experts});
     for (std::int32_t e = 0; e < p.moe.experts; ++e)
       add_ffn(fmt::format("{}experts.{}.", prefix, e), p.moe.intermediate);
-    if (p.moe.shared_experts > 0) add_ffn(prefix + "shared.", std::int64_t{p.moe.shared_experts} * p.moe.intermediate);
+    if (p.moe.shared_experts > 0)
+      add_ffn(prefix + "shared.", std::int64_t{p.moe.shared_experts} * p.moe.intermediate);
   }
   add("final_norm", {p.hidden});
   if (!config.tied_embeddings) add("head", {p.vocab, p.hidden});
@@ -152,8 +155,8 @@ Result<void> CheckpointWeights::check() {
   for (const ExpectedTensor& expected : expected_tensors(config_)) {
     const Tensor* tensor = checkpoint_.find(expected.name);
     if (tensor == nullptr) {
-      return fail(ErrorKind::usage, "tensor '{}' is missing; config.json asks for it with shape {}", expected.name,
-                  describe_shape(expected.shape));
+      return fail(ErrorKind::usage, "tensor '{}' is missing; config.json asks for it with shape {}",
+                  expected.name, describe_shape(expected.shape));
     }
     if (tensor->shape != expected.shape) {
       return fail(ErrorKind::usage, "tensor '{}' has shape {}; config.json asks for {}", expected.name,
@@ -161,8 +164,8 @@ Result<void> CheckpointWeights::check() {
     }
     const auto type = tensor_type(tensor->type);
     if (!type) {
-      return fail(ErrorKind::usage, "tensor '{}' is of type {}; accepted: F32, BF16, F16, F8_E4M3", expected.name,
-                  tensor->type);
+      return fail(ErrorKind::usage, "tensor '{}' is of type {}; accepted: F32, BF16, F16, F8_E4M3",
+                  expected.name, tensor->type);
     }
     use(expected.name, *tensor);
     if (*type != TensorType::f8_e4m3) continue;
@@ -182,12 +185,13 @@ Result<void> CheckpointWeights::check() {
                                                 ceil_div(expected.shape[1], config_.block_scales->columns)};
     const Tensor* scale = checkpoint_.find(scale_name);
     if (scale == nullptr) {
-      return fail(ErrorKind::usage, "tensor '{}' is missing: '{}' is of type F8_E4M3 and needs scales of shape {}",
-                  scale_name, expected.name, describe_shape(scale_shape));
+      return fail(ErrorKind::usage,
+                  "tensor '{}' is missing: '{}' is of type F8_E4M3 and needs scales of shape {}", scale_name,
+                  expected.name, describe_shape(scale_shape));
     }
     if (scale->shape != scale_shape) {
-      return fail(ErrorKind::usage, "tensor '{}' has shape {}; '{}' {} in blocks of {} x {} needs {}", scale_name,
-                  describe_shape(scale->shape), expected.name, describe_shape(expected.shape),
+      return fail(ErrorKind::usage, "tensor '{}' has shape {}; '{}' {} in blocks of {} x {} needs {}",
+                  scale_name, describe_shape(scale->shape), expected.name, describe_shape(expected.shape),
                   config_.block_scales->rows, config_.block_scales->columns, describe_shape(scale_shape));
     }
     if (scale->type != "F32" && scale->type != "BF16") {
@@ -202,7 +206,8 @@ Result<void> CheckpointWeights::check() {
     if (used.contains(name)) continue;
     const std::int64_t layer = layer_of(name);
     const bool mtp = layer >= config_.profile.layers && layer < config_.profile.layers + config_.mtp_layers;
-    if (mtp || name.ends_with(".rotary_emb.inv_freq") || (config_.tied_embeddings && name == "lm_head.weight")) {
+    if (mtp || name.ends_with(".rotary_emb.inv_freq") ||
+        (config_.tied_embeddings && name == "lm_head.weight")) {
       ++passed_over_;
     } else {
       strangers.push_back(name);
@@ -210,12 +215,13 @@ Result<void> CheckpointWeights::check() {
   }
   if (!strangers.empty()) {
     const Tensor& tensor = *checkpoint_.find(strangers.front());
-    return fail(ErrorKind::usage,
-                "tensor '{}' ({}) is unknown{}: a {} of {} layers with this config.json has no such tensor, and "
-                "nothing would read it",
-                strangers.front(), engine::checkpoint::describe(tensor),
-                strangers.size() == 1 ? "" : fmt::format(", and so are {} others", strangers.size() - 1),
-                config_.model_type, config_.profile.layers);
+    return fail(
+        ErrorKind::usage,
+        "tensor '{}' ({}) is unknown{}: a {} of {} layers with this config.json has no such tensor, and "
+        "nothing would read it",
+        strangers.front(), engine::checkpoint::describe(tensor),
+        strangers.size() == 1 ? "" : fmt::format(", and so are {} others", strangers.size() - 1),
+        config_.model_type, config_.profile.layers);
   }
   used_ = used.size();
   types_.assign(types.begin(), types.end());
@@ -241,7 +247,8 @@ std::vector<float> CheckpointWeights::read(const std::string& hf_name) const {
   return w;
 }
 
-std::vector<float> CheckpointWeights::matrix(std::string_view name, std::int64_t n, std::int64_t k, double) const {
+std::vector<float> CheckpointWeights::matrix(std::string_view name, std::int64_t n, std::int64_t k,
+                                             double) const {
   const bool head = name == "head" && config_.tied_embeddings;
   std::vector<float> w = read(hf_tensor_name(head ? "embedding" : name));
   assert(static_cast<std::int64_t>(w.size()) == n * k);
@@ -251,7 +258,8 @@ std::vector<float> CheckpointWeights::matrix(std::string_view name, std::int64_t
   if (part == "kv_a") {
     interleave_rows(w, p.kv_lora, p.rope_dim, k);
   } else if (part == "q" || part == "q_b") {
-    for (std::int64_t first = p.nope_dim; first < n; first += p.qk_dim()) interleave_rows(w, first, p.rope_dim, k);
+    for (std::int64_t first = p.nope_dim; first < n; first += p.qk_dim())
+      interleave_rows(w, first, p.rope_dim, k);
   }
   return w;
 }
@@ -260,7 +268,8 @@ std::vector<float> CheckpointWeights::norm(std::string_view name, [[maybe_unused
   return read(hf_tensor_name(name));
 }
 
-std::vector<float> CheckpointWeights::correction_bias(std::string_view name, [[maybe_unused]] std::int64_t n) const {
+std::vector<float> CheckpointWeights::correction_bias(std::string_view name,
+                                                      [[maybe_unused]] std::int64_t n) const {
   return read(hf_tensor_name(name));
 }
 

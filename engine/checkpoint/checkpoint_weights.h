@@ -15,15 +15,18 @@
 
 namespace dsbench::engine::checkpoint {
 
-// A Hugging Face checkpoint as a decoder's source of weights, each tensor widened to fp32 when it is asked for.
+// A Hugging Face checkpoint as a decoder's source of weights, each tensor widened to fp32 when it is asked
+// for.
 //
-// open() reads headers only and checks all there is to check: that every tensor of the model is there with its
-// shape and a type that we read, an F8_E4M3 one with the scales of its blocks, and that there is no tensor that
-// nobody would read, because that is a model we do not know. Passed over and counted: *.rotary_emb.inv_freq
-// (computed), the layers of multi-token prediction, and the head of a model whose head is its embedding.
+// open() reads headers only and checks all there is to check: that every tensor of the model is there with
+// its shape and a type that we read, an F8_E4M3 one with the scales of its blocks, and that there is no
+// tensor that nobody would read, because that is a model we do not know. Passed over and counted:
+// *.rotary_emb.inv_freq (computed), the layers of multi-token prediction, and the head of a model whose head
+// is its embedding.
 class CheckpointWeights final : public WeightSource {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<CheckpointWeights>> open(const std::filesystem::path& directory);
+  [[nodiscard]] static Result<std::unique_ptr<CheckpointWeights>> open(
+      const std::filesystem::path& directory);
 
   [[nodiscard]] std::vector<float> matrix(std::string_view name, std::int64_t n, std::int64_t k,
                                           double gain) const override;

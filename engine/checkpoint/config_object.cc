@@ -83,17 +83,20 @@ bool ConfigObject::is_list(std::string_view key) const {
   return value != nullptr && value->is_array();
 }
 
-std::int32_t ConfigObject::count(std::string_view key, std::int64_t least, std::optional<std::int32_t> fallback) {
+std::int32_t ConfigObject::count(std::string_view key, std::int64_t least,
+                                 std::optional<std::int32_t> fallback) {
   const Json* value = node_->find(key);
   if (value == nullptr) {
     if (!fallback) complain(key, "is missing; a whole number is needed");
     return fallback.value_or(static_cast<std::int32_t>(least));
   }
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  const bool whole = value->is_number_integer() &&
-                     !(value->is_number_unsigned() && value->get<std::uint64_t>() > static_cast<std::uint64_t>(most));
+  const bool whole =
+      value->is_number_integer() &&
+      !(value->is_number_unsigned() && value->get<std::uint64_t>() > static_cast<std::uint64_t>(most));
   if (!whole || value->get<std::int64_t>() < least || value->get<std::int64_t>() > most) {
-    complain(key, fmt::format("found {}; accepted are whole numbers from {} to {}", shown(*value), least, most));
+    complain(key,
+             fmt::format("found {}; accepted are whole numbers from {} to {}", shown(*value), least, most));
     return static_cast<std::int32_t>(least);
   }
   return value->get<std::int32_t>();

@@ -38,7 +38,8 @@ class ConfigObject {
   void only(std::string_view key, bool accepted, std::string_view why);
   void only(std::string_view key, std::int64_t accepted, std::string_view why);
   void only(std::string_view key, double accepted, std::string_view why);
-  void only(std::string_view key, std::initializer_list<std::string_view> accepted, std::string_view why = "");
+  void only(std::string_view key, std::initializer_list<std::string_view> accepted,
+            std::string_view why = "");
   [[nodiscard]] ConfigObject object(std::string_view key);
 
   void complain(std::string_view key, const std::string& message);

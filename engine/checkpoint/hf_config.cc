@@ -80,8 +80,9 @@ void read_gate(ConfigObject& root, const HfConfig& config, ModelProfile& p) {
   p.moe.correction_bias = false;
   p.moe.renormalise = false;
   root.only("scoring_func", {"softmax"}, " for deepseek_v2");
-  root.only("norm_topk_prob", false,
-            " for deepseek_v2: DeepSeek's own code and transformers do not agree on what true would mean there");
+  root.only(
+      "norm_topk_prob", false,
+      " for deepseek_v2: DeepSeek's own code and transformers do not agree on what true would mean there");
   root.only("topk_method", {"greedy", "group_limited_greedy"}, " for deepseek_v2");
   if (root.text("topk_method", "greedy") == "group_limited_greedy") {
     p.moe.groups = root.count("n_group", 1);
@@ -117,8 +118,8 @@ void read_eos(ConfigObject& root, ConfigObject* generation, ModelProfile& p) {
 
 }  // namespace
 
-Result<HfConfig> parse_hf_config(std::string_view text, std::string_view generation_text, const std::string& name,
-                                 const std::string& source) {
+Result<HfConfig> parse_hf_config(std::string_view text, std::string_view generation_text,
+                                 const std::string& name, const std::string& source) {
   DSBENCH_TRY(ConfigObject root, ConfigObject::parse(text, source));
   std::optional<ConfigObject> generation;
   if (!generation_text.empty()) {
@@ -154,18 +155,18 @@ Result<HfConfig> parse_hf_config(std::string_view text, std::string_view generat
   root.only("mlp_bias", false, ": biases are not computed");
   read_rope(root, p);
   // Read as it stands, also where it lies beyond the layers: then all are dense.
-  p.dense_layers = root.has("n_routed_experts")
-                       ? std::min(root.count("first_k_dense_replace", 0, 0), p.layers)
-                       : p.layers;
+  p.dense_layers =
+      root.has("n_routed_experts") ? std::min(root.count("first_k_dense_replace", 0, 0), p.layers) : p.layers;
   p.dense_intermediate = root.count("intermediate_size", 1);
   if (p.moe_layers() > 0) read_gate(root, config, p);
   config.rope_interleaved = root.boolean("rope_interleave", true);
   config.tied_embeddings = root.boolean("tie_word_embeddings", false);
-  config.mtp_layers = root.count(root.has("num_mtp_layers") ? "num_mtp_layers" : "num_nextn_predict_layers", 0,
-                                 config.model_type == "deepseek_v3" ? 1 : 0);
+  config.mtp_layers = root.count(root.has("num_mtp_layers") ? "num_mtp_layers" : "num_nextn_predict_layers",
+                                 0, config.model_type == "deepseek_v3" ? 1 : 0);
   read_quantization(root, config);
   read_eos(root, generation ? &*generation : nullptr, p);
-  if (root.has("bos_token_id") && !root.is_list("bos_token_id")) config.bos_token = root.count("bos_token_id", 0);
+  if (root.has("bos_token_id") && !root.is_list("bos_token_id"))
+    config.bos_token = root.count("bos_token_id", 0);
 
   DSBENCH_CHECK(root.finish());
   if (generation) DSBENCH_CHECK(generation->finish());

@@ -36,9 +36,9 @@ struct HfConfig {
 // of them in one message, a line each; keys of training and of other software are passed over.
 //
 // Meanings are those of transformers' own deepseek_v2 and deepseek_v3 (5.x), which is what parity is measured
-// against. YaRN: cosines and sines are scaled with attention_factor, else with m(mscale)/m(mscale_all_dim) where
-// both are given and not 0, else with m(1); scores with m(mscale_all_dim)² where that is given and not 0;
-// m(c) = 0.1·c·ln(factor) + 1.
+// against. YaRN: cosines and sines are scaled with attention_factor, else with m(mscale)/m(mscale_all_dim)
+// where both are given and not 0, else with m(1); scores with m(mscale_all_dim)² where that is given and not
+// 0; m(c) = 0.1·c·ln(factor) + 1.
 [[nodiscard]] Result<HfConfig> parse_hf_config(std::string_view config, std::string_view generation,
                                                const std::string& name, const std::string& source);
 

@@ -76,9 +76,10 @@ Result<Tensor> parse_tensor(const std::string& where, const Json& entry, std::sp
   const auto end = whole_number((*offsets)[1]);
   if (!begin || !end || *begin > *end) return bad("its 'data_offsets' are no range");
   if (*end > data.size()) {
-    return bad(fmt::format("its data should end at byte {} of the data, but the file holds only {}: the file "
-                           "is truncated or its header is wrong",
-                           *end, data.size()));
+    return bad(
+        fmt::format("its data should end at byte {} of the data, but the file holds only {}: the file "
+                    "is truncated or its header is wrong",
+                    *end, data.size()));
   }
   const auto width = bytes_per_number(tensor.type);
   const auto numbers = volume(tensor.shape);
@@ -104,7 +105,8 @@ Result<TensorMap> parse_safetensors(std::span<const std::byte> bytes, const std:
   if (bytes.size() < sizeof length) return bad(fmt::format("it has {} bytes", bytes.size()));
   std::memcpy(&length, bytes.data(), sizeof length);
   if (length > kLongestHeader)
-    return bad(fmt::format("its header would be {} bytes long; at most {} are accepted", length, kLongestHeader));
+    return bad(
+        fmt::format("its header would be {} bytes long; at most {} are accepted", length, kLongestHeader));
   if (length > bytes.size() - sizeof length) {
     return bad(fmt::format("its header should end at byte {}, but the file has {}", length + sizeof length,
                            bytes.size()));

@@ -15,9 +15,8 @@ namespace dsbench::engine::checkpoint {
 using TensorMap = std::map<std::string, Tensor, std::less<>>;
 
 // One *.safetensors file, mapped: eight bytes with the length of a JSON header, the header, the data. Opening
-// reads the header only and checks that every tensor that it names lies whole inside the file, so that nothing
-// read later can lie outside.
-// Format: https://huggingface.co/docs/safetensors/index#format
+// reads the header only and checks that every tensor that it names lies whole inside the file, so that
+// nothing read later can lie outside. Format: https://huggingface.co/docs/safetensors/index#format
 class SafetensorsFile {
  public:
   // Errors name the file and, where one is to blame, the tensor.

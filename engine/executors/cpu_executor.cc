@@ -66,9 +66,8 @@ class CpuExecutor final : public Executor {
 
   std::string describe() const override {
     return fmt::format("{} (cpu {}, {}, {} {}thread{}, {})", decoder_.profile().name,
-                       kernels::cpu::kernels().name, kernels::name_of(decoder_.weight_type()), pool_.threads(), pinned_ ? "pinned " : "",
-                       pool_.threads() == 1 ? "" : "s",
-                       weights_);
+                       kernels::cpu::kernels().name, kernels::name_of(decoder_.weight_type()),
+                       pool_.threads(), pinned_ ? "pinned " : "", pool_.threads() == 1 ? "" : "s", weights_);
   }
 
  private:

@@ -82,15 +82,15 @@ struct Decoder::State {
   std::int32_t block_size_ = 1;
   std::vector<Unit> units_;
   std::int64_t bytes_read_ = 0;  // of weights, by this step
-  FloatBuffer x_;         // residual stream [rows, hidden]
-  Activations h_;         // normalised input of a block [rows, hidden]
-  FloatBuffer rope_;      // [all tokens, rope]: cosine, sine of each pair
-  Activations q_latent_;  // [rows, q_lora]
-  FloatBuffer kv_;        // [all tokens, kv_lora + rope]
-  FloatBuffer q_;         // [rows, heads·(nope + rope)]
-  Activations heads_;     // [rows, heads·v]
-  FloatBuffer block_;     // what a block adds [rows, hidden]
-  Activations gate_;      // [rows, intermediate]
+  FloatBuffer x_;                // residual stream [rows, hidden]
+  Activations h_;                // normalised input of a block [rows, hidden]
+  FloatBuffer rope_;             // [all tokens, rope]: cosine, sine of each pair
+  Activations q_latent_;         // [rows, q_lora]
+  FloatBuffer kv_;               // [all tokens, kv_lora + rope]
+  FloatBuffer q_;                // [rows, heads·(nope + rope)]
+  Activations heads_;            // [rows, heads·v]
+  FloatBuffer block_;            // what a block adds [rows, hidden]
+  Activations gate_;             // [rows, intermediate]
   FloatBuffer up_;
   FloatBuffer router_;                   // [rows, experts]
   std::vector<std::int32_t> chosen_;     // [rows, top_k]
@@ -100,7 +100,7 @@ struct Decoder::State {
   std::vector<std::int32_t> expert_at_;  // [experts + 1]: first pair of each
   double expert_imbalance_ = 0;          // sum over the MoE layers of busiest ÷ mean
   std::int32_t expert_layers_ = 0;
-  Activations pair_gate_;                // [rows·top_k, expert intermediate]
+  Activations pair_gate_;  // [rows·top_k, expert intermediate]
   FloatBuffer pair_up_;
   FloatBuffer pair_out_;              // [rows·top_k, hidden]
   std::vector<FloatBuffer> scratch_;  // per thread
@@ -235,8 +235,7 @@ void Decoder::State::attend(const Layer& layer, float* cache_layer, const StepBa
   };
   // Latents of all rows; queries of those that go on.
   const auto query_latent = [&] {
-    if (p.q_lora > 0)
-      add_product(layer.q_a.times(h_.from(0), rows(), q_latent_.row(0), p.q_lora), {}, pool);
+    if (p.q_lora > 0) add_product(layer.q_a.times(h_.from(0), rows(), q_latent_.row(0), p.q_lora), {}, pool);
   };
   add_product(layer.kv_a.times(h_.from(0), rows(), kv_.data(), width), {}, pool);
   if (!last) query_latent();
@@ -411,14 +410,13 @@ void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
   }
   run_products(pool);
   finish_gated(wide, moe, pool);
-  if (wide > 0)
-    add_product(layer.ffn.down.times(gate_.from(0), rows(), block_.data(), p.hidden), {}, pool);
+  if (wide > 0) add_product(layer.ffn.down.times(gate_.from(0), rows(), block_.data(), p.hidden), {}, pool);
   for (std::size_t e = 0; e < layer.experts.size(); ++e) {
     if (pairs_of(e) == 0) continue;
-    add_product(layer.experts[e].down.times(pair_gate_.from(first_pair(e)), pairs_of(e),
-                                            pair_out_.data() + std::int64_t{first_pair(e)} * p.hidden,
-                                            p.hidden),
-                {}, pool);
+    add_product(
+        layer.experts[e].down.times(pair_gate_.from(first_pair(e)), pairs_of(e),
+                                    pair_out_.data() + std::int64_t{first_pair(e)} * p.hidden, p.hidden),
+        {}, pool);
   }
   run_products(pool);
 }

@@ -68,8 +68,8 @@ MemoryBill memory_bill(const profiles::ModelProfile& profile, kernels::WeightTyp
   const std::int64_t floats = n.gates + n.norms;
   std::int64_t bytes = 4 * floats + 2 * (n.total() - floats);
   if (type == kernels::WeightType::int8) {
-    const std::int64_t kv_b = std::int64_t{profile.layers} * profile.kv_lora * profile.heads *
-                              (profile.nope_dim + profile.v_dim);
+    const std::int64_t kv_b =
+        std::int64_t{profile.layers} * profile.kv_lora * profile.heads * (profile.nope_dim + profile.v_dim);
     const std::int64_t halves = n.embedding + kv_b;
     bytes = 4 * floats + 2 * halves + (n.total() - floats - halves) + 4 * count_channels(profile);
   }
@@ -82,7 +82,8 @@ MemoryBill memory_bill(const profiles::ModelProfile& profile, kernels::WeightTyp
 Result<void> check_fits(const MemoryBill& bill, Bytes available) {
   if (bill.total <= available) return {};
   const std::string asked = fmt::format(
-      "model '{}' needs {}: {} for {:.2f} billion parameters at {:.3g} bytes each, and {} for {} KV blocks of {} "
+      "model '{}' needs {}: {} for {:.2f} billion parameters at {:.3g} bytes each, and {} for {} KV blocks "
+      "of {} "
       "tokens; "
       "{} of memory is available",
       bill.model, format_bytes(bill.total), format_bytes(bill.weights),
@@ -93,11 +94,12 @@ Result<void> check_fits(const MemoryBill& bill, Bytes available) {
   if (bill.weights < available && blocks > 0) {
     return fail(ErrorKind::memory, "{}. The weights fit with up to {} blocks", asked, blocks);
   }
-  return fail(ErrorKind::memory,
-              "{}. A model of up to {:.2f} billion parameters at {:.3g} bytes each would fit: choose a smaller "
-              "one, such as 'tiny'",
-              asked, static_cast<double>(available.count()) / bill.bytes_per_parameter * 1e-9,
-              bill.bytes_per_parameter);
+  return fail(
+      ErrorKind::memory,
+      "{}. A model of up to {:.2f} billion parameters at {:.3g} bytes each would fit: choose a smaller "
+      "one, such as 'tiny'",
+      asked, static_cast<double>(available.count()) / bill.bytes_per_parameter * 1e-9,
+      bill.bytes_per_parameter);
 }
 
 }  // namespace dsbench::engine

@@ -44,8 +44,8 @@ struct MemoryBill {
 [[nodiscard]] MemoryBill memory_bill(const profiles::ModelProfile& profile, double bytes_per_parameter,
                                      std::int64_t kv_blocks, std::int64_t block_tokens);
 
-// The same for what the CPU executor keeps: weights as `type` with what it keeps finer (decoder_weights.h) and
-// the scales of int8, the cache in fp32. Padding to whole panels is not in it.
+// The same for what the CPU executor keeps: weights as `type` with what it keeps finer (decoder_weights.h)
+// and the scales of int8, the cache in fp32. Padding to whole panels is not in it.
 [[nodiscard]] MemoryBill memory_bill(const profiles::ModelProfile& profile, kernels::WeightType type,
                                      std::int64_t kv_blocks, std::int64_t block_tokens);
 

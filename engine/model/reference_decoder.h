@@ -31,10 +31,9 @@ template <class T>
 extern template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&,
                                                                   const WeightSource&,
                                                                   std::span<const TokenId>,
-                                                                kernels::WeightType);
+                                                                  kernels::WeightType);
 extern template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&,
-                                                                const WeightSource&,
-                                                                std::span<const TokenId>,
+                                                                const WeightSource&, std::span<const TokenId>,
                                                                 kernels::WeightType);
 
 }  // namespace dsbench::engine

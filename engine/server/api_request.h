@@ -45,8 +45,8 @@ struct ApiRequest {
 // What the served model allows.
 struct ApiModel {
   std::string name;
-  std::int32_t vocabulary = 256;      // token ids given by a client must be below
-  std::int32_t max_model_len = 4096;  // tokens
+  std::int32_t vocabulary = 256;                    // token ids given by a client must be below
+  std::int32_t max_model_len = 4096;                // tokens
   std::shared_ptr<const ModelText> text = nullptr;  // null: a byte is a token
 };
 
@@ -60,8 +60,8 @@ using ApiResult = tl::expected<T, ApiError>;
 [[nodiscard]] ApiResult<std::vector<TokenId>> parse_tokenize(std::string_view body, const ApiModel& model);
 
 // A byte is a token: the UTF-8 bytes of the text. A chat is the concatenation of its messages' contents with
-// nothing between them and no template around them, so that lengths are exactly what the client wrote. This is
-// for models without a tokenizer; the others have their own text (model_text.h).
+// nothing between them and no template around them, so that lengths are exactly what the client wrote. This
+// is for models without a tokenizer; the others have their own text (model_text.h).
 [[nodiscard]] std::vector<TokenId> prompt_tokens(std::string_view text);
 
 // The field that holds an API's prompt.

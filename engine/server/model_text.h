@@ -13,8 +13,8 @@
 
 namespace dsbench::engine::server {
 
-// Text and tokens of a model with a tokenizer. Where there is none, a byte is a token on the way in and a token is
-// one character on the way out (token_text.h).
+// Text and tokens of a model with a tokenizer. Where there is none, a byte is a token on the way in and a
+// token is one character on the way out (token_text.h).
 class ModelText {
  public:
   explicit ModelText(profiles::TokenizerFiles files) : files_{std::move(files)} {}
@@ -31,8 +31,8 @@ class ModelText {
   profiles::TokenizerFiles files_;
 };
 
-// The text of one answer, token by token, always whole characters: a character of several bytes is held until its
-// last byte has come. Special tokens have no text.
+// The text of one answer, token by token, always whole characters: a character of several bytes is held until
+// its last byte has come. Special tokens have no text.
 class TokenWriter {
  public:
   explicit TokenWriter(std::shared_ptr<const ModelText> model) : model_{std::move(model)} {}

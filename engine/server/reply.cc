@@ -2,7 +2,6 @@
 
 #include <utility>
 
-
 namespace dsbench::engine::server {
 
 Reply::Reply(Setup setup, ServerMetrics& metrics) : setup_{std::move(setup)}, metrics_{metrics} {

@@ -18,7 +18,7 @@ struct ServerConfig {
   std::string host = "127.0.0.1";  // an address of this machine, or "localhost"
   std::uint16_t port = 0;          // 0: the kernel chooses; see Server::port()
   std::string model_name = "tiny";
-  std::int32_t vocabulary = 256;  // token ids that a client gives as a prompt must be below
+  std::int32_t vocabulary = 256;                    // token ids that a client gives as a prompt must be below
   std::shared_ptr<const ModelText> text = nullptr;  // the model's tokenizer; null: a byte is a token
 
   std::size_t max_body_bytes = 8u << 20;     // larger: 413

@@ -22,10 +22,11 @@ Result<Bpe> Bpe::make(std::vector<std::pair<std::string, Id>> vocabulary,
     const std::string& character = byte_to_character(static_cast<unsigned char>(b));
     const auto at = ids.find(character);
     if (at == ids.end()) {
-      return fail(ErrorKind::usage,
-                  "the vocabulary has no token '{}' for the byte 0x{:02X}; accepted are byte-level vocabularies "
-                  "with all 256",
-                  character, b);
+      return fail(
+          ErrorKind::usage,
+          "the vocabulary has no token '{}' for the byte 0x{:02X}; accepted are byte-level vocabularies "
+          "with all 256",
+          character, b);
     }
     bpe.of_byte_.push_back(at->second);
   }
@@ -34,8 +35,9 @@ Result<Bpe> Bpe::make(std::vector<std::pair<std::string, Id>> vocabulary,
     const auto& [left, right] = merges[rank];
     for (const std::string& token : {left, right, left + right}) {
       if (!ids.contains(token))
-        return fail(ErrorKind::usage, "merge {} ('{}' and '{}') needs a token '{}', which the vocabulary lacks", rank,
-                    left, right, token);
+        return fail(ErrorKind::usage,
+                    "merge {} ('{}' and '{}') needs a token '{}', which the vocabulary lacks", rank, left,
+                    right, token);
     }
     bpe.merges_.insert_or_assign(key(ids.at(left), ids.at(right)),
                                  Merge{static_cast<std::int32_t>(rank), ids.at(left + right)});
@@ -57,8 +59,8 @@ struct Symbol {
 struct Candidate {
   std::int32_t rank = 0;
   std::int32_t left = 0;
-  Bpe::Id id = 0;        // what the two become
-  Bpe::Id left_id = 0;   // what they were, so that a stale note is known
+  Bpe::Id id = 0;       // what the two become
+  Bpe::Id left_id = 0;  // what they were, so that a stale note is known
   Bpe::Id right_id = 0;
   bool operator>(const Candidate& other) const {
     return rank != other.rank ? rank > other.rank : left > other.left;
@@ -82,12 +84,14 @@ void Bpe::encode(std::string_view piece, std::vector<Id>& out) const {
   const auto n = static_cast<std::int32_t>(piece.size());
   std::vector<Symbol> symbols(piece.size());
   for (std::int32_t i = 0; i < n; ++i) {
-    symbols[static_cast<std::size_t>(i)] = {of_byte_[static_cast<unsigned char>(piece[static_cast<std::size_t>(i)])],
-                                            i - 1, i + 1 < n ? i + 1 : -1, false};
+    symbols[static_cast<std::size_t>(i)] = {
+        of_byte_[static_cast<unsigned char>(piece[static_cast<std::size_t>(i)])], i - 1,
+        i + 1 < n ? i + 1 : -1, false};
   }
   std::vector<Candidate> storage;
   storage.reserve(piece.size());
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue(std::greater<>{}, std::move(storage));
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue(std::greater<>{},
+                                                                               std::move(storage));
   const auto note = [&](std::int32_t left, std::int32_t right) {
     if (left < 0 || right < 0) return;
     const Id a = symbols[static_cast<std::size_t>(left)].id;

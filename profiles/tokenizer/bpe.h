@@ -11,13 +11,14 @@
 
 namespace dsbench::profiles {
 
-// Byte-level byte-pair encoding: a vocabulary, and which neighbours become one token, the most important first.
+// Byte-level byte-pair encoding: a vocabulary, and which neighbours become one token, the most important
+// first.
 class Bpe {
  public:
   using Id = std::int32_t;
 
-  // `vocabulary` and `merges` in the characters of byte_level.h. Every byte must have a token, and every merge
-  // and its result too.
+  // `vocabulary` and `merges` in the characters of byte_level.h. Every byte must have a token, and every
+  // merge and its result too.
   [[nodiscard]] static Result<Bpe> make(std::vector<std::pair<std::string, Id>> vocabulary,
                                         const std::vector<std::pair<std::string, std::string>>& merges,
                                         bool ignore_merges);
@@ -31,7 +32,8 @@ class Bpe {
     Id id = 0;
   };
   static std::uint64_t key(Id left, Id right) {
-    return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
+    return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
+           static_cast<std::uint32_t>(right);
   }
   std::unordered_map<std::string, Id> whole_;  // bytes → token; only to ignore merges
   std::unordered_map<std::uint64_t, Merge> merges_;

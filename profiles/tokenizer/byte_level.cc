@@ -40,8 +40,8 @@ const Tables& tables() {
 }
 
 // How long the character is that begins at text[0]: its length, or, where it is ill-formed, the length of the
-// longest part of a character that stands there (at least 1), and false; `cut` when only the text's end makes it
-// so. Unicode 15, table 3-7.
+// longest part of a character that stands there (at least 1), and false; `cut` when only the text's end makes
+// it so. Unicode 15, table 3-7.
 struct Extent {
   std::size_t length = 1;
   bool whole = false;

@@ -5,8 +5,8 @@
 
 namespace dsbench::profiles {
 
-// The printable character that stands for a byte in a byte-level vocabulary (GPT-2's): 0x21 … 0x7E, 0xA1 … 0xAC
-// and 0xAE … 0xFF for themselves, the other 68 in order from U+0100. As UTF-8.
+// The printable character that stands for a byte in a byte-level vocabulary (GPT-2's): 0x21 … 0x7E, 0xA1 …
+// 0xAC and 0xAE … 0xFF for themselves, the other 68 in order from U+0100. As UTF-8.
 [[nodiscard]] const std::string& byte_to_character(unsigned char byte);
 
 // A token of the vocabulary as the bytes that it stands for; a token with a character that stands for no byte

@@ -32,23 +32,26 @@ Result<ChatTemplate> ChatTemplate::named(std::string_view name) {
     t.family_ = Family::v31;
   } else {
     return fail(ErrorKind::usage,
-                "no chat template '{}'; accepted: none, deepseek-v2, deepseek-v3, deepseek-r1, deepseek-v3.1", name);
+                "no chat template '{}'; accepted: none, deepseek-v2, deepseek-v3, deepseek-r1, deepseek-v3.1",
+                name);
   }
   return t;
 }
 
 Result<ChatTemplate> ChatTemplate::recognise(std::string_view jinja, std::string_view source) {
   ChatTemplate t;
-  if (has(jinja, "'User: '") && has(jinja, "'Assistant: '") && has(jinja, "'Assistant:'") && has(jinja, "bos_token") &&
-      has(jinja, "eos_token") && !has(jinja, "<｜") && !has(jinja, "loop.")) {
+  if (has(jinja, "'User: '") && has(jinja, "'Assistant: '") && has(jinja, "'Assistant:'") &&
+      has(jinja, "bos_token") && has(jinja, "eos_token") && !has(jinja, "<｜") && !has(jinja, "loop.")) {
     t.family_ = Family::v2;
     return t;
   }
-  const bool v3 = has(jinja, "'<｜User｜>'") && has(jinja, "'<｜Assistant｜>") && has(jinja, "'<｜end▁of▁sentence｜>'") &&
-                  has(jinja, "bos_token") && has(jinja, "system_prompt");
+  const bool v3 = has(jinja, "'<｜User｜>'") && has(jinja, "'<｜Assistant｜>") &&
+                  has(jinja, "'<｜end▁of▁sentence｜>'") && has(jinja, "bos_token") &&
+                  has(jinja, "system_prompt");
   if (!v3) {
     return fail(ErrorKind::usage,
-                "the chat template of {} is not one that we know; accepted are those of DeepSeek V2, V3, R1 and V3.1. "
+                "the chat template of {} is not one that we know; accepted are those of DeepSeek V2, V3, R1 "
+                "and V3.1. "
                 "Choose one with --chat-template none|deepseek-v2|deepseek-v3|deepseek-r1|deepseek-v3.1",
                 source);
   }
@@ -172,13 +175,16 @@ Result<std::string> ChatTemplate::render(std::span<const ChatMessage> messages) 
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const std::string& role = messages[i].role;
     if (role != "system" && role != "user" && role != "assistant") {
-      return fail(ErrorKind::usage,
-                  "messages[{}]: the role '{}' is not supported by the chat template {}; accepted: system, user, "
-                  "assistant",
-                  i, role, name());
+      return fail(
+          ErrorKind::usage,
+          "messages[{}]: the role '{}' is not supported by the chat template {}; accepted: system, user, "
+          "assistant",
+          i, role, name());
     }
   }
-  return family_ == Family::v2 ? render_v2(messages) : family_ == Family::v3 ? render_v3(messages) : render_v31(messages);
+  return family_ == Family::v2   ? render_v2(messages)
+         : family_ == Family::v3 ? render_v3(messages)
+                                 : render_v31(messages);
 }
 
 }  // namespace dsbench::profiles

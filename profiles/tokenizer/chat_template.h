@@ -14,8 +14,9 @@ struct ChatMessage {
   std::string content;
 };
 
-// How a conversation becomes one text. Hugging Face's templates are programs in Jinja; we recognise DeepSeek's by
-// their marks and write what they would, with their generation prompt at the end and without tools.
+// How a conversation becomes one text. Hugging Face's templates are programs in Jinja; we recognise
+// DeepSeek's by their marks and write what they would, with their generation prompt at the end and without
+// tools.
 class ChatTemplate {
  public:
   enum class Family : std::uint8_t {
@@ -49,10 +50,10 @@ class ChatTemplate {
   std::string bos_ = "<｜begin▁of▁sentence｜>";
   std::string eos_ = "<｜end▁of▁sentence｜>";
   // What releases of V3's and R1's templates do differently.
-  bool joins_system_ = true;        // several system messages: all with "\n\n" between them, or the last one
-  bool drops_thinking_ = false;     // of earlier answers, up to </think>
-  bool opens_with_user_ = false;    // <｜Assistant｜> stands behind a user's message, not before an answer
-  bool asks_to_think_ = false;      // the generation prompt ends with "<think>\n"
+  bool joins_system_ = true;      // several system messages: all with "\n\n" between them, or the last one
+  bool drops_thinking_ = false;   // of earlier answers, up to </think>
+  bool opens_with_user_ = false;  // <｜Assistant｜> stands behind a user's message, not before an answer
+  bool asks_to_think_ = false;    // the generation prompt ends with "<think>\n"
 };
 
 }  // namespace dsbench::profiles

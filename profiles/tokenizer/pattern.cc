@@ -53,7 +53,8 @@ class Translator {
   Result<void> class_character() {
     const char c = regex_[at_];
     if (c == '[') return refused(regex_, "a class inside a class");
-    if (c == '&' && regex_.substr(at_).starts_with("&&")) return refused(regex_, "an intersection of classes (&&)");
+    if (c == '&' && regex_.substr(at_).starts_with("&&"))
+      return refused(regex_, "an intersection of classes (&&)");
     if (c == ']') in_class_ = false;
     out_ += c;
     ++at_;
@@ -139,8 +140,8 @@ constexpr std::size_t kJitStack = 4u << 20;
 
 // What a match needs beside the pattern. One a thread: a text of a million pieces is a million matches.
 struct Scratch {
-  std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data{pcre2_match_data_create(1, nullptr),
-                                                                           &pcre2_match_data_free};
+  std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data{
+      pcre2_match_data_create(1, nullptr), &pcre2_match_data_free};
   std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context{
       pcre2_match_context_create(nullptr), &pcre2_match_context_free};
   std::unique_ptr<pcre2_jit_stack, decltype(&pcre2_jit_stack_free)> stack{
@@ -169,8 +170,8 @@ Result<Pattern> Pattern::compile(std::string_view shown, const std::string& pcre
   code->shown = shown;
   int error = 0;
   PCRE2_SIZE where = 0;
-  code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre.data()), pcre.size(), PCRE2_UTF | options, &error,
-                             &where, context.get());
+  code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre.data()), pcre.size(), PCRE2_UTF | options,
+                             &error, &where, context.get());
   if (code->code == nullptr) {
     std::array<PCRE2_UCHAR, 200> words{};
     pcre2_get_error_message(error, words.data(), words.size());
@@ -207,8 +208,9 @@ Result<std::vector<Pattern::Range>> Pattern::matches(std::string_view text) cons
     }
     if (n == PCRE2_ERROR_NOMATCH) break;
     if (n < 0) {
-      return fail(ErrorKind::usage, "the pattern {} gives up on a text of {} bytes at byte {} (PCRE2 error {})",
-                  code_->shown, text.size(), at, n);
+      return fail(ErrorKind::usage,
+                  "the pattern {} gives up on a text of {} bytes at byte {} (PCRE2 error {})", code_->shown,
+                  text.size(), at, n);
     }
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(scratch.data.get());
     if (range[1] > range[0]) {

@@ -21,6 +21,7 @@ struct Cut {
 };
 
 // Cuts a text into the pieces that byte-pair encoding must not look beyond.
-[[nodiscard]] Result<std::vector<std::string_view>> cut_text(const std::vector<Cut>& cuts, std::string_view text);
+[[nodiscard]] Result<std::vector<std::string_view>> cut_text(const std::vector<Cut>& cuts,
+                                                             std::string_view text);
 
 }  // namespace dsbench::profiles

@@ -80,7 +80,8 @@ class Reader {
     const Json& model = get(json_, "model");
     if (!model.is_object()) return bad("has no 'model'");
     // Files from before 0.9 name no type.
-    if (const std::string type = type_of(model); !(type == "BPE" || (type.empty() && model.contains("merges"))))
+    if (const std::string type = type_of(model);
+        !(type == "BPE" || (type.empty() && model.contains("merges"))))
       return bad("model: '{}' is not supported; accepted: BPE", type);
     for (const char* key : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"}) {
       const Json& value = get(model, key);
@@ -105,8 +106,8 @@ class Reader {
       const std::string text = merge.is_string() ? merge.get<std::string>() : "";
       const std::size_t space = text.find(' ');
       if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-        return bad("model.merges[{}]: found {}; accepted: \"left right\" or [\"left\", \"right\"]", merges.size(),
-                   shown(merge));
+        return bad("model.merges[{}]: found {}; accepted: \"left right\" or [\"left\", \"right\"]",
+                   merges.size(), shown(merge));
       merges.emplace_back(text.substr(0, space), text.substr(space + 1));
     }
     const Json& ignore = get(model, "ignore_merges");
@@ -135,13 +136,16 @@ class Reader {
           return bad("added_tokens[{}] ('{}'): '{}' is not supported; accepted: false", out.size(),
                      content.get<std::string>(), key);
       }
-      DSBENCH_TRY(const std::int32_t id, token_id(get(token, "id"), fmt::format("added_tokens[{}].id", out.size())));
-      out.push_back({content.get<std::string>(), id, get(token, "special") == true, get(token, "normalized") == true});
+      DSBENCH_TRY(const std::int32_t id,
+                  token_id(get(token, "id"), fmt::format("added_tokens[{}].id", out.size())));
+      out.push_back(
+          {content.get<std::string>(), id, get(token, "special") == true, get(token, "normalized") == true});
     }
     return out;
   }
 
-  Result<void> read_post_processor(std::vector<std::int32_t>& before, std::vector<std::int32_t>& after) const {
+  Result<void> read_post_processor(std::vector<std::int32_t>& before,
+                                   std::vector<std::int32_t>& after) const {
     return add_post_processor(get(json_, "post_processor"), before, after);
   }
 
@@ -159,7 +163,8 @@ class Reader {
   }
 
   Result<std::int32_t> token_id(const Json& value, std::string_view where) const {
-    if (!value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() >= kMostTokens ||
+    if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
+        value.get<std::int64_t>() >= kMostTokens ||
         (value.is_number_unsigned() && value.get<std::uint64_t>() >= static_cast<std::uint64_t>(kMostTokens)))
       return bad("{}: found {}; accepted are token ids from 0 to {}", where, shown(value), kMostTokens - 1);
     return value.get<std::int32_t>();
@@ -181,7 +186,8 @@ class Reader {
       for (const Json& inner : list) DSBENCH_CHECK(add_cuts(inner, cuts, byte_level));
       return {};
     }
-    if (byte_level) return bad("pre_tokenizer: '{}' behind ByteLevel; accepted is ByteLevel as the last", type);
+    if (byte_level)
+      return bad("pre_tokenizer: '{}' behind ByteLevel; accepted is ByteLevel as the last", type);
     if (type == "ByteLevel") {
       byte_level = true;
       if (get(part, "add_prefix_space") == true)
@@ -192,7 +198,8 @@ class Reader {
     if (type == "Digits") {
       const bool one_by_one = get(part, "individual_digits") == true;
       // The library asks Rust's char::is_numeric: the three categories of numbers.
-      return add_cut(Pattern::compile(one_by_one ? R"(\p{N})" : R"(\p{N}+)"), cuts, Cut::Keep::isolated, false);
+      return add_cut(Pattern::compile(one_by_one ? R"(\p{N})" : R"(\p{N}+)"), cuts, Cut::Keep::isolated,
+                     false);
     }
     if (type != "Split")
       return bad("pre_tokenizer: '{}' is not supported; accepted: Sequence, Split, Digits, ByteLevel", type);
@@ -203,7 +210,8 @@ class Reader {
     const bool invert = get(part, "invert") == true;
     const Json& regex = get(get(part, "pattern"), "Regex");
     const Json& literal = get(get(part, "pattern"), "String");
-    if (regex.is_string()) return add_cut(Pattern::compile(regex.get_ref<const std::string&>()), cuts, keep, invert);
+    if (regex.is_string())
+      return add_cut(Pattern::compile(regex.get_ref<const std::string&>()), cuts, keep, invert);
     if (literal.is_string())
       return add_cut(Pattern::compile_literal(literal.get_ref<const std::string&>()), cuts, keep, invert);
     return bad("pre_tokenizer Split: pattern: found {}; accepted: {{\"Regex\": …}} or {{\"String\": …}}",
@@ -221,11 +229,13 @@ class Reader {
     const std::string type = type_of(part);
     if (part.is_null() || type == "ByteLevel") return {};  // ByteLevel's trims offsets, which we have not
     if (type == "Sequence") {
-      for (const Json& inner : get(part, "processors")) DSBENCH_CHECK(add_post_processor(inner, before, after));
+      for (const Json& inner : get(part, "processors"))
+        DSBENCH_CHECK(add_post_processor(inner, before, after));
       return {};
     }
     if (type != "TemplateProcessing")
-      return bad("post_processor: '{}' is not supported; accepted: ByteLevel, TemplateProcessing, Sequence", type);
+      return bad("post_processor: '{}' is not supported; accepted: ByteLevel, TemplateProcessing, Sequence",
+                 type);
     bool behind = false;
     for (const Json& item : get(part, "single")) {
       if (item.contains("Sequence")) {
@@ -234,7 +244,8 @@ class Reader {
       }
       const Json& name = get(get(item, "SpecialToken"), "id");
       if (!name.is_string()) return bad("post_processor: found {} in its template", shown(item));
-      const Json& ids = get(get(get(part, "special_tokens"), name.get_ref<const std::string&>().c_str()), "ids");
+      const Json& ids =
+          get(get(get(part, "special_tokens"), name.get_ref<const std::string&>().c_str()), "ids");
       if (!ids.is_array())
         return bad("post_processor: special token '{}' has no ids", name.get_ref<const std::string&>());
       for (const Json& id : ids) {

@@ -15,8 +15,8 @@
 namespace dsbench::profiles {
 
 // The tokenizer of a model, from Hugging Face's tokenizer.json: byte-level BPE with its pre-tokeniser and its
-// added tokens. The same ids as the `tokenizers` library gives; a part of a tokenizer.json that we do not have is
-// refused by its name when the file is read. Const members may be called from several threads.
+// added tokens. The same ids as the `tokenizers` library gives; a part of a tokenizer.json that we do not
+// have is refused by its name when the file is read. Const members may be called from several threads.
 class Tokenizer {
  public:
   using Id = std::int32_t;
@@ -28,10 +28,11 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  // The text's tokens, with those of special tokens that it names ("<｜User｜>") and nothing around them. What is
-  // no UTF-8 counts as U+FFFD. An error is a pattern that gives up on this text.
+  // The text's tokens, with those of special tokens that it names ("<｜User｜>") and nothing around them.
+  // What is no UTF-8 counts as U+FFFD. An error is a pattern that gives up on this text.
   [[nodiscard]] Result<std::vector<Id>> encode(std::string_view text) const;
-  // What the file's post-processor puts before and after a text (a beginning of sentence, say); often nothing.
+  // What the file's post-processor puts before and after a text (a beginning of sentence, say); often
+  // nothing.
   [[nodiscard]] std::span<const Id> before_text() const;
   [[nodiscard]] std::span<const Id> after_text() const;
 

@@ -30,7 +30,8 @@ std::string template_text(const Json& config) {
   if (at->is_string()) return at->get<std::string>();
   if (!at->is_array()) return "";
   for (const Json& entry : *at) {
-    if (entry.is_object() && entry.value("name", Json()) == "default" && entry.value("template", Json()).is_string())
+    if (entry.is_object() && entry.value("name", Json()) == "default" &&
+        entry.value("template", Json()).is_string())
       return entry["template"].get<std::string>();
   }
   return "";
@@ -46,8 +47,8 @@ Result<void> add_ends(const Json& config, const std::string& source, TokenizerFi
     const std::optional<std::string> text = token_text(config, key);
     const std::optional<Tokenizer::Id> found = text ? files.tokenizer.id_of(*text) : std::nullopt;
     if (!found)
-      return fail(ErrorKind::usage, "{}: add_{} is true, but {} '{}' is no token of tokenizer.json", source, key, key,
-                  text.value_or(""));
+      return fail(ErrorKind::usage, "{}: add_{} is true, but {} '{}' is no token of tokenizer.json", source,
+                  key, key, text.value_or(""));
     return *found;
   };
   if (config.contains("add_bos_token") || config.contains("add_eos_token")) {
@@ -67,17 +68,19 @@ Result<void> add_ends(const Json& config, const std::string& source, TokenizerFi
 
 }  // namespace
 
-Result<std::optional<TokenizerFiles>> load_tokenizer_files(const fs::path& directory, std::string_view chat_template) {
+Result<std::optional<TokenizerFiles>> load_tokenizer_files(const fs::path& directory,
+                                                           std::string_view chat_template) {
   std::error_code error;
   if (!fs::exists(directory / "tokenizer.json", error)) {
     if (chat_template == "auto" || chat_template == "none") return std::nullopt;
-    return fail(ErrorKind::usage, "--chat-template {} needs a tokenizer, but '{}' has no tokenizer.json", chat_template,
-                directory.string());
+    return fail(ErrorKind::usage, "--chat-template {} needs a tokenizer, but '{}' has no tokenizer.json",
+                chat_template, directory.string());
   }
   DSBENCH_TRY(Tokenizer tokenizer, Tokenizer::load(directory / "tokenizer.json"));
   const std::span<const Tokenizer::Id> before = tokenizer.before_text();
   const std::span<const Tokenizer::Id> after = tokenizer.after_text();
-  TokenizerFiles files{std::move(tokenizer), {before.begin(), before.end()}, {after.begin(), after.end()}, {}};
+  TokenizerFiles files{
+      std::move(tokenizer), {before.begin(), before.end()}, {after.begin(), after.end()}, {}};
 
   const fs::path config_path = directory / "tokenizer_config.json";
   Json config = Json::object();
@@ -100,7 +103,8 @@ Result<std::optional<TokenizerFiles>> load_tokenizer_files(const fs::path& direc
       DSBENCH_TRY(files.chat, ChatTemplate::recognise(jinja, source));
     }
   }
-  files.chat.set_special_tokens(token_text(config, "bos_token").value_or(""), token_text(config, "eos_token").value_or(""));
+  files.chat.set_special_tokens(token_text(config, "bos_token").value_or(""),
+                                token_text(config, "eos_token").value_or(""));
   return files;
 }
 

@@ -22,9 +22,9 @@ struct TokenizerFiles {
   ChatTemplate chat;
 };
 
-// Nothing when the directory has no tokenizer.json. `chat_template` is a name of ChatTemplate::named(), or "auto": the
-// directory's own, which must be one that we know, and none where it has none.
-[[nodiscard]] Result<std::optional<TokenizerFiles>> load_tokenizer_files(const std::filesystem::path& directory,
-                                                                         std::string_view chat_template);
+// Nothing when the directory has no tokenizer.json. `chat_template` is a name of ChatTemplate::named(), or
+// "auto": the directory's own, which must be one that we know, and none where it has none.
+[[nodiscard]] Result<std::optional<TokenizerFiles>> load_tokenizer_files(
+    const std::filesystem::path& directory, std::string_view chat_template);
 
 }  // namespace dsbench::profiles

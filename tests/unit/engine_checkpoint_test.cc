@@ -45,7 +45,9 @@ class Copy {
   void write(const std::string& name, std::string_view text) const {
     EXPECT_TRUE(write_file_atomically(directory_ / name, text));
   }
-  [[nodiscard]] std::string read(const std::string& name) const { return read_file(directory_ / name).value(); }
+  [[nodiscard]] std::string read(const std::string& name) const {
+    return read_file(directory_ / name).value();
+  }
 
   void change_config(const std::function<void(Json&)>& f) const {
     Json json = Json::parse(read("config.json"));
@@ -61,7 +63,8 @@ class Copy {
     f(header);
     const std::string text = header.dump();
     const std::uint64_t now = text.size();
-    write(name, std::string(reinterpret_cast<const char*>(&now), sizeof now) + text + file.substr(8 + length));
+    write(name,
+          std::string(reinterpret_cast<const char*>(&now), sizeof now) + text + file.substr(8 + length));
   }
   [[nodiscard]] std::string refusal() const {
     const auto weights = CheckpointWeights::open(directory_);
@@ -91,8 +94,9 @@ TEST(Checkpoint, SaysWhatItHas) {
 TEST(Checkpoint, NamesAMissingTensor) {
   const Copy copy("v2-lite");
   copy.change_header(kFile, [](Json& h) { h.erase("model.layers.1.mlp.experts.3.up_proj.weight"); });
-  EXPECT_THAT(copy.refusal(), HasSubstr("tensor 'model.layers.1.mlp.experts.3.up_proj.weight' is missing; config.json "
-                                        "asks for it with shape [24, 48]"));
+  EXPECT_THAT(copy.refusal(),
+              HasSubstr("tensor 'model.layers.1.mlp.experts.3.up_proj.weight' is missing; config.json "
+                        "asks for it with shape [24, 48]"));
 }
 
 TEST(Checkpoint, NamesAnUnknownTensor) {
@@ -101,20 +105,23 @@ TEST(Checkpoint, NamesAnUnknownTensor) {
     h["model.layers.0.self_attn.q_proj.bias"] = {{"dtype", "BF16"}, {"shape", {4}}, {"data_offsets", {0, 8}}};
     h["zzz"] = h["model.layers.0.self_attn.q_proj.bias"];
   });
-  EXPECT_THAT(copy.refusal(), HasSubstr("tensor 'model.layers.0.self_attn.q_proj.bias' (BF16 [4]) is unknown, and so "
-                                        "are 1 others: a deepseek_v2 of 3 layers"));
+  EXPECT_THAT(copy.refusal(),
+              HasSubstr("tensor 'model.layers.0.self_attn.q_proj.bias' (BF16 [4]) is unknown, and so "
+                        "are 1 others: a deepseek_v2 of 3 layers"));
 }
 
 TEST(Checkpoint, NamesAMisshapenTensor) {
   const Copy copy("v2-lite");
   copy.change_header(kFile, [](Json& h) { h["lm_head.weight"]["shape"] = {48, 200}; });
-  EXPECT_THAT(copy.refusal(), HasSubstr("tensor 'lm_head.weight' has shape [48, 200]; config.json asks for [200, 48]"));
+  EXPECT_THAT(copy.refusal(),
+              HasSubstr("tensor 'lm_head.weight' has shape [48, 200]; config.json asks for [200, 48]"));
 }
 
 TEST(Checkpoint, NamesATensorOfAnotherType) {
   const Copy copy("v2-lite");
   copy.change_header(kFile, [](Json& h) { h["lm_head.weight"]["dtype"] = "I16"; });
-  EXPECT_THAT(copy.refusal(), HasSubstr("tensor 'lm_head.weight' is of type I16; accepted: F32, BF16, F16, F8_E4M3"));
+  EXPECT_THAT(copy.refusal(),
+              HasSubstr("tensor 'lm_head.weight' is of type I16; accepted: F32, BF16, F16, F8_E4M3"));
 }
 
 TEST(Checkpoint, NamesWhatATruncatedFileLacks) {
@@ -149,11 +156,13 @@ TEST(Checkpoint, ChecksTheIndex) {
   Json index = Json::parse(copy.read("model.safetensors.index.json"));
   index["weight_map"]["ghost"] = "model-00001-of-00002.safetensors";
   copy.write("model.safetensors.index.json", index.dump());
-  EXPECT_THAT(copy.refusal(), HasSubstr("the index says that tensor 'ghost' is in 'model-00001-of-00002.safetensors', "
-                                        "which does not hold it"));
+  EXPECT_THAT(copy.refusal(),
+              HasSubstr("the index says that tensor 'ghost' is in 'model-00001-of-00002.safetensors', "
+                        "which does not hold it"));
   index["weight_map"]["ghost"] = "../elsewhere.safetensors";
   copy.write("model.safetensors.index.json", index.dump());
-  EXPECT_THAT(copy.refusal(), HasSubstr("weight_map['ghost'] is '../elsewhere.safetensors'; accepted are names of files"));
+  EXPECT_THAT(copy.refusal(),
+              HasSubstr("weight_map['ghost'] is '../elsewhere.safetensors'; accepted are names of files"));
   fs::remove(copy.path() / "model-00002-of-00002.safetensors");
   index["weight_map"].erase("ghost");
   copy.write("model.safetensors.index.json", index.dump());
@@ -174,8 +183,9 @@ std::vector<float> floats(TensorType type, std::vector<Bits> bits) {
 TEST(Tensor, WidensExactly) {
   EXPECT_THAT(floats<std::uint16_t>(TensorType::bf16, {0x3F80, 0xC040, 0x0001, 0x0000}),
               testing::ElementsAre(1.0f, -3.0f, 0x1p-133f, 0.0f));
-  EXPECT_THAT(floats<std::uint16_t>(TensorType::f16, {0x3C00, 0xC200, 0x7BFF, 0x0001, 0x03FF, 0x8000, 0x0400}),
-              testing::ElementsAre(1.0f, -3.0f, 65504.0f, 0x1p-24f, 1023 * 0x1p-24f, -0.0f, 0x1p-14f));
+  EXPECT_THAT(
+      floats<std::uint16_t>(TensorType::f16, {0x3C00, 0xC200, 0x7BFF, 0x0001, 0x03FF, 0x8000, 0x0400}),
+      testing::ElementsAre(1.0f, -3.0f, 65504.0f, 0x1p-24f, 1023 * 0x1p-24f, -0.0f, 0x1p-14f));
   EXPECT_THAT(floats<std::uint8_t>(TensorType::f8_e4m3, {0x38, 0xC4, 0x7E, 0x01, 0x07, 0x08, 0x00}),
               testing::ElementsAre(1.0f, -3.0f, 448.0f, 0x1p-9f, 7 * 0x1p-9f, 0x1p-6f, 0.0f));
   EXPECT_TRUE(std::isinf(floats<std::uint16_t>(TensorType::f16, {0x7C00})[0]));
@@ -209,18 +219,24 @@ TEST_P(Config, IsRefusedByKey) {
 INSTANTIATE_TEST_SUITE_P(
     Keys, Config,
     testing::Values(
-        ConfigCase{"/model_type", R"("llama")", "model_type: found 'llama'; accepted: deepseek_v2, deepseek_v3"},
-        ConfigCase{"/hidden_size", "remove", "config.json: hidden_size: is missing; a whole number is needed"},
-        ConfigCase{"/hidden_size", "-3", "hidden_size: found -3; accepted are whole numbers from 1 to 2147483647"},
+        ConfigCase{"/model_type", R"("llama")",
+                   "model_type: found 'llama'; accepted: deepseek_v2, deepseek_v3"},
+        ConfigCase{"/hidden_size", "remove",
+                   "config.json: hidden_size: is missing; a whole number is needed"},
+        ConfigCase{"/hidden_size", "-3",
+                   "hidden_size: found -3; accepted are whole numbers from 1 to 2147483647"},
         ConfigCase{"/hidden_size", "1e30", "hidden_size: found 1e+30; accepted"},
         ConfigCase{"/vocab_size", "99999999999", "vocab_size: found 99999999999; accepted"},
         ConfigCase{"/hidden_act", R"("gelu")", R"(hidden_act: found "gelu"; accepted: silu)"},
         ConfigCase{"/attention_bias", "true", "attention_bias: found true; accepted is false"},
-        ConfigCase{"/num_key_value_heads", "2", "num_key_value_heads: found 2; accepted is num_attention_heads (4)"},
+        ConfigCase{"/num_key_value_heads", "2",
+                   "num_key_value_heads: found 2; accepted is num_attention_heads (4)"},
         ConfigCase{"/moe_layer_freq", "2", "moe_layer_freq: found 2; accepted is 1"},
-        ConfigCase{"/scoring_func", R"("softmax")", R"(scoring_func: found "softmax"; accepted: sigmoid for deepseek_v3)"},
+        ConfigCase{"/scoring_func", R"("softmax")",
+                   R"(scoring_func: found "softmax"; accepted: sigmoid for deepseek_v3)"},
         ConfigCase{"/topk_method", R"("greedy")", R"(topk_method: found "greedy"; accepted: noaux_tc)"},
-        ConfigCase{"/rope_scaling/type", R"("linear")", R"(rope_scaling.type: found "linear"; accepted: yarn, default)"},
+        ConfigCase{"/rope_scaling/type", R"("linear")",
+                   R"(rope_scaling.type: found "linear"; accepted: yarn, default)"},
         ConfigCase{"/rope_scaling/original_max_position_embeddings", "remove",
                    "rope_scaling.original_max_position_embeddings: is missing"},
         ConfigCase{"/rope_scaling/truncate", "false", "rope_scaling.truncate: found false; accepted is true"},
@@ -230,8 +246,10 @@ INSTANTIATE_TEST_SUITE_P(
         ConfigCase{"/num_experts_per_tok", "9", "2 kept groups hold only 8 experts"},
         ConfigCase{"/eos_token_id", "[1, 2]", "eos_token_id: found a list of 2; accepted is one token id"},
         ConfigCase{"/eos_token_id", "384", "eos_token: is 384; must be below vocab (384)"},
-        ConfigCase{"/quantization_config", R"({"quant_method": "awq"})", R"(quant_method: found "awq"; accepted: fp8)"},
-        ConfigCase{"/quantization_config", R"({"quant_method": "fp8"})", "weight_block_size: found none; accepted"}));
+        ConfigCase{"/quantization_config", R"({"quant_method": "awq"})",
+                   R"(quant_method: found "awq"; accepted: fp8)"},
+        ConfigCase{"/quantization_config", R"({"quant_method": "fp8"})",
+                   "weight_block_size: found none; accepted"}));
 
 TEST(HfConfig, SaysAllThatIsWrongAtOnce) {
   Json json = Json::parse(read_file(fixture("v3") / "config.json").value());
@@ -246,7 +264,9 @@ TEST(HfConfig, SaysAllThatIsWrongAtOnce) {
 
 TEST(HfConfig, FollowsTransformersScales) {
   Json json = Json::parse(read_file(fixture("v3") / "config.json").value());
-  const auto magnitude = [](const profiles::ModelProfile& p, double c) { return 0.1 * c * std::log(p.yarn.factor) + 1; };
+  const auto magnitude = [](const profiles::ModelProfile& p, double c) {
+    return 0.1 * c * std::log(p.yarn.factor) + 1;
+  };
   const auto read = [&] { return parse_hf_config(json.dump(), "", "m", "c").value().profile; };
   const auto amplitude = [&](const profiles::ModelProfile& p) {
     return magnitude(p, p.yarn.mscale) / magnitude(p, p.yarn.mscale_all_dim);
@@ -337,25 +357,31 @@ std::string said(const std::string& file) {
 
 TEST(Safetensors, HeadersThatCannotBe) {
   EXPECT_THAT(said("abc"), HasSubstr("'f' is no whole safetensors file: it has 3 bytes"));
-  EXPECT_THAT(said(std::string("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8)), HasSubstr("at most 100000000 are accepted"));
-  EXPECT_THAT(said(std::string("\x10\0\0\0\0\0\0\0{}", 10)), HasSubstr("should end at byte 24, but the file has 10"));
+  EXPECT_THAT(said(std::string("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8)),
+              HasSubstr("at most 100000000 are accepted"));
+  EXPECT_THAT(said(std::string("\x10\0\0\0\0\0\0\0{}", 10)),
+              HasSubstr("should end at byte 24, but the file has 10"));
   EXPECT_THAT(said(file_with("[1]")), HasSubstr("its header is no JSON object"));
-  EXPECT_THAT(said(file_with(R"({"a": 1})")), HasSubstr("tensor 'a' of 'f': its entry in the header is no JSON object"));
+  EXPECT_THAT(said(file_with(R"({"a": 1})")),
+              HasSubstr("tensor 'a' of 'f': its entry in the header is no JSON object"));
   EXPECT_THAT(said(file_with(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})", "123")),
               HasSubstr("its data should end at byte 4 of the data, but the file holds only 3"));
   EXPECT_THAT(said(file_with(R"({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}})", "1234")),
               HasSubstr("F32 [2] takes 8 bytes, but its data_offsets hold 4"));
   EXPECT_THAT(said(file_with(R"({"a": {"dtype": "F33", "shape": [1], "data_offsets": [0, 4]}})", "1234")),
               HasSubstr("its dtype 'F33' is unknown"));
-  EXPECT_THAT(said(file_with(
-                  R"({"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 4]}})", "1234")),
-              HasSubstr("is larger than any file"));
+  EXPECT_THAT(
+      said(file_with(R"({"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 4]}})",
+                     "1234")),
+      HasSubstr("is larger than any file"));
   EXPECT_THAT(said(file_with(R"({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}})", "1234")),
               HasSubstr("something else than whole numbers"));
   EXPECT_THAT(said(file_with(R"({"a": {"dtype": "F32", "shape": [0], "data_offsets": [4, 0]}})", "1234")),
               HasSubstr("are no range"));
-  EXPECT_EQ(said(file_with(R"({"__metadata__": {}, "a": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}})", "1234")),
-            "");
+  EXPECT_EQ(
+      said(file_with(R"({"__metadata__": {}, "a": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}})",
+                     "1234")),
+      "");
 }
 
 // Whatever is accepted lies inside the file.
@@ -368,7 +394,8 @@ TEST(SafetensorsFuzz, CorruptedFilesAreRefusedOrStayInside) {
   for (int i = 0; i < 3000; ++i) {
     std::string bad = good;
     for (std::uint64_t n = 1 + rng.below(5); n > 0; --n)
-      bad[rng.below(8 + header)] = static_cast<char>(rng.below(2) == 0 ? rng.below(256) : '0' + rng.below(10));
+      bad[rng.below(8 + header)] =
+          static_cast<char>(rng.below(2) == 0 ? rng.below(256) : '0' + rng.below(10));
     if (i % 3 == 0) bad.resize(rng.below(bad.size()));
     const std::vector<std::byte> bytes = bytes_of(bad);
     const auto tensors = parse_safetensors(bytes, "f");
@@ -381,8 +408,9 @@ TEST(SafetensorsFuzz, CorruptedFilesAreRefusedOrStayInside) {
       EXPECT_GE(tensor.bytes.data(), bytes.data());
       EXPECT_LE(tensor.bytes.data() + tensor.bytes.size(), bytes.data() + bytes.size());
       if (const auto type = tensor_type(tensor.type)) {
-        EXPECT_EQ(to_floats(*type, tensor.bytes).size() * static_cast<std::size_t>(*bytes_per_number(tensor.type)),
-                  tensor.bytes.size());
+        EXPECT_EQ(
+            to_floats(*type, tensor.bytes).size() * static_cast<std::size_t>(*bytes_per_number(tensor.type)),
+            tensor.bytes.size());
       }
     }
   }

@@ -181,13 +181,15 @@ double row_error(const A* a, const double* b, std::size_t n) {
   return std::sqrt(difference / norm);
 }
 
-// What a width costs against the unrounded model, in float64. A product's relative error, in root mean square:
+// What a width costs against the unrounded model, in float64. A product's relative error, in root mean
+// square:
 //   bf16  a mantissa of 8 bits: ulp/√12, ulp between 2^-8 and 2^-7 of the weight: at most 0.23 %
-//   int8  weights are uniform, step = max/127: (1/127)/√12 over 1/√3 = 0.39 %; rows of activations reach at most
+//   int8  weights are uniform, step = max/127: (1/127)/√12 over 1/√3 = 0.39 %; rows of activations reach at
+//   most
 //         five standard deviations here: 5/127/√12 = 1.1 %
-// A token goes through at most 6 products a layer one after the other, and the head; errors that know nothing of
-// each other add in squares: √(6·layers + 1) of them. Three times that is asked, for the softmax and the norms,
-// and that it costs something at all.
+// A token goes through at most 6 products a layer one after the other, and the head; errors that know nothing
+// of each other add in squares: √(6·layers + 1) of them. Three times that is asked, for the softmax and the
+// norms, and that it costs something at all.
 double width_bound(const ModelProfile& p, WeightType type) {
   const double product = type == WeightType::bf16 ? 0.0023 : std::sqrt(0.0039 * 0.0039 + 0.011 * 0.011);
   return 3 * product * std::sqrt(6 * p.layers + 1);
@@ -195,12 +197,11 @@ double width_bound(const ModelProfile& p, WeightType type) {
 
 // The decoder against the float64 reference. Both it and the reference run in float are fp32 evaluations of
 // the same function on the same rounded operands that differ in the order of their sums, so their errors are
-// alike: the tolerance is 8 times what the float reference shows on this very input. For int8 an activation that
-// lies in the middle between two steps may go to either side, and everything after it with it; that may cost half
-// of what the width itself may (width_bound), and a small model's first quarter of positions must be free of it.
-// Positions
-// that rest on a choice of experts closer than the rounding is wide have no right answer and are left out; at
-// least nine of ten must be left.
+// alike: the tolerance is 8 times what the float reference shows on this very input. For int8 an activation
+// that lies in the middle between two steps may go to either side, and everything after it with it; that may
+// cost half of what the width itself may (width_bound), and a small model's first quarter of positions must
+// be free of it. Positions that rest on a choice of experts closer than the rounding is wide have no right
+// answer and are left out; at least nine of ten must be left.
 void expect_reference(const ModelProfile& profile, std::size_t length, const KernelTable& table,
                       WeightType type = WeightType::fp32) {
   const Sequence s{draw_tokens(length, profile.vocab), scrambled(0, 40)};
@@ -290,8 +291,9 @@ TEST(Decoder, AWidthCostsWhatItMay) {
 TEST(Decoder, KeepsWeightsInTheirType) {
   const ModelProfile p = tiny();
   std::int64_t before = 0;
-  for (const auto& [type, least, most] :
-       {std::tuple{WeightType::int8, 1.0, 1.25}, {WeightType::bf16, 2.0, 2.2}, {WeightType::fp32, 4.0, 4.2}}) {
+  for (const auto& [type, least, most] : {std::tuple{WeightType::int8, 1.0, 1.25},
+                                          {WeightType::bf16, 2.0, 2.2},
+                                          {WeightType::fp32, 4.0, 4.2}}) {
     const Decoder decoder(p, DrawnWeights{11}, kernels::cpu::kernels(), type);
     const auto count = static_cast<double>(count_parameters(p).total());
     const double each = static_cast<double>(decoder.weight_bytes()) / count;
@@ -350,8 +352,8 @@ TEST(Decoder, ReadsATouchedExpertOnceAStep) {
     const auto read_by = [&](int batch, bool same) {
       std::vector<Sequence> sequences;
       for (int i = 0; i < batch; ++i) {
-        sequences.push_back({draw_tokens(1, p.vocab, same ? 5U : static_cast<std::uint64_t>(50 + i)),
-                             scrambled(i, 1)});
+        sequences.push_back(
+            {draw_tokens(1, p.vocab, same ? 5U : static_cast<std::uint64_t>(50 + i)), scrambled(i, 1)});
       }
       std::vector<StepItem> items;
       for (const Sequence& s : sequences) items.push_back(s.item(0, 1));

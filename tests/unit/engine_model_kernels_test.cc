@@ -243,8 +243,8 @@ class Gemm : public ::testing::TestWithParam<WeightType> {};
 
 // Against double on the same rounded operands.
 // fp32 and bf16: |error| ≤ k·eps·Σ|a·w| bounds any order of k multiply-adds; twice that is asked.
-// int8: the sum is exact, and its float and the two products with scales round once each, |error| ≤ 3·eps·|c|;
-// in the operands of the test the scales' own product with a whole number rounds once more.
+// int8: the sum is exact, and its float and the two products with scales round once each, |error| ≤
+// 3·eps·|c|; in the operands of the test the scales' own product with a whole number rounds once more.
 TEST_P(Gemm, MatchesDoubleForOddSizes) {
   const WeightType type = GetParam();
   double worst = 0;
@@ -284,8 +284,9 @@ TEST_P(Gemm, MatchesDoubleForOddSizes) {
   fmt::print("gemm: worst error {:.2f} eps of the sum of magnitudes\n", worst);
 }
 
-// Against double on the operands before rounding. Half a step of bf16 is at most 2^-8 of a weight; half a step
-// of int8 is scale/2, of the weight's channel and of the activation's row: Σ(|a|·s_w/2 + |w|·s_a/2 + s_a·s_w/4).
+// Against double on the operands before rounding. Half a step of bf16 is at most 2^-8 of a weight; half a
+// step of int8 is scale/2, of the weight's channel and of the activation's row: Σ(|a|·s_w/2 + |w|·s_a/2 +
+// s_a·s_w/4).
 TEST_P(Gemm, RoundingCostsWhatItsWidthAllows) {
   const WeightType type = GetParam();
   double worst = 0;

@@ -59,14 +59,15 @@ void kernels_beside_dnnl() {
         const double ours = median_seconds(times, [&] {
           if (type == WeightType::int8) {
             for (int i = 0; i < m; ++i) {
-              scale.data()[i] = table.quantise(a.data() + std::int64_t{i} * k, k, q.data() + std::int64_t{i} * k,
-                                               sum.data() + i);
+              scale.data()[i] = table.quantise(a.data() + std::int64_t{i} * k, k,
+                                               q.data() + std::int64_t{i} * k, sum.data() + i);
             }
           }
-          table.gemm(packed.times({.a = a.data(),
-                                   .lda = k,
-                                   .q = {.values = q.data(), .stride = k, .scale = scale.data(), .sum = sum.data()}},
-                                  m, c.data(), n));
+          table.gemm(
+              packed.times({.a = a.data(),
+                            .lda = k,
+                            .q = {.values = q.data(), .stride = k, .scale = scale.data(), .sum = sum.data()}},
+                           m, c.data(), n));
         });
         const double theirs = dnnl_product_seconds(static_cast<int>(type), m, n, k, times);
         print(fmt::format(R"({{"type": "{}", "m": {}, "n": {}, "k": {}, "ours": {:.4g}, "onednn": {:.4g}}})",
@@ -80,7 +81,8 @@ void kernels_beside_dnnl() {
 constexpr int kBlock = 16;
 constexpr int kLargestBatch = 64;
 
-int engine(const std::string& model, const std::string& weights, int threads, int prompt, int context, bool pin) {
+int engine(const std::string& model, const std::string& weights, int threads, int prompt, int context,
+           bool pin) {
   const auto profile = profiles::load_model_profile(model);
   const auto type = kernels::weight_type_named(weights);
   if (!profile || !type) {
@@ -158,6 +160,7 @@ int main(int argc, char** argv) {
     return dsbench::engine::engine(args[1], args[2], std::atoi(args[3].c_str()), std::atoi(args[4].c_str()),
                                    std::atoi(args[5].c_str()), args[6] == "pin");
   }
-  fmt::print(stderr, "engine_speed: machine THREADS | kernels | engine MODEL TYPE THREADS PROMPT CONTEXT pin|free\n");
+  fmt::print(stderr,
+             "engine_speed: machine THREADS | kernels | engine MODEL TYPE THREADS PROMPT CONTEXT pin|free\n");
   return 2;
 }

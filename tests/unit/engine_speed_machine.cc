@@ -74,7 +74,8 @@ double rate(ThreadPool& pool, double (*loop)()) {
   for (int i = 0; i < 5; ++i) {
     std::vector<double> done(static_cast<std::size_t>(pool.threads()) * 4);
     const double seconds = median_seconds(1, [&] {
-      pool.run(static_cast<int>(done.size()), [&](int unit, int) { done[static_cast<std::size_t>(unit)] = loop(); });
+      pool.run(static_cast<int>(done.size()),
+               [&](int unit, int) { done[static_cast<std::size_t>(unit)] = loop(); });
     });
     double sum = 0;
     for (const double d : done) sum += d;

@@ -1,5 +1,5 @@
-// Against Hugging Face's tokenizers and transformers: scripts/make_parity_fixtures made the files and what they
-// make of the samples.
+// Against Hugging Face's tokenizers and transformers: scripts/make_parity_fixtures made the files and what
+// they make of the samples.
 #include "profiles/tokenizer/tokenizer.h"
 
 #include <fmt/format.h>
@@ -55,7 +55,8 @@ TEST_P(TokenizerParity, TheSampleBecomesTheSameTokens) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, TokenizerParity, testing::Values("tokenizer-v3", "tokenizer-v2", "tokenizer-gpt2"),
+INSTANTIATE_TEST_SUITE_P(Files, TokenizerParity,
+                         testing::Values("tokenizer-v3", "tokenizer-v2", "tokenizer-gpt2"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -136,12 +137,16 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"/pre_tokenizer", "null", "pre_tokenizer: '' is not supported"},
         Refusal{"/pre_tokenizer/pretokenizers/0/behavior", R"("MergedWithNext")",
                 R"(behavior: found "MergedWithNext"; accepted: Isolated, Removed)"},
-        Refusal{"/pre_tokenizer/pretokenizers/0/pattern", R"({"Regex": "\\h+"})", R"(holds \h, which is not supported)"},
+        Refusal{"/pre_tokenizer/pretokenizers/0/pattern", R"({"Regex": "\\h+"})",
+                R"(holds \h, which is not supported)"},
         Refusal{"/pre_tokenizer/pretokenizers/0/pattern", R"({"Regex": "(a"})", "is not understood"},
-        Refusal{"/pre_tokenizer/pretokenizers/0/pattern", R"({"Regex": "[a&&b]"})", "an intersection of classes"},
+        Refusal{"/pre_tokenizer/pretokenizers/0/pattern", R"({"Regex": "[a&&b]"})",
+                "an intersection of classes"},
         Refusal{"/pre_tokenizer/pretokenizers/3/add_prefix_space", "true", "add_prefix_space: found true"},
-        Refusal{"/decoder", R"({"type": "WordPiece"})", "decoder: 'WordPiece' is not supported; accepted: ByteLevel"},
-        Refusal{"/post_processor", R"({"type": "BertProcessing"})", "post_processor: 'BertProcessing' is not supported"},
+        Refusal{"/decoder", R"({"type": "WordPiece"})",
+                "decoder: 'WordPiece' is not supported; accepted: ByteLevel"},
+        Refusal{"/post_processor", R"({"type": "BertProcessing"})",
+                "post_processor: 'BertProcessing' is not supported"},
         Refusal{"/added_tokens/0/lstrip", "true", "'lstrip' is not supported; accepted: false"},
         Refusal{"/truncation", R"({"max_length": 5})", "'truncation' is not supported; accepted: null"}));
 
@@ -176,7 +181,8 @@ TEST(TokenizerFuzz, TruncatedAndCorruptedFilesAreRefusedOrRead) {
   }
   for (int i = 0; i < 200; ++i) {
     std::string bad = good;
-    for (std::uint64_t n = 1 + rng.below(4); n > 0; --n) bad[rng.below(bad.size())] = static_cast<char>(rng.below(256));
+    for (std::uint64_t n = 1 + rng.below(4); n > 0; --n)
+      bad[rng.below(bad.size())] = static_cast<char>(rng.below(256));
     const auto tokenizer = Tokenizer::parse(bad, "t");
     if (!tokenizer) {
       EXPECT_FALSE(tokenizer.error().message.empty());
@@ -207,16 +213,19 @@ TEST(ChatTemplate, WritesWhatTransformersWrites) {
     const auto name = one.at("template").get<std::string>();
     auto recognised = ChatTemplate::recognise(chat.at("templates").at(name).get<std::string>(), name);
     ASSERT_TRUE(recognised) << recognised.error().message;
-    recognised->set_special_tokens(chat.at("bos_token").get<std::string>(), chat.at("eos_token").get<std::string>());
+    recognised->set_special_tokens(chat.at("bos_token").get<std::string>(),
+                                   chat.at("eos_token").get<std::string>());
     std::vector<ChatMessage> messages;
     for (const Json& m : one.at("messages"))
       messages.push_back({m.at("role").get<std::string>(), m.at("content").get<std::string>()});
-    EXPECT_EQ(recognised->render(messages).value(), one.at("text").get<std::string>()) << name << one.at("messages");
+    EXPECT_EQ(recognised->render(messages).value(), one.at("text").get<std::string>())
+        << name << one.at("messages");
   }
 }
 
 TEST(ChatTemplate, NamesAreTheFamilies) {
-  const std::vector<ChatMessage> talk{{"system", "S"}, {"user", "U"}, {"assistant", "<think>t</think>A"}, {"user", "V"}};
+  const std::vector<ChatMessage> talk{
+      {"system", "S"}, {"user", "U"}, {"assistant", "<think>t</think>A"}, {"user", "V"}};
   const auto text = [&](const char* name) {
     auto t = ChatTemplate::named(name).value();
     t.set_special_tokens("<s>", "</s>");
@@ -226,16 +235,20 @@ TEST(ChatTemplate, NamesAreTheFamilies) {
   EXPECT_EQ(text("deepseek-v2"), "<s>S\n\nUser: U\n\nAssistant: <think>t</think>A</s>User: V\n\nAssistant:");
   EXPECT_EQ(text("deepseek-v3"),
             "<s>S<｜User｜>U<｜Assistant｜><think>t</think>A<｜end▁of▁sentence｜><｜User｜>V<｜Assistant｜>");
-  EXPECT_EQ(text("deepseek-r1"), "<s>S<｜User｜>U<｜Assistant｜>A<｜end▁of▁sentence｜><｜User｜>V<｜Assistant｜><think>\n");
+  EXPECT_EQ(text("deepseek-r1"),
+            "<s>S<｜User｜>U<｜Assistant｜>A<｜end▁of▁sentence｜><｜User｜>V<｜Assistant｜><think>\n");
   EXPECT_EQ(text("deepseek-v3.1"),
             "<s>S<｜User｜>U<｜Assistant｜></think>A<｜end▁of▁sentence｜><｜User｜>V<｜Assistant｜></think>");
-  EXPECT_THAT(ChatTemplate::named("llama").error().message, HasSubstr("no chat template 'llama'; accepted: none, deepseek-v2"));
+  EXPECT_THAT(ChatTemplate::named("llama").error().message,
+              HasSubstr("no chat template 'llama'; accepted: none, deepseek-v2"));
 }
 
 TEST(ChatTemplate, RefusesOthers) {
-  const auto other = ChatTemplate::recognise("{% for m in messages %}<|im_start|>{{ m['role'] }}{% endfor %}", "x.json");
+  const auto other =
+      ChatTemplate::recognise("{% for m in messages %}<|im_start|>{{ m['role'] }}{% endfor %}", "x.json");
   ASSERT_FALSE(other);
-  EXPECT_THAT(other.error().message, HasSubstr("the chat template of x.json is not one that we know; accepted are"));
+  EXPECT_THAT(other.error().message,
+              HasSubstr("the chat template of x.json is not one that we know; accepted are"));
   const std::vector<ChatMessage> talk{{"user", "U"}, {"tool", "42"}};
   const auto rendered = ChatTemplate::named("deepseek-v3").value().render(talk);
   ASSERT_FALSE(rendered);
@@ -252,7 +265,8 @@ TEST(TokenizerFiles, AreReadTogether) {
   EXPECT_EQ((*files)->chat.render(talk).value(), "<｜begin▁of▁sentence｜><｜User｜>hi<｜Assistant｜>");
   EXPECT_EQ(load_tokenizer_files(fixture("tokenizer-v3"), "deepseek-v2").value()->chat.name(), "deepseek-v2");
   EXPECT_FALSE(load_tokenizer_files(fixture("fp8"), "auto").value());
-  EXPECT_THAT(load_tokenizer_files(fixture("fp8"), "deepseek-v3").error().message, HasSubstr("has no tokenizer.json"));
+  EXPECT_THAT(load_tokenizer_files(fixture("fp8"), "deepseek-v3").error().message,
+              HasSubstr("has no tokenizer.json"));
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ namespace {
 using Json = nlohmann::json;
 
 std::shared_ptr<const ModelText> model_text(const char* chat_template = "auto") {
-  const auto directory = std::filesystem::path(DSBENCH_SOURCE_DIR) / "tests" / "fixtures" / "parity" / "tokenizer-v3";
+  const auto directory =
+      std::filesystem::path(DSBENCH_SOURCE_DIR) / "tests" / "fixtures" / "parity" / "tokenizer-v3";
   auto files = profiles::load_tokenizer_files(directory, chat_template);
   return std::make_shared<const ModelText>(std::move(*files.value()));
 }
@@ -108,7 +109,8 @@ TEST(ModelText, RequestsAreTokenised) {
   ASSERT_FALSE(tool);
   EXPECT_EQ(tool.error().status, 400);
   EXPECT_EQ(tool.error().message,
-            "messages[0]: the role 'tool' is not supported by the chat template deepseek-v3; accepted: system, user, "
+            "messages[0]: the role 'tool' is not supported by the chat template deepseek-v3; accepted: "
+            "system, user, "
             "assistant");
 }
 

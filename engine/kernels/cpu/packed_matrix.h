@@ -102,7 +102,9 @@ class PackedMatrix {
 
 // What a packed matrix [n, k] takes, without scales.
 [[nodiscard]] constexpr std::int64_t packed_bytes(WeightType type, std::int64_t n, std::int64_t k) {
-  const std::int64_t steps = type == WeightType::fp32 ? k : type == WeightType::bf16 ? (k + 1) / 2 : (k + 3) / 4;
+  const std::int64_t steps = type == WeightType::fp32   ? k
+                             : type == WeightType::bf16 ? (k + 1) / 2
+                                                        : (k + 3) / 4;
   return (n + kPanel - 1) / kPanel * kPanel * steps * 4;
 }
 
