@@ -571,7 +571,7 @@ int conclude(const results::RunSummary& summary, const ExperimentOptions& option
              const results::RunDirectory& directory) {
   if (options.json) {
     fmt::print("{}", results::print_run(summary));
-  } else {
+  } else if (options.summary) {
     fmt::print("{}", results::report::render_text(summary, {wants_colour(STDOUT_FILENO)}));
   }
   if (!options.quiet) fmt::print(stderr, "\nreport: {}\n", directory.report().string());

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "cli/ablation.h"
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/flags.h"
@@ -24,6 +25,7 @@ struct RehearseOptions {
   std::optional<Nanos> budget;
   std::optional<Rate> start_rate, forecast;
   bool quick = false;
+  std::string ablate;
 };
 
 // The length of the whole thing decides the lengths of its parts; what was said explicitly stays.
@@ -136,7 +138,23 @@ void add_rehearse(CLI::App& app, std::function<int()>& chosen, const std::vector
       ->type_name("X")
       ->capture_default_str();
   add_experiment_flags(*verb, o.experiment, default_client);
-  verb->callback([options, &chosen] { chosen = [options] { return rehearse(*options); }; });
+  verb->add_option(
+          "--ablate", o.ablate,
+          fmt::format(
+              "rehearse once as asked for and once for each of these with it switched, and compare: {}",
+              ablation_names))
+      ->type_name("LIST")
+      ->default_str("none");
+  verb->callback([options, &chosen] {
+    chosen = [options] {
+      if (options->ablate.empty()) return rehearse(*options);
+      return ablate(options->ablate, options->experiment, [&](ExperimentOptions experiment) {
+        RehearseOptions one = *options;
+        one.experiment = std::move(experiment);
+        return rehearse(one);
+      });
+    };
+  });
 }
 
 }  // namespace dsbench::cli
