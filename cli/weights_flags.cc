@@ -9,12 +9,12 @@ void add_weights_flags(CLI::App& app, WeightsOptions& o, const std::string& pref
                        const std::string& group) {
   add_text(app, "--" + prefix + "weights", o.type, "fp32|bf16|int8",
            "how --executor cpu keeps weights; int8: a scale per output channel, and activations rounded to "
-           "int8 row by row (docs/engine-speed.md has the error and the speed of each)")
+           "int8 row by row")
       ->group(group);
   app.add_option("--" + prefix + "pin", o.pin,
                  "keep each engine thread on a processor of its own; for a machine that does nothing else")
       ->type_name("true|false")
-      ->capture_default_str()
+      ->default_str("false")
       ->group(group);
 }
 
