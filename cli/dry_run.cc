@@ -20,7 +20,7 @@ constexpr double most_drawn = 100'000;
 constexpr int most_turns = 100'000;
 
 struct StageSum {
-  double requests = 0, follow_ups = 0, input = 0, output = 0;
+  double requests = 0, follow_ups = 0, input = 0, output = 0, images = 0, image_bytes = 0;
 };
 
 // One number for people: 1,234,567.
@@ -71,6 +71,8 @@ std::string dry_run(const DryRunQuestion& q) {
       const loadgen::Attempt& attempt = now.attempt;
       stages[now.stage].input += weight * attempt.prompt_tokens;
       stages[now.stage].output += weight * attempt.output_tokens;
+      stages[now.stage].images += weight * attempt.images;
+      stages[now.stage].image_bytes += weight * static_cast<double>(attempt.image_bytes);
       most_prompt = std::max<std::int64_t>(most_prompt, attempt.prompt_tokens);
       if (turn >= most_turns) break;
       // Every request ends well, after the assumed latency.
@@ -97,6 +99,8 @@ std::string dry_run(const DryRunQuestion& q) {
     all.follow_ups += s.follow_ups;
     all.input += s.input;
     all.output += s.output;
+    all.images += s.images;
+    all.image_bytes += s.image_bytes;
   }
   const auto cost = [&](const StageSum& s) {
     return loadgen::cost_of(q.prices, std::llround(s.input), 0, std::llround(s.output));
@@ -123,6 +127,10 @@ std::string dry_run(const DryRunQuestion& q) {
       out["follow_ups"] = s.follow_ups;
       out["input_tokens"] = s.input;
       out["output_tokens"] = s.output;
+      if (all.images > 0) {
+        out["images"] = s.images;
+        out["image_bytes"] = s.image_bytes;
+      }
       if (priced) out["cost"] = cost(s);
     };
     put(doc, all);
@@ -167,6 +175,10 @@ std::string dry_run(const DryRunQuestion& q) {
   if (all.follow_ups > 0) {
     out += fmt::format("{} of the requests follow from others (sessions), if each ends well after {}.\n",
                        whole(all.follow_ups), format_duration(q.latency));
+  }
+  if (all.images > 0) {
+    out += fmt::format("Images: {} of {} bytes in all, a third more as text.\n", whole(all.images),
+                       whole(all.image_bytes));
   }
   out += fmt::format("Busiest second: {} requests. Largest prompt: {} tokens.\n", whole(busiest),
                      whole(static_cast<double>(most_prompt)));

@@ -22,6 +22,7 @@
 #include "loadgen/codec/codec.h"
 #include "loadgen/from_profiles.h"
 #include "loadgen/virtual_runner.h"
+#include "loadgen/wire/calibration.h"
 #include "loadgen/wire/host_limits.h"
 #include "loadgen/wire/preflight.h"
 #include "loadgen/wire/prometheus_text.h"
@@ -43,7 +44,6 @@
 namespace dsbench::cli {
 namespace {
 
-constexpr std::string_view sim_prefix = "sim:";
 constexpr Nanos scrape_timeout{900'000'000};
 // Less than this free, and a run would end in a full disk.
 constexpr Bytes room_needed{64 << 20};
@@ -74,20 +74,15 @@ class Scraper final : public loadgen::Observer {
   int failures_ = 0;
 };
 
-bool is_url(std::string_view target) {
-  return target.starts_with("http://") || target.starts_with("https://");
-}
-
-bool is_sim(std::string_view target) {
-  return target.starts_with(sim_prefix);
-}
-
 // A flag that would change nothing is a misunderstanding, and better said than passed over.
 Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
   const bool ours = std::any_of(o.targets.begin(), o.targets.end(),
                                 [](const std::string& target) { return target == "embedded"; });
   if (ours) return {};
   const bool simulated = is_sim(o.targets.front());
+  if (simulated && o.calibrate_tokens)
+    return fail(ErrorKind::usage, "--calibrate-tokens has no effect on --target {}; it has no tokeniser",
+                o.target);
   for (const auto& [flag, value] : o.engine.given) {
     if (simulated &&
         (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" || is_kv_flag(flag) ||
@@ -104,13 +99,19 @@ Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
   return {};
 }
 
-struct Defaults {
-  std::string_view workload, slo;
-};
-Defaults defaults_of(const ExperimentOptions& o) {
-  // The reference engine's tiny model and the simulated laptop are small; what people really serve is not.
-  return std::any_of(o.targets.begin(), o.targets.end(), is_url) ? Defaults{"chat", "interactive"}
-                                                                 : Defaults{"chat-tiny", "tiny"};
+// Images have a place in some APIs only.
+Result<void> refuse_unsendable_images(const ExperimentOptions& o, const profiles::WorkloadProfile& workload) {
+  const auto classes = profiles::classes_of(workload);
+  const bool any =
+      std::any_of(classes.begin(), classes.end(), [](const auto& c) { return c.images.has_value(); });
+  if (!any || is_sim(o.targets.front())) return {};
+  DSBENCH_TRY(const auto codec,
+              loadgen::make_codec({o.api, o.model.empty() ? "any" : o.model, o.exact_lengths, o.stream}));
+  if (codec->takes_images()) return {};
+  return fail(ErrorKind::usage,
+              "the workload '{}' sends images, and the API {} has no place for them; accepted: --api chat, "
+              "responses or anthropic",
+              workload.name, o.api);
 }
 
 Result<void> check_targets(const ExperimentOptions& o) {
@@ -140,10 +141,6 @@ Result<void> check_targets(const ExperimentOptions& o) {
                 o.targets.size());
   }
   return {};
-}
-
-std::string_view or_default(const std::string& given, std::string_view fallback) {
-  return given.empty() ? fallback : given;
 }
 
 // One sentence when the run asked more of the generator than 80 % of what was measured here.
@@ -176,133 +173,6 @@ std::string parameters_of(const profiles::FleetProfile& fleet) {
 
 }  // namespace
 
-std::string workload_name(const ExperimentOptions& options) {
-  return std::string{or_default(options.workload, defaults_of(options).workload)};
-}
-
-void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string& default_client) {
-  app.add_option_function<std::vector<std::string>>(
-         "--target",
-         [&o](const std::vector<std::string>& targets) {
-           o.targets = targets;
-           o.target = join(std::vector<std::string_view>{targets.begin(), targets.end()});
-         },
-         "what to load: embedded starts the reference engine; http(s)://host:port; or a fleet profile in "
-         "virtual "
-         "time; several times: providers, see --route")
-      ->type_name("embedded|URL|sim:FLEET")
-      ->allow_extra_args(false)
-      ->default_str("embedded");
-  const auto profile = [&](const char* flag, std::string& value, const char* kind,
-                           const std::string& fallback) {
-    app.add_option(flag, value,
-                   fmt::format("{} profile; shipped: {}", kind, join(profiles::shipped_names(kind))))
-        ->type_name("NAME|FILE")
-        ->default_str(fallback);
-  };
-  profile("--workload", o.workload, "workload", "chat-tiny; with a URL: chat");
-  profile("--slo", o.slo, "slo", "tiny; with a URL: interactive");
-  profile("--client", o.client, "client", default_client);
-  app.add_option("--seed", o.seed, "seed of schedule, contents and jitter")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--out", o.out, "run directory; must not exist, or be empty")
-      ->type_name("DIR")
-      ->default_str("dsbench-run-<date>-<time>");
-  app.add_flag("--json", o.json, "print run.json on stdout instead of the summary");
-  app.add_flag("--quiet", o.quiet, "no progress on stderr");
-  const std::string several = "Providers (several targets); docs/failover.md";
-  app.add_option("--route", o.route,
-                 "which target an attempt goes to: ordered (the first that is healthy), round-robin, "
-                 "weighted:90,10, or shift:100..0@30s..90s (per cent of the first target, from when to when)")
-      ->type_name("ROUTE")
-      ->capture_default_str()
-      ->group(several);
-  app.add_flag("--sticky", o.sticky, "a session stays with its target until that fails")->group(several);
-  app.add_option(
-         "--fault", o.faults,
-         "do this to a target, by its place from 0: 'kill 0 at 20s heal 40s' or 'stall 0 at 20s heal 40s' "
-         "(embedded and simulated targets); may be given several times")
-      ->type_name("FAULT")
-      ->allow_extra_args(false)
-      ->default_str("none")
-      ->group(several);
-  add_duration(app, "--recovery-objective", o.recovery_objective,
-               "how long a recovery, or a failover to another target, may take");
-  const std::string wire = "Wire (targets with a URL)";
-  app.add_option("--model", o.model, "model to ask for")
-      ->type_name("NAME")
-      ->default_str("the first of /v1/models")
-      ->group(wire);
-  std::string api_help = "which API to speak:";
-  for (const loadgen::ApiName& api : loadgen::apis())
-    api_help += fmt::format("\n{:<12} {}", api.name, api.help);
-  app.add_option("--api", o.api, api_help)
-      ->type_name("NAME")
-      ->check([](const std::string& api) {
-        const auto made = loadgen::make_codec({.api = api, .model = "any"});
-        return made ? std::string{} : made.error().message;
-      })
-      ->capture_default_str()
-      ->group(wire);
-  app.add_flag_callback(
-         "--no-stream", [&o] { o.stream = false; },
-         "ask for answers in one piece; the first token is then the whole answer")
-      ->group(wire);
-  app.add_flag_callback(
-         "--no-exact-lengths", [&o] { o.exact_lengths = false; },
-         "do not ask for ignore_eos and min_tokens, which hosted APIs may refuse; answers may end sooner")
-      ->group(wire);
-  app.add_option(
-         "--api-key", o.api_keys,
-         "where the key is: file:PATH (mode 0600), fd:N, command:SHELL, env:NAME; never the key itself. With "
-         "several targets once for each, in their order, 'none' for one without")
-      ->type_name("SOURCE")
-      ->allow_extra_args(false)
-      ->default_str("none")
-      ->group(wire);
-  app.add_option("--ca-file", o.ca_file, "certificates to trust instead of the system's")
-      ->type_name("FILE")
-      ->default_str("the system's")
-      ->group(wire);
-  app.add_flag("--insecure", o.insecure, "do not verify the server's certificate")->group(wire);
-  add_count(app, "--threads", o.threads, 1, 256, "issuer threads")->group(wire);
-  app.add_option(
-         "--wire", o.wire,
-         "what carries requests; lean: http:// and HTTP/1.1 only, at a third of the cost; automatic: lean "
-         "where it can")
-      ->check(CLI::IsMember({"automatic", "libcurl", "lean"}))
-      ->capture_default_str()
-      ->group(wire);
-  app.add_option("--http", o.http, "HTTP version; 2 over TLS, 2-prior-knowledge also in the clear")
-      ->check(CLI::IsMember({"1.1", "2", "2-prior-knowledge"}))
-      ->capture_default_str()
-      ->group(wire);
-  app.add_option("--proxy", o.proxy, "http://, https://, socks5:// or socks5h://HOST:PORT")
-      ->type_name("URL")
-      ->default_str("none")
-      ->group(wire);
-  app.add_flag("--compressed", o.compressed, "accept compressed answers")->group(wire);
-  app.add_option("--unix-socket", o.unix_socket, "connect there instead of to the target's host")
-      ->type_name("PATH")
-      ->default_str("none")
-      ->group(wire);
-  add_engine_flags(app, o.engine, "engine-");
-}
-
-std::vector<std::string> recorded_command(int argc, const char* const* argv) {
-  std::vector<std::string> command{"dsbench"};
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view a = argv[i];
-    if (a == "--out") {
-      ++i;
-    } else if (!a.starts_with("--out=")) {
-      command.emplace_back(a);
-    }
-  }
-  return command;
-}
-
 Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& options,
                                                      std::string_view default_client, std::atomic<bool>& stop,
                                                      Progress& progress, ExperimentHooks hooks) {
@@ -313,10 +183,11 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   // Everything that can be refused is refused before anything is made.
   DSBENCH_CHECK(check_targets(options));
   DSBENCH_CHECK(refuse_idle_engine_flags(options));
-  const Defaults defaults = defaults_of(options);
-  DSBENCH_TRY(const auto workload, profiles::load_workload(or_default(options.workload, defaults.workload)));
-  DSBENCH_TRY(const auto slo, profiles::load_slo(or_default(options.slo, defaults.slo)));
-  DSBENCH_TRY(const auto client, profiles::load_client(or_default(options.client, default_client)));
+  DSBENCH_TRY(const auto workload, profiles::load_workload(workload_name(options)));
+  DSBENCH_TRY(const auto slo, profiles::load_slo(slo_name(options)));
+  DSBENCH_TRY(const auto client,
+              profiles::load_client(options.client.empty() ? std::string{default_client} : options.client));
+  if (!e->hooks_.source) DSBENCH_CHECK(refuse_unsendable_images(options, workload));
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
   DSBENCH_CHECK(e->plan_routes());
@@ -328,6 +199,8 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   }
   e->contents_ = std::make_shared<loadgen::ContentMap>(
       e->hooks_.source ? *e->hooks_.source : loadgen::make_source(workload, options.seed, std::move(mixes)));
+  for (const auto& c : profiles::classes_of(workload))
+    e->has_follow_ups_ = e->has_follow_ups_ || (!e->hooks_.source && (c.session || c.agent));
   e->policies_ = e->policy_;
   if (!e->hooks_.source) {
     e->policies_ = loadgen::policies_of(workload, e->policy_);
@@ -456,6 +329,13 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
                                                        : loadgen::HttpVersion::http1;
   config.proxy = options_.proxy;
   config.compressed = options_.compressed;
+  config.resolve_each = options_.resolve_each;
+  if (!options_.proxy_auth.empty()) {
+    if (config.proxy.empty())
+      return fail(ErrorKind::usage, "--proxy-auth has no effect without --proxy; name the proxy");
+    DSBENCH_TRY(auto secret, loadgen::read_secret(options_.proxy_auth));
+    config.proxy_auth = std::move(secret);
+  }
   DSBENCH_CHECK(loadgen::check_proxy(config.proxy));
   if (!options_.unix_socket.empty() && options_.targets.size() > 1) {
     return fail(ErrorKind::usage, "--unix-socket leads to one target, and {} were given",
@@ -481,6 +361,14 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     DSBENCH_TRY(const auto base, loadgen::parse_base_url(provider.base_url));
     DSBENCH_TRY(const auto info, loadgen::probe_target(config, i));
     provider.model = info.model;
+    if (options_.calibrate_tokens) {
+      // Room for the text, its frame and an answer.
+      const std::int64_t longest = info.max_model_len ? *info.max_model_len / 2 : 8'192;
+      DSBENCH_TRY(loadgen::Calibrated made, loadgen::calibrate_provider(config, i, longest));
+      provider.scale = made.scale;
+      made.told.target = options_.targets[i];
+      calibrations_.push_back(std::move(made.told));
+    }
     target_description_ += fmt::format(
         "{}{}{}{}{}", i > 0 ? " | " : "", info.model.empty() ? "API " : "model ",
         info.model.empty() ? options_.api : info.model, info.server.empty() ? "" : ", server ", info.server);
@@ -527,6 +415,14 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
     if (auto warning = ceiling_warning(summary, options_.threads))
       summary.warnings.push_back(std::move(*warning));
   }
+  summary.token_counts.calibrations = calibrations_;
+  for (const results::TokenCalibration& c : calibrations_) {
+    if (c.mean_error <= 0.05) continue;
+    summary.warnings.push_back(fmt::format(
+        "prompts of {} are {:.1f} % off the tokens asked for (mean of {} checks, largest {:.1f} %), "
+        "although they were calibrated",
+        c.target, 100 * c.mean_error, c.checks, 100 * c.largest_error));
+  }
   summary.dsbench_version = version();
   summary.dsbench_commit = commit();
   summary.dsbench_build = build();
@@ -559,6 +455,7 @@ Result<void> Experiment::judge(results::RunSummary& summary) {
 Result<void> Experiment::write(results::RunSummary& summary) {
   runner_.reset();  // the issuers stop before what they write to is closed
   DSBENCH_CHECK(recorder_->close());
+  if (hooks_.judge) DSBENCH_CHECK(hooks_.judge(directory_.records(), summary));
   DSBENCH_CHECK(judge(summary));
   // What it adds is worth having, and no reason to lose the rest.
   if (auto told = results::add_breakdown(directory_.path / "records.sqlite", summary); !told)

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cli/embedded_engine.h"
-#include "cli/engine_options.h"
+#include "cli/experiment_options.h"
 #include "cli/fault_injector.h"
 #include "cli/fleet_target.h"
 #include "cli/progress.h"
@@ -29,42 +29,6 @@
 
 namespace dsbench::cli {
 
-// What every verb that offers load asks: at what, with what, and where to write.
-struct ExperimentOptions {
-  std::vector<std::string> targets{"embedded"};
-  std::string target = "embedded";  // all of them, for messages and files
-  std::string route = "ordered";
-  bool sticky = false;
-  std::vector<std::string> faults;
-  Nanos recovery_objective{30'000'000'000};
-  EngineOptions engine;
-  std::string model;  // to ask for; empty: the first that /v1/models names
-  std::string api = "chat";
-  bool stream = true;
-  bool exact_lengths = true;
-  std::vector<std::string> api_keys;  // sources, never values; with several targets one for each
-  std::string ca_file;
-  bool insecure = false;
-  std::string wire = "automatic", http = "1.1", proxy, unix_socket;
-  bool compressed = false;
-  std::int32_t threads = 1;
-  std::string workload, slo, client;  // empty: the target's default
-  std::uint64_t seed = 1;
-  std::string out;
-  bool json = false;
-  bool quiet = false;
-  bool summary = true;  // on stdout, at the end
-  std::vector<std::string> command;  // argv, less --out
-};
-
-// The workload that was named, or the target's default.
-[[nodiscard]] std::string workload_name(const ExperimentOptions& options);
-
-void add_experiment_flags(CLI::App& app, ExperimentOptions& options, const std::string& default_client);
-
-// argv as the run file keeps it: --out names the folder the file is in, and would make equal runs differ.
-[[nodiscard]] std::vector<std::string> recorded_command(int argc, const char* const* argv);
-
 // What a verb adds to an experiment.
 struct ExperimentHooks {
   std::optional<loadgen::SharedSource> source;  // instead of the workload's, with its JSON
@@ -73,6 +37,8 @@ struct ExperimentHooks {
   std::vector<std::vector<profiles::MixShare>> mixes;
   // Called once, when the SLOs are known, before the first record.
   std::function<void(const std::vector<results::Slo>& by_tenant)> prepare;
+  // Judges what only the closed records tell, before the run is written.
+  std::function<Result<void>(const std::filesystem::path& records, results::RunSummary& summary)> judge;
   // A sink that stands before the recorder's.
   std::function<results::RecordSink&(results::RecordSink&)> watch;
 };
@@ -96,6 +62,8 @@ class Experiment {
   [[nodiscard]] std::optional<Nanos> client_patience() const {
     return policy_.first_token_timeout ? policy_.first_token_timeout : policy_.total_timeout;
   }
+  // Whether requests of the workload lead to others: sessions, agents.
+  [[nodiscard]] bool has_follow_ups() const { return has_follow_ups_; }
   [[nodiscard]] bool simulated() const { return !fleets_.empty(); }
   [[nodiscard]] const results::RunDirectory& directory() const { return directory_; }
 
@@ -127,6 +95,8 @@ class Experiment {
   loadgen::ClientPolicy policy_;      // of those whose class has none of its own
   loadgen::ClientPolicies policies_;  // by tenant
   std::vector<results::Tenant> tenants_;
+  std::vector<results::TokenCalibration> calibrations_;  // by target
+  bool has_follow_ups_ = false;
   Nanos started_at_{0};
 
   std::vector<results::Fault> faults_;

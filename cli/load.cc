@@ -12,9 +12,11 @@
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/flags.h"
+#include "cli/guard_flags.h"
 #include "cli/offered_traffic.h"
 #include "cli/refuse.h"
 #include "cli/signals.h"
+#include "cli/trace_flags.h"
 #include "core/clock.h"
 #include "core/text.h"
 #include "loadgen/guards.h"
@@ -26,7 +28,6 @@
 #include "profiles/traffic_profile.h"
 #include "profiles/workload_profile.h"
 #include "results/verdicts/overall_verdict.h"
-#include "results/verdicts/threshold.h"
 
 namespace dsbench::cli {
 namespace {
@@ -39,14 +40,10 @@ struct LoadOptions {
   bool traffic_given = false;
   std::string arrivals;
   profiles::TrafficScale scale;
-  std::string trace, trace_format;
-  loadgen::TraceOptions trace_options;
-  Nanos trace_from{0};
-  std::optional<Nanos> trace_to;
+  std::string trace;
+  TraceFlags reading;
   Nanos stage_length{0};
-  std::vector<std::string> stop_rules, requirements;
-  double objective = 0.99;
-  loadgen::Prices prices;
+  GuardFlags guards;
   std::string control;
   std::string shard, start_at;
   bool dry_run = false;
@@ -111,15 +108,9 @@ Result<Offer> offer_of(const LoadOptions& o) {
   Offer offer;
   DSBENCH_TRY(const Shard shard, shard_of(o.shard));
   if (!o.trace.empty()) {
-    loadgen::TraceOptions options = o.trace_options;
-    options.seed = o.experiment.seed;
+    DSBENCH_TRY(loadgen::TraceOptions options, trace_options_of(o.reading, o.experiment.seed));
     options.speed = o.scale.compress;
     options.rate_scale = o.scale.rate;
-    options.window.from = o.trace_from;
-    if (o.trace_to) options.window.to = *o.trace_to;
-    if (!o.trace_format.empty()) {
-      DSBENCH_TRY(options.format, loadgen::parse_trace_format(o.trace_format));
-    }
     DSBENCH_TRY(auto trace, loadgen::load_trace(o.trace, options));
     offer.trace = std::make_shared<const loadgen::Trace>(std::move(trace));
     if (!o.traffic_given) {
@@ -159,7 +150,7 @@ int show_dry_run(const LoadOptions& o, const Offer& offer) {
     fmt::print("{}", loadgen::describe(*offer.trace));
     return exit_ok;
   }
-  fmt::print("{}", dry_run({*offer.profile, *source, o.experiment.seed, o.prices, o.assume_latency,
+  fmt::print("{}", dry_run({*offer.profile, *source, o.experiment.seed, o.guards.prices, o.assume_latency,
                             o.experiment.json}));
   return exit_ok;
 }
@@ -194,20 +185,11 @@ int load(const LoadOptions& o) {
   auto offered = offer_of(o);
   if (!offered) return refuse("load", offered.error());
   OfferedTraffic& traffic = *offered->traffic;
-  loadgen::GuardConfig guard_config;
-  for (const std::string& text : o.stop_rules) {
-    auto rules = loadgen::parse_guards(text);
-    if (!rules) return refuse("load", rules.error());
-    guard_config.rules.insert(guard_config.rules.end(), rules->begin(), rules->end());
-  }
-  guard_config.objective = o.objective;
-  guard_config.prices = o.prices;
-  std::vector<results::Threshold> thresholds;
-  for (const std::string& text : o.requirements) {
-    auto threshold = results::parse_threshold(text);
-    if (!threshold) return refuse("load", threshold.error());
-    thresholds.push_back(std::move(*threshold));
-  }
+  auto guarded = guards_of(o.guards, GuardedVerb::load);
+  if (!guarded) return refuse("load", guarded.error());
+  loadgen::GuardConfig& guard_config = *guarded;
+  const auto thresholds = requirements_of(o.guards, GuardedVerb::load);
+  if (!thresholds) return refuse("load", thresholds.error());
   const auto start = start_of(o);
   if (!start) return refuse("load", start.error());
   if (o.dry_run) return show_dry_run(o, *offered);
@@ -225,6 +207,9 @@ int load(const LoadOptions& o) {
   hooks.prepare = [&](const std::vector<results::Slo>& by_tenant) {
     guard_config.slos = by_tenant;
     guards.emplace(guard_config, stop);
+  };
+  hooks.judge = [&](const std::filesystem::path& records, results::RunSummary& summary) {
+    return judge_requirements(*thresholds, records, summary);
   };
   hooks.watch = [&](results::RecordSink& sink) -> results::RecordSink& { return guards->watch(sink); };
   auto opened = Experiment::open(o.experiment, default_client, stop, progress, std::move(hooks));
@@ -289,10 +274,6 @@ int load(const LoadOptions& o) {
   }
   if (trip && trip->generator) summary.invalid_causes.push_back(trip->sentence);
   summary.valid = summary.invalid_causes.empty();
-  for (const results::Threshold& threshold : thresholds) {
-    auto criteria = results::judge_threshold(threshold, summary.stages);
-    summary.criteria.insert(summary.criteria.end(), criteria.begin(), criteria.end());
-  }
   const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
   summary.verdict = judged.verdict;
   summary.sentence = judged.sentence;
@@ -310,25 +291,16 @@ int load(const LoadOptions& o) {
         fmt::format("the rate was changed by hand to {} times the profile's, from {:.1f} s on", change.factor,
                     to_seconds(change.at)));
   }
-  if (o.prices.input > 0 || o.prices.output > 0) {
+  if (o.guards.prices.input > 0 || o.guards.prices.output > 0) {
     summary.warnings.push_back(
         fmt::format("{} tokens cost {:.4f} at the given prices", guards->tokens(), guards->cost()));
   }
-  nlohmann::json rules = nlohmann::json::array();
-  for (const loadgen::GuardRule& rule : guard_config.rules) rules.push_back(loadgen::print_guard(rule));
-  experiment.describe(summary,
-                      fmt::format(R"("traffic":{},"stop_rules":{})", offered->traffic_json, rules.dump()));
+  experiment.describe(summary, fmt::format(R"("traffic":{},"stop_rules":{})", offered->traffic_json,
+                                           rules_json(guard_config)));
   if (const auto written = experiment.write(summary); !written) return refuse("load", written.error());
   const int code = conclude(summary, o.experiment, experiment.directory());
   if (signal_exit_code() != 0) return signal_exit_code();
   return trip && !trip->generator ? exit_guard : code;
-}
-
-void add_price(CLI::App& verb, const char* flag, double& value, const char* help) {
-  verb.add_option(flag, value, help)
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("MONEY")
-      ->capture_default_str();
 }
 
 }  // namespace
@@ -386,49 +358,10 @@ void add_load(CLI::App& app, std::function<int()>& chosen, const std::vector<std
       ->type_name("FILE|DIR")
       ->default_str("none")
       ->group(replay);
-  verb->add_option("--trace-format", o.trace_format, "one of " + join(loadgen::trace_format_words()))
-      ->type_name("FORMAT")
-      ->default_str("by content")
-      ->group(replay);
-  add_duration(*verb, "--trace-from", o.trace_from, "leave out what came earlier, on the trace's clock")
-      ->group(replay);
-  add_duration(*verb, "--trace-to", o.trace_to, "leave out what came from here on", "its end")->group(replay);
-  verb->add_option("--trace-tenant", o.trace_options.tenants, "only this tenant; may be repeated")
-      ->type_name("NAME")
-      ->default_str("all")
-      ->group(replay);
-  verb->add_option("--trace-bad", o.trace_options.most_bad, "share of records that may be unreadable")
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("SHARE")
-      ->capture_default_str()
-      ->group(replay);
+  add_trace_flags(*verb, o.reading, "--trace-", TraceScaling::verbs_own, replay);
   add_duration(*verb, "--stage-length", o.stage_length, "judge a trace in stages this long; 0: in one")
       ->group(replay);
-  const std::string guard = "Guards and requirements";
-  verb->add_option(
-          "--stop", o.stop_rules,
-          "end early when one of these trips: burn(14.4,60s,5s) collapse(10s) failed(10%,10s) refused(20) "
-          "tokens(5000000) cost(10) generator(10s)")
-      ->type_name("RULES")
-      ->default_str("none")
-      ->group(guard);
-  verb->add_option("--objective", o.objective,
-                   "share of good requests that is promised; the rest is burn's error budget")
-      ->check(CLI::Range(0.5, 0.99999))
-      ->type_name("SHARE")
-      ->capture_default_str()
-      ->group(guard);
-  verb->add_option("--require", o.requirements,
-                   "what each stage must meet, as in 'p95 ttft < 2s', 'good_share >= 99%' or 'climb: "
-                   "good_rate > 40/s'; "
-                   "no data is a failure; may be repeated")
-      ->type_name("REQUIREMENT")
-      ->default_str("none")
-      ->group(guard);
-  add_price(*verb, "--price-input", o.prices.input, "for a million input tokens");
-  add_price(*verb, "--price-cached", o.prices.cached_input,
-            "for a million input tokens that the server had cached");
-  add_price(*verb, "--price-output", o.prices.output, "for a million output tokens");
+  add_guard_flags(*verb, o.guards, GuardedVerb::load);
   verb->add_option("--control", o.control, "listen at this Unix socket for: status, scale FACTOR, stop")
       ->type_name("PATH")
       ->default_str("none");

@@ -9,6 +9,7 @@
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/flags.h"
+#include "cli/guard_flags.h"
 #include "cli/refuse.h"
 #include "cli/signals.h"
 #include "core/text.h"
@@ -26,6 +27,7 @@ struct RehearseOptions {
   std::optional<Rate> start_rate, forecast;
   bool quick = false;
   std::string ablate;
+  GuardFlags guards;
 };
 
 // The length of the whole thing decides the lengths of its parts; what was said explicitly stays.
@@ -63,9 +65,24 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
 }
 
 int rehearse(RehearseOptions& o) {
+  auto guarded = guards_of(o.guards, GuardedVerb::rehearse);
+  if (!guarded) return refuse("rehearse", guarded.error());
+  const auto thresholds = requirements_of(o.guards, GuardedVerb::rehearse);
+  if (!thresholds) return refuse("rehearse", thresholds.error());
+
   std::atomic<bool>& stop = handle_signals();
   Progress progress{o.experiment.quiet};
-  auto opened = Experiment::open(o.experiment, default_client, stop, progress);
+  std::optional<loadgen::Guards> guards;
+  ExperimentHooks hooks;
+  hooks.prepare = [&](const std::vector<results::Slo>& by_tenant) {
+    guarded->slos = by_tenant;
+    guards.emplace(*guarded, stop);
+  };
+  hooks.watch = [&](results::RecordSink& sink) -> results::RecordSink& { return guards->watch(sink); };
+  hooks.judge = [&](const std::filesystem::path& records, results::RunSummary& summary) {
+    return judge_requirements(*thresholds, records, summary);
+  };
+  auto opened = Experiment::open(o.experiment, default_client, stop, progress, std::move(hooks));
   if (!opened) {
     progress.clear();
     return refuse("rehearse", opened.error());
@@ -74,6 +91,7 @@ int rehearse(RehearseOptions& o) {
   scale_to_budget(o, experiment.simulated());
   o.plan.slo = experiment.slo();
   o.plan.client_patience = experiment.client_patience();
+  o.plan.has_follow_ups = experiment.has_follow_ups();
   o.plan.seed = o.experiment.seed;
   o.plan.recovery_objective = o.experiment.recovery_objective;
   o.plan.start_rate = o.start_rate;
@@ -84,6 +102,7 @@ int rehearse(RehearseOptions& o) {
   loadgen::RehearsalListener listener;
   listener.line = [&](std::string_view text) { progress.line(text); };
   listener.second = [&](const loadgen::StageStatus& s, Nanos elapsed) {
+    guards->on_second(elapsed);
     const Nanos left = std::max(o.plan.budget - elapsed, Nanos{0});
     progress.status(
         fmt::format("{} · {} · {} of {} · {} in flight{} · about {} left", s.name, format_rate(s.planned),
@@ -95,21 +114,24 @@ int rehearse(RehearseOptions& o) {
                                               experiment.contents(), experiment.observer(), o.plan, listener);
   progress.clear();
   results::RunSummary& summary = done.summary;
+  const auto trip = guards->tripped();
+  if (trip) summary.ended = "stopped by a guard: " + trip->sentence;
   const auto& c = o.plan;
   experiment.describe(
       summary,
       fmt::format(
           R"("rehearsal":{{"budget_ns":{},"resolution":{},"warm_up_ns":{},"step_min_ns":{},"step_max_ns":{},"hold_factor":{},)"
           R"("hold_min_ns":{},"hold_max_ns":{},"descent_step_ns":{},"descent_steps":{},"recovery_min_ns":{},"recovery_max_ns":{},)"
-          R"("recovery_objective_ns":{},"arrivals":"poisson","forecast_rps":{}}})",
+          R"("recovery_objective_ns":{},"arrivals":"poisson","forecast_rps":{}}},"stop_rules":{})",
           c.budget.count(), c.resolution, c.warm_up.count(), c.step_min.count(), c.step_max.count(),
           c.hold_factor, c.hold_min.count(), c.hold_max.count(), c.descent_step.count(), c.descent_steps,
           c.recovery_min.count(), c.recovery_max.count(), c.recovery_objective.count(),
-          c.forecast ? fmt::format("{}", c.forecast->per_second()) : "null"));
+          c.forecast ? fmt::format("{}", c.forecast->per_second()) : "null", rules_json(*guarded)));
   if (const auto written = experiment.write(summary); !written) return refuse("rehearse", written.error());
   if (done.aborted) return refuse("rehearse", *done.aborted);
   const int code = conclude(summary, o.experiment, experiment.directory());
-  return signal_exit_code() != 0 ? signal_exit_code() : code;
+  if (signal_exit_code() != 0) return signal_exit_code();
+  return trip ? exit_guard : code;
 }
 
 }  // namespace
@@ -137,6 +159,7 @@ void add_rehearse(CLI::App& app, std::function<int()>& chosen, const std::vector
       ->check(CLI::Range(1.05, 100.0))
       ->type_name("X")
       ->capture_default_str();
+  add_guard_flags(*verb, o.guards, GuardedVerb::rehearse);
   add_experiment_flags(*verb, o.experiment, default_client);
   verb->add_option(
           "--ablate", o.ablate,

@@ -11,6 +11,8 @@ namespace dsbench::cli {
 
 // The flags with which a trace is read, as texts.
 struct TraceFlags {
+  std::string prefix = "--";  // of the flags' names
+  std::string prefix = "--";  // of the flags' names
   std::string format = "auto";
   std::string window;  // FROM..TO
   double time_scale = 1, rate_scale = 1;
@@ -22,7 +24,12 @@ struct TraceFlags {
   std::string labels;  // timestamp=…,input_length=…
 };
 
-void add_trace_flags(CLI::App& app, TraceFlags& flags);
+// `prefix`: "--trace-" makes --trace-window of --window. A verb that scales traces by flags of its own
+// (--compress,
+// --rate-scale) has those left out, and sets them. An empty group is the verb's own.
+enum class TraceScaling { flags, verbs_own };
+void add_trace_flags(CLI::App& app, TraceFlags& flags, const std::string& prefix = "--",
+                     TraceScaling scaling = TraceScaling::flags, const std::string& group = {});
 
 // Errors: usage, with the flag's name.
 [[nodiscard]] Result<loadgen::TraceOptions> trace_options_of(const TraceFlags& flags, std::uint64_t seed);

@@ -94,6 +94,23 @@ class Texts {
     }
   }
 
+  [[nodiscard]] bool has_images() const { return shape_.images.has_value(); }
+  // The pictures that go with what is said under this number; they stand before the words.
+  void append_images(std::uint64_t number, PromptParts& parts) const {
+    if (!shape_.images) return;
+    const profiles::ImageShape& images = *shape_.images;
+    const std::int32_t count = profiles::length_at(images.count, uniform("image_count", number));
+    const std::uint64_t pool_seed = derive_seed(class_seed_, "images");
+    for (std::int32_t i = 0; i < count; ++i) {
+      Rng choice{derive_seed(seed_, "images", number), "images", static_cast<std::uint64_t>(i)};
+      const auto k = static_cast<std::uint64_t>(choice.open_uniform() * static_cast<double>(images.pool));
+      PromptPart part{derive_seed(pool_seed, "pictures", k), images.tokens};
+      part.image_bytes = profiles::length_at(images.bytes, Rng{pool_seed, "image_bytes", k}.open_uniform());
+      part.detail = static_cast<ImageDetail>(images.detail);
+      parts.push_back(part);
+    }
+  }
+
  private:
   const RequestShape shape_;
   std::uint64_t seed_, class_seed_;
@@ -104,6 +121,14 @@ std::int32_t sum_of(const PromptParts& parts) {
   std::int64_t sum = 0;
   for (const PromptPart& part : parts) sum += part.tokens;
   return static_cast<std::int32_t>(std::min(sum, profiles::most_tokens));
+}
+
+void count_images(Attempt& attempt) {
+  for (const PromptPart& part : *attempt.parts) {
+    if (part.image_bytes <= 0) continue;
+    ++attempt.images;
+    attempt.image_bytes += part.image_bytes;
+  }
 }
 
 // ---- single requests
@@ -121,12 +146,14 @@ class SingleSource final : public RequestSource {
     attempt.prompt_tokens = lengths.prompt;
     attempt.output_tokens = lengths.output;
     attempt.prompt_seed = texts_.text("prompts", request);
-    if (texts_.has_prefix()) {
+    if (texts_.has_prefix() || texts_.has_images()) {
       PromptParts parts;
       texts_.append_prefix(request, parts);
+      texts_.append_images(request, parts);
       parts.push_back({attempt.prompt_seed, lengths.prompt, PromptPart::Role::user});
       attempt.prompt_tokens = sum_of(parts);
       attempt.parts = std::make_shared<const PromptParts>(std::move(parts));
+      count_images(attempt);
     }
     return attempt;
   }
@@ -161,6 +188,7 @@ Attempt attempt_of(const std::shared_ptr<SessionState>& state, const PromptParts
   attempt.prompt_seed = seed;
   attempt.parts = std::make_shared<const PromptParts>(context);
   attempt.session = state;
+  count_images(attempt);
   return attempt;
 }
 
@@ -175,6 +203,7 @@ class ChatSource final : public RequestSource {
     chat->prefix_parts = chat->context.size();
     const Lengths lengths = texts_.lengths(content);
     const std::uint64_t seed = texts_.text("prompts", content);
+    texts_.append_images(content, chat->context);
     chat->say(seed, lengths.prompt);
     chat->turns = profiles::length_at(session_.turns, texts_.uniform("turns", content));
     chat->output_tokens = lengths.output;
@@ -198,6 +227,7 @@ class ChatSource final : public RequestSource {
         chat->say(texts_.text("answers", draw_number(ended.content, ended.turn)), outcome.output_tokens,
                   PromptPart::Role::assistant);
       }
+      texts_.append_images(number, chat->context);
       chat->say(seed, profiles::length_at(session_.user_tokens, texts_.uniform("user_tokens", number)));
       chat->output_tokens = texts_.lengths(number).output;
     }  // else the same again
@@ -278,6 +308,7 @@ class AgentSource final : public RequestSource {
     const std::uint64_t number = draw_number(content, turn);
     state.step = 0;
     state.steps = profiles::length_at(agent_.steps, texts_.uniform("steps", number));
+    texts_.append_images(number, state.context);
     state.say(texts_.text("prompts", number), texts_.lengths(number).prompt);
   }
 
@@ -314,6 +345,7 @@ class AgentSource final : public RequestSource {
     Nanos pause = profiles::time_at(agent_.tool_pause, texts_.uniform("tool_pause", number));
     if (!again) {
       if (++state->step < state->steps) {
+        texts_.append_images(number, state->context);
         state->say(texts_.text("tools", number),
                    profiles::length_at(agent_.tool_tokens, texts_.uniform("tool_tokens", number)));
       } else {

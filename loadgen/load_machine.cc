@@ -7,6 +7,8 @@
 
 #include "core/rng.h"
 #include "loadgen/request_table.h"
+#include "loadgen/sleeping_sessions.h"
+#include "loadgen/slot_timers.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -17,35 +19,11 @@ using results::Reason;
 using results::RequestRecord;
 using results::TokenSource;
 
-// What happens first at one instant. Requests of one class go by number. (An event stamped with the instant
-// of a timeout is in time, if the loop feeds events before it calls on_time().)
-enum class TimerClass : std::uint8_t { timeout, retry, arrival, follow_up };
-
-struct TimerKey {
-  Nanos at{0};
-  TimerClass what = TimerClass::timeout;
-  std::uint64_t request = 0;
-  friend bool operator<(const TimerKey& a, const TimerKey& b) {
-    return std::tie(a.at, a.what, a.request) < std::tie(b.at, b.what, b.request);
-  }
-};
-
 Failure failure_of(Reason reason) {
   Failure failure;
   failure.reason = reason;
   return failure;
 }
-
-// A session's next request, not yet due.
-struct Sleeper {
-  Nanos due{0};
-  std::uint32_t stage = 0;  // of the request that it follows
-  Attempt attempt;
-  // The first to go is the largest: for a heap of the standard library.
-  friend bool operator<(const Sleeper& a, const Sleeper& b) {
-    return std::tie(b.due, b.attempt.request) < std::tie(a.due, a.attempt.request);
-  }
-};
 
 // A session that is refused at once, and asks again at once, would stop virtual time.
 constexpr Nanos least_pause_after_failure{1'000'000};
@@ -80,8 +58,6 @@ struct InFlight : Try {
   bool is_hedge = false;
   bool waiting = false;           // between two attempts
   bool will_be_budgeted = false;  // the attempt it waits for
-  TimerKey timer;                 // valid while heap_place != no_place
-  std::uint32_t heap_place = no_place;
 };
 
 // What a running attempt waits for.
@@ -104,17 +80,15 @@ struct LoadMachine::Impl {
   std::size_t next_arrival = 0;
   std::vector<InFlight> slots;
   std::vector<std::uint32_t> free_slots;
-  RequestTable by_request;          // slots
-  std::vector<std::uint32_t> heap;  // slots by timer, a binary heap that knows each slot's place
+  RequestTable by_request;  // slots
+  SlotTimers timers;
   std::uint64_t unsent = 0;
   Router router;
   std::optional<RetryBudget> budget;
   std::optional<HedgeTimer> hedging;
   std::vector<results::ProviderDecision> decisions;
 
-  std::vector<Sleeper> sleepers;  // a binary heap
-  std::optional<Nanos> resting_since;
-  bool sessions_are_over = false;
+  SleepingSessions sleepers;
   std::vector<FollowUp> follow_ups;  // scratch
 
   Impl(ClientPolicies p, SharedSource s, std::uint64_t run_seed, std::uint32_t w, results::RecordSink& k)
@@ -133,49 +107,8 @@ struct LoadMachine::Impl {
 
   // ---- timers
 
-  bool earlier(std::uint32_t a, std::uint32_t b) const { return slots[a].timer < slots[b].timer; }
-
-  void place(std::uint32_t slot, std::size_t at) {
-    heap[at] = slot;
-    slots[slot].heap_place = static_cast<std::uint32_t>(at);
-  }
-
-  void sift(std::size_t at) {
-    const std::uint32_t slot = heap[at];
-    while (at > 0 && earlier(slot, heap[(at - 1) / 2])) {
-      place(heap[(at - 1) / 2], at);
-      at = (at - 1) / 2;
-    }
-    for (;;) {
-      std::size_t child = 2 * at + 1;
-      if (child >= heap.size()) break;
-      if (child + 1 < heap.size() && earlier(heap[child + 1], heap[child])) ++child;
-      if (!earlier(heap[child], slot)) break;
-      place(heap[child], at);
-      at = child;
-    }
-    place(slot, at);
-  }
-
-  void disarm(std::uint32_t slot) {
-    const std::uint32_t at = slots[slot].heap_place;
-    if (at == no_place) return;
-    slots[slot].heap_place = no_place;
-    const std::uint32_t last = heap.back();
-    heap.pop_back();
-    if (last == slot) return;
-    place(last, at);
-    sift(at);
-  }
-
   void arm(std::uint32_t slot, Nanos at, TimerClass what) {
-    InFlight& f = slots[slot];
-    f.timer = {at, what, f.attempt.request};
-    if (f.heap_place == no_place) {
-      heap.push_back(slot);
-      f.heap_place = static_cast<std::uint32_t>(heap.size() - 1);
-    }
-    sift(f.heap_place);
+    timers.arm(slot, {at, what, slots[slot].attempt.request});
   }
 
   // What a running attempt waits for next. At equal instants: first token, stall, total, the user, a hedge.
@@ -202,7 +135,7 @@ struct LoadMachine::Impl {
     if (const auto next = deadline(slots[slot])) {
       arm(slot, next->at, TimerClass::timeout);
     } else {
-      disarm(slot);
+      timers.disarm(slot);
     }
   }
 
@@ -246,8 +179,12 @@ struct LoadMachine::Impl {
     r.output_tokens = 0;
     r.output_tokens_asked = f.attempt.output_tokens;
     r.cached_prompt_tokens = r.reasoning_tokens = -1;
-    r.connect_time = r.tls_time = never;
+    r.dns_time = r.connect_time = r.tls_time = never;
+    r.prompt_tokens_asked = f.attempt.prompt_tokens;
+    r.images = f.attempt.images;
+    r.image_bytes = f.attempt.image_bytes;
     r.token_source = TokenSource::chunks;
+    r.prompt_token_source = TokenSource::asked;
     r.reason = Reason::ok;
     r.http_status = 0;
     r.gaps.clear();
@@ -367,7 +304,7 @@ struct LoadMachine::Impl {
   }
 
   void free_hedge(std::uint32_t hedge) {
-    disarm(hedge);
+    timers.disarm(hedge);
     slots[hedge].attempt.parts.reset();
     slots[hedge].attempt.session.reset();
     free_slots.push_back(hedge);
@@ -409,27 +346,22 @@ struct LoadMachine::Impl {
   // ---- sessions
 
   void wake_next(Nanos now, std::vector<Action>& actions) {
-    std::pop_heap(sleepers.begin(), sleepers.end());
-    Sleeper s = std::move(sleepers.back());
-    sleepers.pop_back();
+    SleepingSessions::Sleeper s = sleepers.take_first();
     const std::uint32_t stage = sink.stage_at(s.due, s.stage);
     sink.offered(stage, s.attempt.request, s.due);
     begin(std::move(s.attempt), s.due, stage, now, actions);
   }
 
   void follow(const Attempt& ended, const RequestRecord& outcome) {
-    if (sessions_are_over) return;
+    if (sleepers.over()) return;
     follow_ups.clear();
     source.next(ended, outcome, follow_ups);
-    // Time that a session sleeps through does not count.
-    const Nanos from = resting_since ? std::min(*resting_since, outcome.done) : outcome.done;
     for (FollowUp& f : follow_ups) {
       const Nanos least = results::ended_well(outcome.reason) ? Nanos{0} : least_pause_after_failure;
       f.attempt.request =
           results::session_of(outcome.request) | (std::uint64_t{f.attempt.turn} << results::turn_shift);
       f.attempt.provider = outcome.provider;  // where the session's history is
-      sleepers.push_back({from + std::max(f.after, least), outcome.stage, std::move(f.attempt)});
-      std::push_heap(sleepers.begin(), sleepers.end());
+      sleepers.add(outcome.done, std::max(f.after, least), outcome.stage, std::move(f.attempt));
     }
   }
 
@@ -452,7 +384,7 @@ struct LoadMachine::Impl {
                                 .output_tokens = r.output_tokens,
                                 .reason = reason};
     sink.request(outcome);
-    disarm(slot);
+    timers.disarm(slot);
     by_request.erase(r.request);
     free_slots.push_back(slot);
     follow(f.attempt, outcome);
@@ -518,8 +450,9 @@ struct LoadMachine::Impl {
 
   void fire(std::uint32_t slot, Nanos now, std::vector<Action>& actions) {
     InFlight& f = slots[slot];
-    const Nanos at = f.timer.at;
-    if (f.waiting && f.timer.what == TimerClass::timeout) {
+    const Timer timer = timers.timer(slot);
+    const Nanos at = timer.at;
+    if (f.waiting && timer.what == TimerClass::timeout) {
       end_waiting(slot, at, Reason::abandoned);
     } else if (f.waiting) {
       f.attempt.attempt = f.next_attempt++;
@@ -557,33 +490,26 @@ void LoadMachine::add(std::span<const Arrival> arrivals) {
 void LoadMachine::drop_arrivals() {
   impl_->arrivals.clear();
   impl_->next_arrival = 0;
-  impl_->sleepers.clear();
-  impl_->sessions_are_over = true;
+  impl_->sleepers.end();
 }
 
 void LoadMachine::rest_sessions(Nanos now) {
-  if (!impl_->resting_since) impl_->resting_since = now;
+  impl_->sleepers.rest(now);
 }
 
 void LoadMachine::wake_sessions(Nanos now) {
-  if (!impl_->resting_since) return;
-  const Nanos rested = std::max(Nanos{0}, now - *impl_->resting_since);
-  for (Sleeper& s : impl_->sleepers) s.due += rested;  // all alike: it stays a heap
-  impl_->resting_since.reset();
+  impl_->sleepers.wake(now);
 }
 
 std::optional<Nanos> LoadMachine::next_deadline() const {
   const Impl& m = *impl_;
   std::optional<Nanos> next;
-  if (!m.heap.empty()) next = m.slots[m.heap.front()].timer.at;
+  if (!m.timers.empty()) next = m.timers.first_at();
   if (m.next_arrival < m.arrivals.size()) {
     const Nanos due = m.arrivals[m.next_arrival].due;
     if (!next || due < *next) next = due;
   }
-  if (!m.sleepers.empty() && !m.resting_since) {
-    const Nanos due = m.sleepers.front().due;
-    if (!next || due < *next) next = due;
-  }
+  if (const auto due = m.sleepers.first_due(); due && (!next || *due < *next)) next = due;
   return next;
 }
 
@@ -591,15 +517,16 @@ void LoadMachine::on_time(Nanos now, std::vector<Action>& actions) {
   Impl& m = *impl_;
   for (;;) {
     const bool arrival_waits = m.next_arrival < m.arrivals.size() && m.arrivals[m.next_arrival].due <= now;
-    const bool timer_waits = !m.heap.empty() && m.slots[m.heap.front()].timer.at <= now;
-    const bool sleeper_waits = !m.sleepers.empty() && !m.resting_since && m.sleepers.front().due <= now;
+    const bool timer_waits = !m.timers.empty() && m.timers.first_at() <= now;
+    const auto sleeper_due = m.sleepers.first_due();
+    const bool sleeper_waits = sleeper_due && *sleeper_due <= now;
     if (!arrival_waits && !timer_waits && !sleeper_waits) return;
     // At equal instants in the order of TimerClass.
-    const Nanos timer = timer_waits ? m.slots[m.heap.front()].timer.at : Nanos::max();
+    const Nanos timer = timer_waits ? m.timers.first_at() : Nanos::max();
     const Nanos arrival_due = arrival_waits ? m.arrivals[m.next_arrival].due : Nanos::max();
-    const Nanos sleeper = sleeper_waits ? m.sleepers.front().due : Nanos::max();
+    const Nanos sleeper = sleeper_waits ? *sleeper_due : Nanos::max();
     if (timer_waits && timer <= std::min(arrival_due, sleeper)) {
-      m.fire(m.heap.front(), now, actions);
+      m.fire(m.timers.first(), now, actions);
     } else if (sleeper_waits && sleeper < arrival_due) {
       m.wake_next(now, actions);
     } else {
@@ -622,8 +549,8 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
   if (m.slots[slot].attempt.attempt != event.attempt) return;
   // Decided by the stamps, not by who is called first: what came after the client's patience had ended came
   // too late.
-  while (m.slots[slot].heap_place != no_place && event.at > m.slots[slot].timer.at) {
-    const Nanos at = m.slots[slot].timer.at;
+  while (m.timers.armed(slot) && event.at > m.timers.timer(slot).at) {
+    const Nanos at = m.timers.timer(slot).at;
     const Deadline next = *m.deadline(m.slots[slot]);
     if (next.what == Deadline::What::timeout) {
       m.time_out(slot, at, next.reason, actions);
@@ -637,6 +564,8 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
   InFlight& f = m.slots[slot];
   AttemptRecord& r = f.record;
   if (event.http_status != 0) r.http_status = event.http_status;
+  if (event.reused) r.dns_time = r.connect_time = r.tls_time = Nanos{0};
+  if (event.dns_time) r.dns_time = *event.dns_time;
   if (event.connect_time) r.connect_time = *event.connect_time;
   if (event.tls_time) r.tls_time = *event.tls_time;
   switch (event.kind) {
@@ -669,7 +598,7 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
         break;
       }
       // The total timeout is not moved by a token; the others are, or are over with the first.
-      if (m.policy_of(slot).stall_timeout || (is_first && f.heap_place != no_place)) m.arm_patience(slot);
+      if (m.policy_of(slot).stall_timeout || (is_first && m.timers.armed(slot))) m.arm_patience(slot);
       break;
     }
     case EventKind::done:
@@ -678,7 +607,10 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
         r.output_tokens = *event.usage_output_tokens;
         r.token_source = TokenSource::usage;
       }
-      if (event.usage_prompt_tokens) r.prompt_tokens = *event.usage_prompt_tokens;
+      if (event.usage_prompt_tokens) {
+        r.prompt_tokens = *event.usage_prompt_tokens;
+        r.prompt_token_source = TokenSource::usage;
+      }
       r.cached_prompt_tokens = event.usage_cached_prompt_tokens.value_or(-1);
       r.reasoning_tokens = event.usage_reasoning_tokens.value_or(-1);
       m.end_attempt(slot, event.at, failure_of(r.first_token == never ? Reason::empty : Reason::ok));

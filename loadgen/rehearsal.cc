@@ -179,16 +179,32 @@ class Rehearsal {
     ++repeats_[key_of(step.rate)];
     // A step ends early when it would be bad even if every request that is still open or not yet due turned
     // out good. Nothing but a bad verdict can be reached that way, so looking every second does not bend the
-    // statistics.
-    const auto planned =
-        std::count_if(plan.due.begin(), plan.due.end(), [&](Nanos due) { return due >= plan.warm_up; });
-    const auto hopeless = [&](std::uint32_t stage, Nanos) {
+    // statistics. Where requests lead to others, how many will yet come is not known: twice as many as came
+    // so far are allowed for, and nothing is concluded from the first half.
+    const auto measured_of = [&plan](std::size_t first) {
+      return std::count_if(plan.due.begin(), plan.due.begin() + static_cast<std::ptrdiff_t>(first),
+                           [&](Nanos due) { return due >= plan.warm_up; });
+    };
+    const std::int64_t planned = measured_of(plan.due.size());
+    std::size_t handed = 0;
+    driver_.on_offered([&handed](Nanos) { ++handed; });
+    const auto hopeless = [&](std::uint32_t stage, Nanos elapsed) {
       const StageSummary s = recorder_.summarize(stage);
       std::int64_t ended = 0;
       for (const std::int64_t n : s.requests_by_reason) ended += n;
-      return results::judge_step(planned - (ended - s.good), planned).verdict == StepVerdict::bad;
+      std::int64_t all = planned;
+      if (config_.has_follow_ups) {
+        const double done = to_seconds(elapsed - plan.warm_up) / to_seconds(plan.length - plan.warm_up);
+        if (done < 0.5) return false;
+        const std::int64_t follow_ups = std::max<std::int64_t>(0, s.requests - measured_of(handed));
+        const double to_come = 2 * static_cast<double>(follow_ups) * std::max(0.0, 1 - done) / done;
+        all += follow_ups + static_cast<std::int64_t>(std::ceil(to_come));
+      }
+      return results::judge_step(all - (ended - s.good), all).verdict == StepVerdict::bad;
     };
-    DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan, hopeless));
+    const auto ran = driver_.run(plan, hopeless);
+    driver_.on_offered({});
+    DSBENCH_TRY(const std::uint32_t stage, ran);
     stages_.push_back(stage);
     DSBENCH_CHECK(driver_.drain(drain_time()));
     const StageSummary s = driver_.summarize(stage, config_.slo);

@@ -28,8 +28,10 @@ struct RehearsalConfig {
   // passed since the trigger was gone. Absent: clients wait for ever, and most of the recovery hold must have
   // passed.
   std::optional<Nanos> client_patience;
-  double resolution = 0.10;      // the search ends when its bracket is this narrow
-  std::int32_t min_steps = 2;    // of one rate, before the search concludes anything from it
+  bool has_follow_ups =
+      false;                   // requests lead to others (sessions, agents), which the schedule does not know
+  double resolution = 0.10;    // the search ends when its bracket is this narrow
+  std::int32_t min_steps = 2;  // of one rate, before the search concludes anything from it
   Nanos warm_up{2'000'000'000};  // of each step; at least 1.5 × the unloaded latency is used
   Nanos step_min{5'000'000'000}, step_max{30'000'000'000};
   double hold_factor = 1.5;  // × knee

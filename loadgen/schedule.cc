@@ -143,14 +143,4 @@ std::vector<Arrival> make_schedule(const profiles::TrafficProfile& profile, std:
   return arrivals;
 }
 
-std::vector<Arrival> share_of(const std::vector<Arrival>& arrivals, std::uint32_t worker,
-                              std::uint32_t workers) {
-  std::vector<Arrival> share;
-  share.reserve(arrivals.size() / workers + 1);
-  for (const Arrival& arrival : arrivals) {
-    if (arrival.request % workers == worker) share.push_back(arrival);
-  }
-  return share;
-}
-
 }  // namespace dsbench::loadgen

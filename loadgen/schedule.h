@@ -61,9 +61,4 @@ class ScheduleStream {
 [[nodiscard]] std::vector<Arrival> make_schedule(const profiles::TrafficProfile& profile, std::uint64_t seed,
                                                  const ScheduleOrigin& origin = {});
 
-// The arrivals of one worker of `workers`: i belongs to i mod workers, so that every worker's share is as
-// smooth as the whole.
-[[nodiscard]] std::vector<Arrival> share_of(const std::vector<Arrival>& arrivals, std::uint32_t worker,
-                                            std::uint32_t workers);
-
 }  // namespace dsbench::loadgen

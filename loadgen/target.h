@@ -13,13 +13,19 @@
 // them apart.
 namespace dsbench::loadgen {
 
+// How closely a model is asked to look at an image.
+enum class ImageDetail : std::uint8_t { automatic, low, high };
+
 // A stretch of a prompt. Its text is a function of (seed, tokens): the same pair is the same text, which a
-// prefix cache can find again.
+// prefix cache can find again. An image is a function of (seed, image_bytes); its tokens are what the
+// workload says that it costs.
 struct PromptPart {
   enum class Role : std::uint8_t { system, user, assistant };
   std::uint64_t seed = 0;
   std::int32_t tokens = 0;
   Role role = Role::user;
+  ImageDetail detail = ImageDetail::automatic;
+  std::int32_t image_bytes = 0;  // above 0: an image of so many bytes, and no text
   friend bool operator==(const PromptPart&, const PromptPart&) = default;
 };
 using PromptParts = std::vector<PromptPart>;
@@ -43,6 +49,8 @@ struct Attempt {
   std::uint32_t turn = 0;  // of its session, from 0
   std::uint16_t tenant = 0;            // class of the workload
   std::uint16_t provider = 0;          // index of the target that this attempt goes to
+  std::int32_t images = 0;             // among the parts
+  std::int64_t image_bytes = 0;        // of all of them, before they are written as text
   std::int32_t stop_after_tokens = 0;  // the client has seen enough then and hangs up; 0: reads to the end
   std::shared_ptr<SessionState> session = nullptr;
   friend bool operator==(const Attempt&, const Attempt&) = default;
@@ -72,7 +80,8 @@ struct TargetEvent {
   std::optional<std::int32_t> usage_cached_prompt_tokens, usage_reasoning_tokens;
   bool reasoning = false;  // of `tokens`: not the answer yet
   // Of `sent` that opened a connection, told with the first event after it: how long it took to have one.
-  std::optional<Nanos> connect_time, tls_time;
+  std::optional<Nanos> dns_time, connect_time, tls_time;
+  bool reused = false;  // of `first_byte`: the connection was open before the attempt
   // Of `failed` with a response: how the server wants us to behave.
   std::optional<Nanos> retry_after;
   std::optional<bool> should_retry;  // x-should-retry

@@ -58,6 +58,18 @@ PrefixPool read_pool(JsonObject& in) {
   return pool;
 }
 
+const std::vector<std::string_view> detail_words{"auto", "low", "high"};
+
+ImageShape read_images(JsonObject in) {
+  ImageShape images;
+  images.count = read_length_law(in, "count", 0, 1'000);
+  images.bytes = read_length_law(in, "bytes", 128, std::int64_t{64} << 20);
+  images.pool = read_whole(in, "pool", 64, 1, 1'000'000);
+  images.tokens = read_whole(in, "tokens", 0, 0, 1'000'000);
+  images.detail = static_cast<ImageShape::Detail>(in.choice("detail", detail_words, 0));
+  return images;
+}
+
 SessionShape read_session(JsonObject in) {
   SessionShape session;
   session.turns = read_length_law(in, "turns", 1, most_turns);
@@ -146,6 +158,7 @@ void read_shape(JsonObject& in, RequestShape& shape) {
   shape.system_prompt_tokens = read_whole(in, "system_prompt_tokens", 0, 0, most_tokens);
   in.each(
       "prefix_pools", [&](JsonObject& pool) { shape.prefix_pools.push_back(read_pool(pool)); }, false);
+  if (in.has("images")) shape.images = read_images(in.object("images"));
   shape.reasoning_share = read_share(in, "reasoning_share", 0, "of the output tokens");
   if (in.has("session")) shape.session = read_session(in.object("session"));
   if (in.has("agent")) {
@@ -258,6 +271,13 @@ void write_shape(Json& out, const RequestShape& shape) {
                                    {"tokens", write_law(pool.tokens)},
                                    {"zipf", pool.zipf},
                                    {"share", pool.share}});
+  }
+  if (const auto& i = shape.images) {
+    out["images"] = {{"count", write_law(i->count)},
+                     {"bytes", write_law(i->bytes)},
+                     {"pool", i->pool},
+                     {"tokens", i->tokens},
+                     {"detail", detail_words[static_cast<std::size_t>(i->detail)]}};
   }
   if (shape.reasoning_share > 0) out["reasoning_share"] = shape.reasoning_share;
   if (const auto& s = shape.session) {

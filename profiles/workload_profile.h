@@ -38,6 +38,17 @@ struct PrefixPool {
   friend bool operator==(const PrefixPool&, const PrefixPool&) = default;
 };
 
+// Pictures that people send with what they say. Each is one of a pool: picture k has bytes of its own, the
+// same whenever it comes again. To the server they are real pictures (grey noise) of exactly so many bytes.
+struct ImageShape {
+  LengthLaw count;                                           // with each thing that a user or a tool says
+  LengthLaw bytes{LengthLaw::Kind::constant, 65536, 65536};  // of a picture, before it is written as text
+  std::int64_t pool = 64;                                    // different pictures, all equally often
+  std::int32_t tokens = 0;                                   // that the plan counts for one; 0: none
+  enum class Detail : std::uint8_t { automatic, low, high } detail = Detail::automatic;
+  friend bool operator==(const ImageShape&, const ImageShape&) = default;
+};
+
 // What a client that talks on does after a request that failed for good (its retries included).
 enum class OnFailure : std::uint8_t {
   stop,        // goes away: the session is over
@@ -83,6 +94,7 @@ struct RequestShape {
   std::optional<JointLengths> lengths;     // in place of the two laws and the correlation
   std::int32_t system_prompt_tokens = 0;   // one text that every request of the class begins with
   std::vector<PrefixPool> prefix_pools;    // after it, in this order
+  std::optional<ImageShape> images;
   double reasoning_share = 0;           // of the output tokens: thinking. For the report; sent as any other
   std::optional<SessionShape> session;  // at most one of the two
   std::optional<AgentShape> agent;

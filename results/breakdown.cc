@@ -218,6 +218,74 @@ Result<void> add_amplification(Reader& reader, bool has_sessions, RunSummary& ru
   return {};
 }
 
+// What the wire tells of its connections, stage by stage; nothing where it tells none (virtual time).
+Result<void> add_phases(Reader& reader, RunSummary& run) {
+  struct Found {
+    PhaseSummary phases;
+    Histogram dns, connect, tls, first_byte;
+  };
+  std::map<std::int64_t, Found> by_stage;
+  DSBENCH_CHECK(reader.each(
+      "select stage, dns_ns, connect_ns, tls_ns, first_byte_ns - sent_ns from attempts "
+      "where connect_ns is not null and sent_ns is not null",
+      [&](sqlite3_stmt* row) {
+        Found& f = by_stage[whole(row, 0)];
+        const auto dns = time(row, 1), connect = time(row, 2), tls = time(row, 3), first = time(row, 4);
+        ++f.phases.attempts;
+        if (*connect > Nanos{0}) {
+          ++f.phases.connections;
+          f.connect.record(*connect);
+          if (dns) f.dns.record(*dns);
+          if (tls) f.tls.record(*tls);
+        }
+        if (first) f.first_byte.record(*first - *connect - dns.value_or(Nanos{0}) - tls.value_or(Nanos{0}));
+      }));
+  for (const StageSummary& stage : run.stages) {
+    const auto found = by_stage.find(stage.index);
+    if (found == by_stage.end()) continue;
+    const Found& f = found->second;
+    PhaseSummary& p = run.phases.emplace_back(f.phases);
+    p.stage = stage.index;
+    p.name = stage.name;
+    p.dns = summarize_latency(f.dns);
+    p.connect = summarize_latency(f.connect);
+    p.tls = summarize_latency(f.tls);
+    p.first_byte = summarize_latency(f.first_byte);
+  }
+  return {};
+}
+
+// Calibration stays as it is: it was measured before the run.
+Result<void> add_token_counts(Reader& reader, RunSummary& run) {
+  TokenCounts& t = run.token_counts;
+  return reader.each(
+      "select sum(p), sum(1 - p), sum(token_source = 'usage'), sum(token_source = 'chunks'), "
+      "1.0 * sum(p * prompt_tokens) / nullif(sum(p * prompt_tokens_asked), 0) - 1, "
+      "avg(case when p then e end), max(case when p then e end) from "
+      "(select prompt_token_source = 'usage' as p, token_source, prompt_tokens, prompt_tokens_asked, "
+      "abs(prompt_tokens - prompt_tokens_asked) * 1.0 / max(prompt_tokens_asked, 1) as e "
+      "from attempts where reason = 'ok') "
+      "union all select sum(images), sum(image_bytes), 0, 0, null, null, null from attempts "
+      "where sent_ns is not null",
+      [&, first = true](sqlite3_stmt* row) mutable {
+        const auto figure = [row](int column) {
+          return is_null(row, column) ? std::optional<double>{} : sqlite3_column_double(row, column);
+        };
+        if (!std::exchange(first, false)) {
+          t.images = whole(row, 0);
+          t.image_bytes = whole(row, 1);
+          return;
+        }
+        t.prompts_by_usage = whole(row, 0);
+        t.prompts_as_asked = whole(row, 1);
+        t.outputs_by_usage = whole(row, 2);
+        t.outputs_by_chunks = whole(row, 3);
+        t.prompt_bias = figure(4);
+        t.prompt_mean_error = figure(5);
+        t.prompt_largest_error = figure(6);
+      });
+}
+
 }  // namespace
 
 std::optional<double> jain_index(std::span<const double> figures) {
@@ -235,6 +303,7 @@ Result<void> add_breakdown(const std::filesystem::path& records, RunSummary& run
   run.turns.clear();
   run.amplification.clear();
   run.fairness.reset();
+  run.phases.clear();
   DSBENCH_TRY(Reader reader, Reader::open(records));
   DSBENCH_TRY(auto tenants, read_tenants(reader, run.slo));
   bool has_sessions = false;
@@ -261,7 +330,9 @@ Result<void> add_breakdown(const std::filesystem::path& records, RunSummary& run
       }
     }
   }
-  return add_amplification(reader, has_sessions, run);
+  DSBENCH_CHECK(add_amplification(reader, has_sessions, run));
+  DSBENCH_CHECK(add_phases(reader, run));
+  return add_token_counts(reader, run);
 }
 
 }  // namespace dsbench::results

@@ -9,7 +9,8 @@
 namespace dsbench::results {
 
 // Adds to the summary of a run what only its records tell, request by request: `tenants` and `fairness` where
-// there are several classes, `turns` where there are sessions, `amplification` of every stage. The stages of
+// there are several classes, `turns` where there are sessions, `amplification` and `phases` of every stage,
+// and `token_counts` (less their calibration, which is not of the records). The stages of
 // the summary say what the target computed. Reads the database of a run that has been closed, once from end
 // to end; writes nothing. Errors: io; usage for a file that is no dsbench.records/1.
 [[nodiscard]] Result<void> add_breakdown(const std::filesystem::path& records, RunSummary& run);

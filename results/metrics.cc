@@ -8,6 +8,32 @@ std::string_view to_word(Metric metric) {
   return words[static_cast<std::size_t>(metric)];
 }
 
+std::optional<Nanos> latency_of(const RequestRecord& request, Metric metric) {
+  if (request.first_token == never || request.last_token == never) return std::nullopt;
+  const Nanos e2e = request.last_token - request.due;
+  const bool sent = request.final_sent != never;
+  switch (metric) {
+    case Metric::ttft:
+      return request.first_token - request.due;
+    case Metric::e2e:
+      return e2e;
+    case Metric::ttft_service:
+      return sent ? std::optional{request.first_token - request.final_sent} : std::nullopt;
+    case Metric::e2e_service:
+      return sent ? std::optional{request.last_token - request.final_sent} : std::nullopt;
+    case Metric::tpot:
+      if (request.output_tokens < 2) return std::nullopt;
+      return (request.last_token - request.first_token) / (request.output_tokens - 1);
+    case Metric::ntpot:
+      if (request.output_tokens < 1) return std::nullopt;
+      return e2e / request.output_tokens;
+    case Metric::itl:
+    case Metric::send_lag:
+      break;
+  }
+  return std::nullopt;
+}
+
 void MetricSet::add(const RequestRecord& request) {
   if (!ended_well(request.reason)) {
     for (std::size_t i = 0; i < metric_count; ++i) {
@@ -15,18 +41,9 @@ void MetricSet::add(const RequestRecord& request) {
     }
     return;
   }
-  if (request.first_token == never || request.last_token == never) return;
-  const Nanos e2e = request.last_token - request.due;
-  at(Metric::ttft).record(request.first_token - request.due);
-  at(Metric::e2e).record(e2e);
-  if (request.final_sent != never) {
-    at(Metric::ttft_service).record(request.first_token - request.final_sent);
-    at(Metric::e2e_service).record(request.last_token - request.final_sent);
+  for (std::size_t i = 0; i < metric_count; ++i) {
+    if (const auto latency = latency_of(request, static_cast<Metric>(i))) sets_[i].record(*latency);
   }
-  if (request.output_tokens > 1) {
-    at(Metric::tpot).record((request.last_token - request.first_token) / (request.output_tokens - 1));
-  }
-  if (request.output_tokens > 0) at(Metric::ntpot).record(e2e / request.output_tokens);
 }
 
 void MetricSet::add(const AttemptRecord& attempt) {

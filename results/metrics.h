@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "results/histogram.h"
@@ -15,6 +16,9 @@ namespace dsbench::results {
 enum class Metric : std::uint8_t { ttft, ttft_service, tpot, itl, e2e, e2e_service, ntpot, send_lag };
 inline constexpr std::size_t metric_count = 8;
 [[nodiscard]] std::string_view to_word(Metric metric);
+
+// A metric of a request that ended well, where it is defined. itl and send_lag are not of requests.
+[[nodiscard]] std::optional<Nanos> latency_of(const RequestRecord& request, Metric metric);
 
 // One histogram per metric.
 //

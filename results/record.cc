@@ -32,6 +32,11 @@ std::string_view to_word(Reason reason) {
   return words[static_cast<std::size_t>(reason)];
 }
 
+std::string_view to_word(TokenSource source) {
+  static constexpr std::array<std::string_view, 3> words{"usage", "chunks", "asked"};
+  return words[static_cast<std::size_t>(source)];
+}
+
 std::string_view to_word(ProviderChange change) {
   static constexpr std::array<std::string_view, provider_change_count> words{"ejected", "probed", "reopened",
                                                                              "closed", "readmitted"};

@@ -48,7 +48,12 @@ inline constexpr int reason_count = static_cast<int>(Reason::cancelled) + 1;
 }
 
 // Where a token count came from.
-enum class TokenSource : std::uint8_t { usage, chunks };
+enum class TokenSource : std::uint8_t {
+  usage,   // the server says it
+  chunks,  // chunks of content, each one token as far as can be known
+  asked,   // of a prompt: the workload's own figure; the server did not say
+};
+[[nodiscard]] std::string_view to_word(TokenSource source);
 
 // A point of time that did not happen.
 inline constexpr Nanos never{-1};
@@ -68,19 +73,26 @@ struct AttemptRecord {
   Nanos first_byte = never;  // of the response
   Nanos first_token = never;  // first chunk with content
   Nanos last_token = never;
-  Nanos done = never;  // end marker, failure, or the moment the client gave up; always set
-  std::int32_t prompt_tokens = 0;
+  Nanos done = never;                    // end marker, failure, or the moment the client gave up; always set
+  std::int32_t prompt_tokens = 0;        // by the server's usage where it tells, else as asked
+  std::int32_t prompt_tokens_asked = 0;  // by the workload
+  std::int32_t images = 0;               // sent in the prompt
+  std::int64_t image_bytes = 0;          // of all of them
   std::int32_t output_tokens = 0;        // tokens that arrived
   std::int32_t output_tokens_asked = 0;  // max_tokens of the request
   std::int32_t cached_prompt_tokens =
       -1;                              // what the server says it had in its prefix cache; -1: it does not say
   std::int32_t reasoning_tokens = -1;  // of output_tokens, as the server says; -1: it does not say
-  TokenSource token_source = TokenSource::chunks;
+  TokenSource token_source = TokenSource::chunks;        // of output_tokens
+  TokenSource prompt_token_source = TokenSource::asked;  // of prompt_tokens
   Reason reason = Reason::ok;
   std::int32_t http_status = 0;  // 0 when there was no response
-  Nanos connect_time = never;    // TCP, when this attempt opened a connection
-  Nanos tls_time = never;        // TLS after it
-  std::vector<Nanos> gaps;       // between consecutive content chunks
+  // How long the attempt took to have a connection: 0 where it was open already, `never` where the wire does
+  // not tell or there was none.
+  Nanos dns_time = never;      // its name; 0 where it was looked up before the run
+  Nanos connect_time = never;  // TCP, after it
+  Nanos tls_time = never;      // TLS, after that
+  std::vector<Nanos> gaps;     // between consecutive content chunks
 };
 
 // One request: what a user wanted, over all its attempts.

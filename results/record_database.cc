@@ -29,7 +29,8 @@ create table attempts(request integer not null, attempt integer not null, stage 
   prompt_tokens integer not null, output_tokens integer not null, output_tokens_asked integer not null,
   token_source text not null, reason text not null, http_status integer not null,
   turn integer not null, tenant integer not null, provider integer not null, cached_prompt_tokens integer, reasoning_tokens integer,
-  connect_ns integer, tls_ns integer, gaps_us blob);
+  connect_ns integer, tls_ns integer, gaps_us blob, dns_ns integer, prompt_tokens_asked integer not null,
+  prompt_token_source text not null, images integer not null, image_bytes integer not null);
 create table requests(request integer not null, stage integer not null, attempts integer not null, due_ns integer,
   sent_ns integer, final_sent_ns integer, first_token_ns integer, last_token_ns integer, done_ns integer,
   prompt_tokens integer not null, output_tokens integer not null, reason text not null, good integer not null,
@@ -124,9 +125,14 @@ AttemptRow to_row(const AttemptRecord& r) {
           r.http_status,
           r.cached_prompt_tokens,
           r.reasoning_tokens,
+          r.dns_time,
           r.connect_time,
           r.tls_time,
+          r.prompt_tokens_asked,
+          r.images,
+          r.image_bytes,
           r.token_source,
+          r.prompt_token_source,
           r.reason};
 }
 
@@ -179,7 +185,8 @@ Result<RecordDatabase> RecordDatabase::create(const std::filesystem::path& path,
   DSBENCH_CHECK(handles->prepare(handles->roll_back, "rollback"));
   DSBENCH_CHECK(handles->prepare(handles->stage, "insert or replace into stages values(?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(handles->prepare(
-      handles->attempt, "insert into attempts values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+      handles->attempt,
+      "insert into attempts values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(
       handles->prepare(handles->request, "insert into requests values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(handles->prepare(handles->decision, "insert into decisions values(?,?,?,?)"));
@@ -234,15 +241,15 @@ Result<void> RecordDatabase::write(const AttemptRow& r, std::string_view gaps) {
   row.integer(static_cast<std::int64_t>(r.request)).integer(r.attempt).integer(r.stage).integer(r.worker);
   row.time(r.due).time(r.sent).time(r.first_byte).time(r.first_token).time(r.last_token).time(r.done);
   row.integer(r.prompt_tokens).integer(r.output_tokens).integer(r.output_tokens_asked);
-  row.text(r.token_source == TokenSource::usage ? "usage" : "chunks")
-      .text(to_word(r.reason))
-      .integer(r.http_status);
+  row.text(to_word(r.token_source)).text(to_word(r.reason)).integer(r.http_status);
   row.integer(r.turn).integer(r.tenant).integer(r.provider);
   row.count(r.cached_prompt_tokens).count(r.reasoning_tokens).time(r.connect_time).time(r.tls_time);
   if (gaps.empty())
     row.null();
   else
     row.bytes(gaps);
+  row.time(r.dns_time).integer(r.prompt_tokens_asked).text(to_word(r.prompt_token_source));
+  row.integer(r.images).integer(r.image_bytes);
   return handles_->step(handles_->attempt, "write");
 }
 

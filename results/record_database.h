@@ -23,7 +23,9 @@
 //   stages(stage, name, kind, planned_rps, start_ns, measure_from_ns, end_ns)
 //   attempts(request, attempt, stage, worker, due_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns,
 //   done_ns,
-//            prompt_tokens, output_tokens, output_tokens_asked, token_source, reason, http_status, gaps_us)
+//            prompt_tokens, output_tokens, output_tokens_asked, token_source, reason, http_status, turn,
+//            tenant, provider, cached_prompt_tokens, reasoning_tokens, connect_ns, tls_ns, gaps_us, dns_ns,
+//            prompt_tokens_asked, prompt_token_source, images, image_bytes)
 //   requests(request, stage, attempts, due_ns, sent_ns, final_sent_ns, first_token_ns, last_token_ns,
 //   done_ns,
 //            prompt_tokens, output_tokens, reason, good)
@@ -40,8 +42,10 @@ struct AttemptRow {
   Nanos due = never, sent = never, first_byte = never, first_token = never, last_token = never, done = never;
   std::int32_t prompt_tokens = 0, output_tokens = 0, output_tokens_asked = 0, http_status = 0;
   std::int32_t cached_prompt_tokens = -1, reasoning_tokens = -1;
-  Nanos connect_time = never, tls_time = never;
-  TokenSource token_source = TokenSource::chunks;
+  Nanos dns_time = never, connect_time = never, tls_time = never;
+  std::int32_t prompt_tokens_asked = 0, images = 0;
+  std::int64_t image_bytes = 0;
+  TokenSource token_source = TokenSource::chunks, prompt_token_source = TokenSource::asked;
   Reason reason = Reason::ok;
 };
 [[nodiscard]] AttemptRow to_row(const AttemptRecord& record);

@@ -7,6 +7,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "results/record.h"
 
 namespace dsbench::results {
 
@@ -26,5 +27,10 @@ struct RecordedRequest {
 // a run that is still writing can be read. Errors: io; usage for a file that is no dsbench.records/1.
 [[nodiscard]] Result<void> read_recorded_requests(const std::filesystem::path& path,
                                                   const std::function<void(const RecordedRequest&)>& f);
+
+// Every request of a run's database, in the order in which they ended, and whether it was good. Errors: as
+// above.
+[[nodiscard]] Result<void> read_request_rows(const std::filesystem::path& path,
+                                             const std::function<void(const RequestRecord&, bool good)>& f);
 
 }  // namespace dsbench::results

@@ -188,6 +188,45 @@ void describe_amplification(A& a, M& m) {
   a.value("computed_per_token", m.computed_per_token);
 }
 
+template <class A, class P>
+void describe_phases(A& a, P& p) {
+  const auto latency = [](A& inner, auto& l) { describe_latency(inner, l); };
+  a.value("stage", p.stage);
+  a.value("name", p.name);
+  a.value("attempts", p.attempts);
+  a.value("connections", p.connections);
+  a.object("dns", p.dns, latency);
+  a.object("connect", p.connect, latency);
+  a.object("tls", p.tls, latency);
+  a.object("first_byte", p.first_byte, latency);
+}
+
+template <class A, class C>
+void describe_calibration(A& a, C& c) {
+  a.value("target", c.target);
+  a.value("bytes_per_token", c.bytes_per_token);
+  a.value("request_overhead", c.request_overhead);
+  a.value("message_overhead", c.message_overhead);
+  a.value("probes", c.probes);
+  a.value("checks", c.checks);
+  a.value("mean_error", c.mean_error);
+  a.value("largest_error", c.largest_error);
+}
+
+template <class A, class T>
+void describe_token_counts(A& a, T& t) {
+  a.value("prompts_by_usage", t.prompts_by_usage);
+  a.value("prompts_as_asked", t.prompts_as_asked);
+  a.value("outputs_by_usage", t.outputs_by_usage);
+  a.value("outputs_by_chunks", t.outputs_by_chunks);
+  a.value("prompt_bias", t.prompt_bias);
+  a.value("prompt_mean_error", t.prompt_mean_error);
+  a.value("prompt_largest_error", t.prompt_largest_error);
+  a.value("images", t.images);
+  a.value("image_bytes", t.image_bytes);
+  a.objects("calibrations", t.calibrations, [](A& inner, auto& c) { describe_calibration(inner, c); });
+}
+
 template <class A, class F>
 void describe_fault(A& a, F& f) {
   a.value("provider", f.provider);
@@ -274,6 +313,8 @@ void describe_run(A& a, Run& r) {
   a.value("fairness", r.fairness);
   a.objects("turns", r.turns, [](A& inner, auto& t) { describe_turn(inner, t); });
   a.objects("amplification", r.amplification, [](A& inner, auto& m) { describe_amplification(inner, m); });
+  a.objects("phases", r.phases, [](A& inner, auto& p) { describe_phases(inner, p); });
+  a.object("token_counts", r.token_counts, [](A& inner, auto& t) { describe_token_counts(inner, t); });
   a.value("target", r.target);
   a.value("target_description", r.target_description);
   a.value("simulated", r.simulated);

@@ -166,6 +166,39 @@ struct Amplification {
   std::optional<double> computed_per_token;
 };
 
+// Where the time of a stage's attempts went before the first byte of an answer, as far as the wire tells.
+struct PhaseSummary {
+  std::uint32_t stage = 0;
+  std::string name;
+  std::int64_t attempts = 0;         // that were sent
+  std::int64_t connections = 0;      // of them, those that opened one; the others found one open
+  LatencySummary dns, connect, tls;  // of those that opened a connection; tls: that had some
+  LatencySummary first_byte;         // from the end of these phases to the first byte, of every attempt
+};
+
+// How prompts were made to have so many tokens as asked by the server's own count.
+struct TokenCalibration {
+  std::string target;
+  double bytes_per_token = 1;   // of synthetic text
+  double request_overhead = 0;  // tokens of every request beside its text: the chat template
+  double message_overhead = 0;  // of every further message
+  std::int64_t probes = 0;      // requests that were made for it
+  std::int64_t checks = 0;      // of them, those that only checked it
+  double mean_error = 0;        // |usage − asked| ÷ asked of requests made to check it, mean and largest
+  double largest_error = 0;
+};
+
+// Where the token counts of a run's answered attempts come from.
+struct TokenCounts {
+  std::int64_t prompts_by_usage = 0, prompts_as_asked = 0;  // attempts
+  std::int64_t outputs_by_usage = 0, outputs_by_chunks = 0;
+  // Of the prompts that the server counted: usage ÷ asked − 1 over their sums, and the mean and the largest
+  // of |usage − asked| ÷ asked.
+  std::optional<double> prompt_bias, prompt_mean_error, prompt_largest_error;
+  std::int64_t images = 0, image_bytes = 0;    // sent, in all attempts
+  std::vector<TokenCalibration> calibrations;  // by target
+};
+
 struct RunSummary {
   std::string kind;  // "rehearse" or "load"
   Verdict verdict = Verdict::measured;
@@ -191,6 +224,8 @@ struct RunSummary {
   std::optional<double> fairness;  // Jain's index of the tenants' good shares: 1 is fair, 1/n is one for all
   std::vector<TurnSummary> turns;  // where it has sessions
   std::vector<Amplification> amplification;  // by stage
+  std::vector<PhaseSummary> phases;          // by stage, where the wire tells
+  TokenCounts token_counts;
 
   std::string target;              // "embedded", a URL without credentials, or "sim:FILE"
   std::string target_description;  // model, executor, server flags where known

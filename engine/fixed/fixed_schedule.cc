@@ -32,17 +32,55 @@ Submitted FixedSchedule::add(const GenerateRequest& request, Nanos now) {
             fmt::format("{} requests already wait to be admitted; at most {} may", stats_.waiting,
                         *config_.max_queued)};
   }
-  waiting_.emplace(++last_id_, Waiting{r, now});
+  r.id = ++last_id_;
+  waiting_.emplace(r.id, Waiting{r, now});
   ++stats_.waiting;
   return {SubmitStatus::accepted, last_id_, ""};
 }
 
 void FixedSchedule::admit(SequenceId id, Request request, Nanos at) {
+  request.id = id;
   request.first = at + law_.ttft;
-  Request& kept = running_.emplace(id, request).first->second;
-  due_.insert({request.first, id, &kept});
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.emplace_back();
+  }
+  const std::uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  slots_[slot] = request;
+  running_.emplace(id, slot);
+  first_.push({request.first, id, slot});
   started_.emplace_back(id, at);
   ++stats_.running;
+}
+
+void FixedSchedule::leave(std::uint32_t slot) {
+  running_.erase(slots_[slot].id);
+  slots_[slot].id = 0;
+  free_slots_.push_back(slot);
+  --stats_.running;
+}
+
+const FixedSchedule::Due* FixedSchedule::first_due() const {
+  if (later_.empty()) return first_.empty() ? nullptr : &first_.top();
+  return first_.empty() || later_.front() < first_.top() ? &later_.front() : &first_.top();
+}
+
+FixedSchedule::Due FixedSchedule::take_first() {
+  const Due due = *first_due();
+  if (!later_.empty() && later_.front().id == due.id && later_.front().at == due.at) {
+    later_.pop_front();
+  } else {
+    first_.pop();
+  }
+  drop_cancelled();
+  return due;
+}
+
+// So that what stands in front is running.
+void FixedSchedule::drop_cancelled() {
+  while (!later_.empty() && is_over(later_.front())) later_.pop_front();
+  while (!first_.empty() && is_over(first_.top())) first_.pop();
 }
 
 void FixedSchedule::admit_waiting(Nanos at) {
@@ -53,11 +91,11 @@ void FixedSchedule::admit_waiting(Nanos at) {
   }
 }
 
-void FixedSchedule::finish(SequenceId id, const Request& request, FinishReason reason, Nanos at,
+void FixedSchedule::finish(const Request& request, FinishReason reason, Nanos at,
                            std::vector<FixedEvent>& events) {
   FixedEvent event;
   event.kind = FixedEvent::Kind::finished;
-  event.sequence = id;
+  event.sequence = request.id;
   event.due = at;
   event.finish.reason = reason;
   event.finish.prompt_tokens = request.prompt;
@@ -68,31 +106,28 @@ void FixedSchedule::finish(SequenceId id, const Request& request, FinishReason r
 
 void FixedSchedule::cancel(SequenceId id, Nanos now, std::vector<FixedEvent>& events) {
   if (const auto waiting = waiting_.find(id); waiting != waiting_.end()) {
-    finish(id, waiting->second.request, FinishReason::aborted, now, events);
+    finish(waiting->second.request, FinishReason::aborted, now, events);
     waiting_.erase(waiting);
     --stats_.waiting;
     return;
   }
   const auto running = running_.find(id);
   if (running == running_.end()) return;
-  const Request& r = running->second;
+  const Request& r = slots_[running->second];
   if (r.given > 0) stats_.abandoned_tokens += r.prompt + r.given - 1;
-  finish(id, r, FinishReason::aborted, now, events);
-  due_.erase({due_of_next_token(r), id, nullptr});
+  finish(r, FinishReason::aborted, now, events);
   std::erase_if(started_, [id](const auto& s) { return s.first == id; });
-  running_.erase(running);
-  --stats_.running;
+  leave(running->second);
+  drop_cancelled();
   admit_waiting(now);
 }
 
 // The tokens of one request that are due at one instant: one, or all without a gap between them.
-void FixedSchedule::give(const std::set<Due>::iterator& due, std::vector<FixedEvent>& events) {
-  auto node = due_.extract(due);
-  Due& entry = node.value();
-  Request& r = *entry.request;
+void FixedSchedule::give(Due due, std::vector<FixedEvent>& events) {
+  Request& r = slots_[due.slot];
   FixedEvent event;
-  event.sequence = entry.id;
-  event.due = entry.at;
+  event.sequence = due.id;
+  event.due = due.at;
   event.position = r.given;
   event.count = law_.itl == Nanos{0} ? r.max_tokens : 1;
   stats_.computed_tokens += event.count;
@@ -104,20 +139,19 @@ void FixedSchedule::give(const std::set<Due>::iterator& due, std::vector<FixedEv
   stats_.generated_tokens += event.count;
   events.push_back(std::move(event));
   if (r.given < r.max_tokens) {
-    entry.at = due_of_next_token(r);
-    due_.insert(std::move(node));
+    due.at = due_of_next_token(r);
+    later_.push_back(due);
     return;
   }
-  finish(entry.id, r, FinishReason::length, entry.at, events);
-  running_.erase(entry.id);
-  --stats_.running;
-  admit_waiting(entry.at);
+  finish(r, FinishReason::length, due.at, events);
+  leave(due.slot);
+  admit_waiting(due.at);
 }
 
 void FixedSchedule::expire_first(std::vector<FixedEvent>& events) {
   const auto first = waiting_.begin();
-  finish(first->first, first->second.request, FinishReason::queue_timeout,
-         first->second.since + *config_.queue_timeout, events);
+  finish(first->second.request, FinishReason::queue_timeout, first->second.since + *config_.queue_timeout,
+         events);
   waiting_.erase(first);
   --stats_.waiting;
 }
@@ -135,11 +169,12 @@ void FixedSchedule::advance(Nanos now, std::vector<FixedEvent>& events) {
   };
   tell_started();
   for (;;) {
-    const bool token = !due_.empty() && due_.begin()->at <= now;
+    const Due* const due = first_due();
+    const bool token = due != nullptr && due->at <= now;
     const bool timed = config_.queue_timeout && !waiting_.empty();
     const Nanos expiry = timed ? waiting_.begin()->second.since + *config_.queue_timeout : Nanos::max();
-    if (token && due_.begin()->at <= expiry) {  // a place that becomes free just in time is taken
-      give(due_.begin(), events);
+    if (token && due->at <= expiry) {  // a place that becomes free just in time is taken
+      give(take_first(), events);
     } else if (expiry <= now) {
       expire_first(events);
     } else {
@@ -153,7 +188,7 @@ std::optional<Nanos> FixedSchedule::next() const {
   std::optional<Nanos> next;
   const auto consider = [&](Nanos at) { next = next ? std::min(*next, at) : at; };
   if (!started_.empty()) consider(started_.front().second);
-  if (!due_.empty()) consider(due_.begin()->at);
+  if (const Due* const due = first_due()) consider(due->at);
   if (config_.queue_timeout && !waiting_.empty()) {
     consider(waiting_.begin()->second.since + *config_.queue_timeout);
   }
@@ -162,7 +197,7 @@ std::optional<Nanos> FixedSchedule::next() const {
 
 std::vector<SequenceId> FixedSchedule::unfinished() const {
   std::vector<SequenceId> ids;
-  for (const auto& [id, request] : running_) ids.push_back(id);
+  for (const auto& [id, slot] : running_) ids.push_back(id);
   for (const auto& [id, waiting] : waiting_) ids.push_back(id);
   return ids;
 }

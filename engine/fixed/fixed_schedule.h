@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <optional>
-#include <set>
+#include <queue>
 #include <unordered_map>
 #include <vector>
 
@@ -54,6 +56,7 @@ class FixedSchedule {
 
  private:
   struct Request {
+    SequenceId id = 0;  // 0: the slot is free
     std::int32_t prompt = 0;
     std::int32_t max_tokens = 0;
     std::int32_t given = 0;  // tokens handed out
@@ -62,8 +65,9 @@ class FixedSchedule {
   struct Due {
     Nanos at{0};
     SequenceId id = 0;
-    Request* request = nullptr;
+    std::uint32_t slot = 0;
     bool operator<(const Due& other) const { return at != other.at ? at < other.at : id < other.id; }
+    bool operator>(const Due& other) const { return other < *this; }
   };
   struct Waiting {
     Request request;
@@ -72,17 +76,28 @@ class FixedSchedule {
 
   void admit(SequenceId id, Request request, Nanos at);
   void admit_waiting(Nanos at);
-  void finish(SequenceId id, const Request& request, FinishReason reason, Nanos at,
-              std::vector<FixedEvent>& events);
-  void give(const std::set<Due>::iterator& due, std::vector<FixedEvent>& events);
+  void finish(const Request& request, FinishReason reason, Nanos at, std::vector<FixedEvent>& events);
+  void give(Due due, std::vector<FixedEvent>& events);
+  [[nodiscard]] bool is_over(const Due& due) const { return slots_[due.slot].id != due.id; }
+  // What is due first; nothing when nothing is running.
+  [[nodiscard]] const Due* first_due() const;
+  [[nodiscard]] Due take_first();
+  void drop_cancelled();
+  void leave(std::uint32_t slot);
   void expire_first(std::vector<FixedEvent>& events);
   [[nodiscard]] Nanos due_of_next_token(const Request& r) const { return r.first + r.given * law_.itl; }
 
   FixedLaw law_;
   SchedulerConfig config_;
   SequenceId last_id_ = 0;
-  std::unordered_map<SequenceId, Request> running_;
-  std::set<Due> due_;                                  // one for each running request
+  std::vector<Request> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::unordered_map<SequenceId, std::uint32_t> running_;  // slots
+  // One entry for each running request, and those of cancelled ones until they come to the front. All gaps
+  // are alike, so that what is due next of a request whose turn it is is due after everything in `later_`: a
+  // queue sorts them. First tokens come as requests do, a heap's worth at a time.
+  std::priority_queue<Due, std::vector<Due>, std::greater<>> first_;
+  std::deque<Due> later_;
   std::map<SequenceId, Waiting> waiting_;              // ids rise: in the order of arrival
   std::vector<std::pair<SequenceId, Nanos>> started_;  // admitted and not told yet
   EngineStats stats_;

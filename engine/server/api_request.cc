@@ -131,6 +131,31 @@ bool is_text(const Json& type) {
   return type == "text" || type == "input_text" || type == "output_text";
 }
 
+// An image, in the shape of OpenAI's chat ({"image_url":{"url"}}), of Responses ({"image_url": string}) or of
+// Anthropic ({"source":{…}}). It is opaque: the model has no eyes, so nothing is decoded and no token
+// counted.
+bool is_image(const Json& type) {
+  return type == "image_url" || type == "input_image" || type == "image";
+}
+
+ApiResult<bool> check_image(const Json& part, const Json& type, const std::string& at) {
+  if (type == "image") {
+    const Json* source = field(part, "source");
+    if (source == nullptr || !source->is_object())
+      return refuse(at + ".source", fmt::format("'{}.source' must be an object with data or a url", at));
+    const Json* data = field(*source, "data");
+    if (data == nullptr) data = field(*source, "url");
+    if (data == nullptr || !data->is_string())
+      return refuse(at + ".source.data", fmt::format("'{}.source' must have data or a url, a string", at));
+    return true;
+  }
+  const Json* url = field(part, "image_url");
+  if (url != nullptr && url->is_object()) url = field(*url, "url");
+  if (url == nullptr || !url->is_string())
+    return refuse(at + ".image_url", fmt::format("'{}.image_url' must be a URL (a data: URL will do)", at));
+  return true;
+}
+
 ApiResult<bool> append_content(const Json& content, const std::string& where, std::string& text) {
   if (content.is_string()) {
     text += content.get_ref<const std::string&>();
@@ -142,6 +167,10 @@ ApiResult<bool> append_content(const Json& content, const std::string& where, st
     const std::string at = fmt::format("{}[{}]", where, i);
     if (!part.is_object()) return wrong(at, "an object {\"type\":\"text\",\"text\":...}", part);
     const Json* type = field(part, "type");
+    if (type != nullptr && is_image(*type)) {
+      if (auto ok = check_image(part, *type, at); !ok) return ok;
+      continue;
+    }
     if (type != nullptr && !is_text(*type)) return wrong(at + ".type", "\"text\"", *type);
     const Json* words = field(part, "text");
     if (words == nullptr)

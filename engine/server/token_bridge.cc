@@ -5,28 +5,29 @@
 namespace dsbench::engine::server {
 
 void TokenStream::started() {
-  bridge_->push(shared_from_this(), TokenBridge::Kind::started, {});
+  bridge_->push(*this, TokenBridge::Kind::started, {});
 }
 
 void TokenStream::generated(std::span<const TokenId> tokens) {
-  if (!tokens.empty()) bridge_->push(shared_from_this(), TokenBridge::Kind::token, tokens);
+  if (!tokens.empty()) bridge_->push(*this, TokenBridge::Kind::token, tokens);
 }
 
 void TokenStream::finished(const Finish& finish) {
   finish_ = finish;
-  bridge_->push(shared_from_this(), TokenBridge::Kind::finished, {});
+  bridge_->push(*this, TokenBridge::Kind::finished, {}, shared_from_this());
 }
 
-void TokenBridge::push(const std::shared_ptr<TokenStream>& stream, Kind kind,
-                       std::span<const TokenId> tokens) {
+void TokenBridge::push(TokenStream& stream, Kind kind, std::span<const TokenId> tokens,
+                       std::shared_ptr<TokenStream> owner) {
   const Nanos at = clock_.now();
   const std::lock_guard lock{mutex_};
   if (!wake_) return;
   if (kind == Kind::token) {
-    for (const TokenId token : tokens) events_.push_back({stream, at, token, kind});
+    for (const TokenId token : tokens) events_.push_back({&stream, at, token, kind});
   } else {
-    events_.push_back({stream, at, 0, kind});
+    events_.push_back({&stream, at, 0, kind});
   }
+  if (owner) owners_.push_back(std::move(owner));
   if (!woken_) {
     woken_ = true;
     wake_();
@@ -38,11 +39,13 @@ void TokenBridge::drain() {
     const std::lock_guard lock{mutex_};
     woken_ = false;
     draining_.swap(events_);
+    drained_owners_.swap(owners_);
   }
   for (const Event& event : draining_) {
-    StreamConsumer* const consumer = event.stream->consumer_;
+    TokenStream& stream = *event.stream;
+    StreamConsumer* const consumer = stream.consumer_;
     if (consumer == nullptr) continue;
-    event.stream->touched_ = true;
+    if (!std::exchange(stream.touched_, true)) touched_.push_back(&stream);
     switch (event.kind) {
       case Kind::started:
         consumer->on_started(event.at);
@@ -51,15 +54,17 @@ void TokenBridge::drain() {
         consumer->on_token(event.token, event.at);
         break;
       case Kind::finished:
-        consumer->on_finished(event.stream->finish_, event.at);
+        consumer->on_finished(stream.finish_, event.at);
         break;
     }
   }
-  for (const Event& event : draining_) {
-    if (!std::exchange(event.stream->touched_, false)) continue;
-    if (event.stream->consumer_ != nullptr) event.stream->consumer_->on_drained();
+  for (TokenStream* const stream : touched_) {
+    stream->touched_ = false;
+    if (stream->consumer_ != nullptr) stream->consumer_->on_drained();
   }
+  touched_.clear();
   draining_.clear();
+  drained_owners_.clear();
 }
 
 void TokenBridge::hold() {
@@ -68,10 +73,11 @@ void TokenBridge::hold() {
 }
 
 void TokenBridge::close() {
-  std::vector<Event> dropped;  // destroyed outside the lock: the last reference to a stream may be among them
+  std::vector<std::shared_ptr<TokenStream>> dropped;  // destroyed outside the lock: may be the last references
   const std::lock_guard lock{mutex_};
   wake_ = nullptr;
-  dropped.swap(events_);
+  events_.clear();
+  dropped.swap(owners_);
 }
 
 }  // namespace dsbench::engine::server

@@ -65,20 +65,27 @@ class TokenBridge {
  private:
   friend class TokenStream;
   enum class Kind : std::uint8_t { started, token, finished };
+  // The engine holds its listener until it has told it that it is finished, so the last event of a stream, which
+  // owns it, keeps it for those before: no count is touched for a token.
   struct Event {
-    std::shared_ptr<TokenStream> stream;
+    TokenStream* stream = nullptr;
     Nanos at{0};
     TokenId token = 0;
     Kind kind = Kind::token;
   };
-  void push(const std::shared_ptr<TokenStream>& stream, Kind kind, std::span<const TokenId> tokens);
+  void push(TokenStream& stream, Kind kind, std::span<const TokenId> tokens,
+            std::shared_ptr<TokenStream> owner = nullptr);
 
   Clock& clock_;
   std::mutex mutex_;
   std::function<void()> wake_;  // empty once closed
   bool woken_ = false;          // a drain() is on its way
   std::vector<Event> events_;
-  std::vector<Event> draining_;  // I/O thread only; swapped with events_ so that both keep their memory
+  std::vector<std::shared_ptr<TokenStream>> owners_;  // of streams whose finish is among the events
+  // I/O thread only; swapped with the two above so that all keep their memory.
+  std::vector<Event> draining_;
+  std::vector<std::shared_ptr<TokenStream>> drained_owners_;
+  std::vector<TokenStream*> touched_;
 };
 
 }  // namespace dsbench::engine::server

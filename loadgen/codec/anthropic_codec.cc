@@ -101,11 +101,11 @@ void AnthropicCodec::encode(const Attempt& attempt, PromptCache& cache, Body& bo
   if (first == parts.size()) first = 0;  // there must be a message
   if (first > 0) {
     text += ",\"system\":\"";
-    for (std::size_t i = 0; i < first; ++i) append_part(parts[i], cache, body);
+    prompt.append_text(cache, body, first);
     text += '"';
   }
   text += ",\"messages\":[";
-  prompt.append_messages(cache, body, first, "user");
+  prompt.append_messages(cache, body, {first, "user", ImageForm::anthropic});
   text += "]}";
 }
 

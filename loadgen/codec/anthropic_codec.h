@@ -51,6 +51,7 @@ class AnthropicCodec final : public Codec {
   // messages have no such role. The API has no word for a fixed length.
   void encode(const Attempt& attempt, PromptCache& cache, Body& body) const override;
   [[nodiscard]] std::unique_ptr<ReplyReader> make_reader() const override;
+  [[nodiscard]] bool takes_images() const override { return true; }
   [[nodiscard]] std::string_view whole_answer() const override {
     return "an event stream of content_block_delta, message_delta with a stop_reason, and message_stop";
   }

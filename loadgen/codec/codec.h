@@ -91,6 +91,8 @@ class Codec {
   [[nodiscard]] virtual std::string_view models_path() const { return "/v1/models"; }
   // Fewer output tokens are asked for as this many, because the API refuses less.
   [[nodiscard]] virtual std::int32_t fewest_output_tokens() const { return 1; }
+  // Whether a request of this API can carry images; else they are left out, and nobody should ask.
+  [[nodiscard]] virtual bool takes_images() const { return false; }
   // What a whole answer has, for people: "content, a finish_reason and data: [DONE]".
   [[nodiscard]] virtual std::string_view whole_answer() const = 0;
 };

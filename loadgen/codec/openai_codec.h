@@ -26,6 +26,7 @@ class OpenAiCodec final : public Codec {
   // stream with usage, max_tokens, temperature 0 and a seed from the prompt's.
   void encode(const Attempt& attempt, PromptCache& cache, Body& body) const override;
   [[nodiscard]] std::unique_ptr<ReplyReader> make_reader() const override;
+  [[nodiscard]] bool takes_images() const override { return api_ == Api::chat; }
   [[nodiscard]] std::string_view whole_answer() const override;
 
  private:

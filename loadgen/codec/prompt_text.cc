@@ -1,6 +1,9 @@
 #include "loadgen/codec/prompt_text.h"
 
 #include <string_view>
+#include <utility>
+
+#include "loadgen/codec/image_bytes.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -39,6 +42,17 @@ std::shared_ptr<const std::string> PromptCache::text(std::uint64_t seed, std::in
   if (const auto it = texts_.find(key); it != texts_.end()) return it->second;
   auto text = std::make_shared<std::string>();
   append_prompt(seed, bytes, *text);
+  return keep(key, std::move(text));
+}
+
+std::shared_ptr<const std::string> PromptCache::image(std::uint64_t seed, std::int64_t bytes) {
+  const Key key{seed, -bytes};
+  if (const auto it = texts_.find(key); it != texts_.end()) return it->second;
+  return keep(key, std::make_shared<const std::string>(base64(image_bytes(seed, bytes))));
+}
+
+std::shared_ptr<const std::string> PromptCache::keep(const Key& key,
+                                                     std::shared_ptr<const std::string> text) {
   if (bytes_ + text->size() > most_bytes_) {
     texts_.clear();
     bytes_ = 0;

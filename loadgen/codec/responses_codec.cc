@@ -100,7 +100,7 @@ void ResponsesCodec::encode(const Attempt& attempt, PromptCache& cache, Body& bo
   body.clear();
   std::string& text = body.text();
   text += head_;
-  Prompt{attempt}.append_messages(cache, body);
+  Prompt{attempt}.append_messages(cache, body, {.images = ImageForm::responses});
   text += "],\"max_output_tokens\":";
   append_number(text, std::max(attempt.output_tokens, fewest_output_tokens()));
   text += '}';

@@ -41,6 +41,7 @@ class ResponsesCodec final : public Codec {
   [[nodiscard]] std::unique_ptr<ReplyReader> make_reader() const override;
   // OpenAI refuses a max_output_tokens below 16.
   [[nodiscard]] std::int32_t fewest_output_tokens() const override { return 16; }
+  [[nodiscard]] bool takes_images() const override { return true; }
   [[nodiscard]] std::string_view whole_answer() const override {
     return "an event stream of response.output_text.delta and response.completed";
   }

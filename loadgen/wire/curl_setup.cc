@@ -103,7 +103,11 @@ void set_common_options(CURL* easy, const WireConfig& config) {
   const std::string agent = fmt::format("dsbench/{}", version());
   curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl().easy_setopt(easy, CURLOPT_PROXY, config.proxy.c_str());
-  if (!config.proxy.empty()) curl().easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  if (!config.proxy.empty()) {
+    curl().easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    if (config.proxy_auth)
+      curl().easy_setopt(easy, CURLOPT_PROXYUSERPWD, config.proxy_auth->reveal().c_str());
+  }
   curl().easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(http_version(config.http)));
   // A second attempt waits for the first one's connection instead of opening one of its own.
   if (config.http != HttpVersion::http1) curl().easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);

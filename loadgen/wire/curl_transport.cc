@@ -46,6 +46,7 @@ struct CurlTransport::Impl {
     HeaderList headers;
     Url url;
     std::string unix_socket;
+    TokenScale scale;
   };
 
   // One multi handle with its own connections. libcurl keeps its address: never moved.
@@ -150,13 +151,16 @@ struct CurlTransport::Impl {
   [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
 
   // How long it took to have a connection, as far as one was had.
-  static void tell_phases(const Slot& slot, TargetEvent& e) {
+  void tell_phases(const Slot& slot, TargetEvent& e) const {
     curl_off_t looked_up = 0, connected = 0, shaken_hands = 0;  // µs since the transfer's start
     curl().easy_getinfo(slot.easy.get(), CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
     curl().easy_getinfo(slot.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
     curl().easy_getinfo(slot.easy.get(), CURLINFO_APPCONNECT_TIME_T, &shaken_hands);
     if (connected <= 0) return;
-    e.connect_time = Nanos{(connected - looked_up) * 1000};
+    // Without a look-up of its own, what libcurl calls one is its way to the address that it was given.
+    const bool looks_up = config.resolve_each || !config.proxy.empty();
+    e.dns_time = Nanos{looks_up ? looked_up * 1000 : 0};
+    e.connect_time = std::max(Nanos{(connected - looked_up) * 1000}, Nanos{1});
     if (shaken_hands > connected) e.tls_time = Nanos{(shaken_hands - connected) * 1000};
   }
 
@@ -171,6 +175,8 @@ struct CurlTransport::Impl {
     if (slot.opened && kind != EventKind::sent) {
       slot.opened = false;
       tell_phases(slot, e);
+    } else if (kind == EventKind::first_byte) {
+      e.reused = true;
     }
     if (kind == EventKind::done) {
       const ReplyReader::Usage usage = slot.reader->usage();
@@ -375,6 +381,7 @@ struct CurlTransport::Impl {
     CURL* const e = slot.easy.get();
     set_common_options(e, config);
     if (resolve) curl().easy_setopt(e, CURLOPT_RESOLVE, resolve.get());
+    if (config.resolve_each) curl().easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     curl().easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L);
     curl().easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
     curl().easy_setopt(e, CURLOPT_MAXAGE_CONN,
@@ -507,13 +514,14 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
   for (const ProviderConfig& p : config.providers) {
     Impl::Provider& provider = impl->providers.emplace_back();
     DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
-    if (p.unix_socket.empty() && config.proxy.empty()) {
+    if (p.unix_socket.empty() && config.proxy.empty() && !config.resolve_each) {
       DSBENCH_TRY(const std::string resolved, resolve_once(base));
       if (!resolved.empty()) append(impl->resolve, resolved);
     }
     DSBENCH_TRY(provider.codec, make_codec(codec_config(p)));
     provider.headers = make_headers(p, *provider.codec);
     provider.unix_socket = p.unix_socket;
+    provider.scale = p.scale;
     provider.url.reset(curl().url());
     const std::string url = base.base + std::string{provider.codec->path()};
     if (curl().url_set(provider.url.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
@@ -544,6 +552,7 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.retry = {};
   t.aim(slot, t.providers[attempt.provider]);
   slot.reader->begin(0);
+  t.prompts.set_scale(slot.provider->scale);
   slot.provider->codec->encode(attempt, t.prompts, slot.body);
   if (slot.provider->codec->method() != "GET") {
     CURL* const e = slot.easy.get();

@@ -56,6 +56,7 @@ Result<LeanProvider> make_lean_provider(const ProviderConfig& config) {
   }
   if (!has_agent) out.head += fmt::format("User-Agent: dsbench/{}\r\n", version());
   out.head += custom;
+  out.scale = config.scale;
   out.has_body = out.codec->method() != "GET";
   out.head += out.has_body ? "Content-Length: " : "\r\n";
   return out;

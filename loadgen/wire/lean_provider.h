@@ -19,6 +19,7 @@ struct LeanProvider {
   // is no body.
   std::string head;
   bool has_body = true;
+  TokenScale scale;
   std::vector<SocketAddress> addresses;
   std::size_t best = 0;  // the one that answered last
 };

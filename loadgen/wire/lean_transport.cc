@@ -167,7 +167,12 @@ struct LeanTransport::Impl {
     e.at = stamp;
     e.http_status = c.status;
     e.reason = reason;
-    if (c.connect_time && kind != EventKind::sent) e.connect_time = std::exchange(c.connect_time, {});
+    if (c.connect_time && kind != EventKind::sent) {
+      e.dns_time = Nanos{0};  // names are looked up before the run
+      e.connect_time = std::exchange(c.connect_time, {});
+    } else if (kind == EventKind::first_byte) {
+      e.reused = true;
+    }
     if (kind == EventKind::done) {
       const ReplyReader::Usage usage = c.reader->usage();
       e.usage_output_tokens = usage.output_tokens;
@@ -326,7 +331,7 @@ struct LeanTransport::Impl {
     const std::size_t count = c.provider.addresses.size();
     c.provider.best = (c.provider.best + c.tried) % count;
     c.state = State::busy;
-    c.connect_time = stamp - c.opened;
+    c.connect_time = std::max(stamp - c.opened, Nanos{1});  // 0 is that of a connection used again
     flush(c);
   }
 
@@ -541,6 +546,7 @@ Result<std::string> LeanTransport::beyond(const WireConfig& config) {
   }
   if (config.http != HttpVersion::http1) return std::string{"HTTP/2"};
   if (!config.proxy.empty()) return std::string{"a proxy"};
+  if (config.resolve_each) return std::string{"a name looked up with every connection"};
   if (config.compressed) return std::string{"compressed answers"};
   return std::string{};
 }
@@ -570,6 +576,7 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   Impl::Provider& provider = t.providers[attempt.provider];
   if (!t.scratch) t.scratch = std::make_unique<Outgoing>();
   Outgoing& out = *t.scratch;
+  t.prompts.set_scale(provider.scale);
   if (provider.has_body) provider.codec->encode(attempt, t.prompts, out.body);
   t.write_head(provider, out);
 

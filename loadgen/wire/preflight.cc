@@ -133,6 +133,38 @@ void read_models(const std::string& body, TargetInfo& info, const std::string& w
   }
 }
 
+struct Answer {
+  ReplyReader::Usage usage;
+  std::string server;
+};
+
+// One whole answer, or why there is none.
+Result<Answer> ask_for_answer(const WireConfig& wire, const ProviderConfig& config, const Codec& codec,
+                              const BaseUrl& base, const Attempt& attempt, Nanos timeout) {
+  Body body;
+  PromptCache prompts;
+  prompts.set_scale(config.scale);
+  codec.encode(attempt, prompts, body);
+  const std::string url = base.base + std::string{codec.path()};
+  const std::string text = body.str();
+  DSBENCH_TRY(const Reply reply,
+              ask(wire, config, codec, url, codec.method() == "GET" ? nullptr : &text, timeout));
+  const auto reader = codec.make_reader();
+  if (!reader->expects(reply.status)) return refused(config, url, reply);
+  reader->begin(reply.status);
+  auto last = ReplyReader::Step{};
+  while (const auto step = reader->next()) last = *step;
+  reader->feed(reply.body);
+  while (const auto step = reader->next()) last = *step;
+  if (last.kind == ReplyReader::Step::Kind::tokens) last = reader->end_of_body();
+  if (last.reason != results::Reason::ok) {
+    return fail(ErrorKind::unreachable, "{} answers {}, but not with a whole answer ({}): {}; accepted is {}",
+                url, reply.status, results::to_word(last.reason), complaint(reply.body),
+                codec.whole_answer());
+  }
+  return Answer{reader->usage(), reply.server};
+}
+
 }  // namespace
 
 Result<TargetInfo> probe_target(const WireConfig& wire, std::size_t index, Nanos timeout) {
@@ -167,30 +199,22 @@ Result<TargetInfo> probe_target(const WireConfig& wire, std::size_t index, Nanos
   ProviderConfig asked = config;
   asked.model = info.model;
   DSBENCH_TRY(const auto codec, make_codec(codec_config(asked)));
-  Body body;
-  PromptCache prompts;
-  codec->encode(Attempt{.prompt_tokens = 8, .output_tokens = codec->fewest_output_tokens(), .prompt_seed = 1},
-                prompts, body);
-  const std::string url = base.base + std::string{codec->path()};
-  const std::string text = body.str();
-  DSBENCH_TRY(const Reply reply,
-              ask(wire, config, *codec, url, codec->method() == "GET" ? nullptr : &text, timeout));
-  if (info.server.empty()) info.server = reply.server;
-  const auto reader = codec->make_reader();
-  if (!reader->expects(reply.status)) return refused(config, url, reply);
-  reader->begin(reply.status);
-  auto last = ReplyReader::Step{};
-  while (const auto step = reader->next()) last = *step;
-  reader->feed(reply.body);
-  while (const auto step = reader->next()) last = *step;
-  if (last.kind == ReplyReader::Step::Kind::tokens) last = reader->end_of_body();
-  const auto reason = last.reason;
-  info.usage_reported = reader->usage().output_tokens.has_value();
-  if (reason != results::Reason::ok) {
-    return fail(ErrorKind::unreachable, "{} answers {}, but not with a whole answer ({}): {}; accepted is {}",
-                url, reply.status, results::to_word(reason), complaint(reply.body), codec->whole_answer());
-  }
+  Attempt attempt{.prompt_tokens = 8, .output_tokens = codec->fewest_output_tokens(), .prompt_seed = 1};
+  DSBENCH_TRY(const Answer answer, ask_for_answer(wire, config, *codec, base, attempt, timeout));
+  if (info.server.empty()) info.server = answer.server;
+  info.usage_reported = answer.usage.output_tokens.has_value();
   return info;
+}
+
+Result<ReplyReader::Usage> ask_usage(const WireConfig& wire, std::size_t index, const Attempt& attempt,
+                                     Nanos timeout) {
+  const ProviderConfig& config = wire.providers.at(index);
+  DSBENCH_TRY(const BaseUrl base, parse_base_url(config.base_url));
+  DSBENCH_TRY(const auto codec, make_codec(codec_config(config)));
+  Attempt asked = attempt;
+  asked.output_tokens = std::max(asked.output_tokens, codec->fewest_output_tokens());
+  DSBENCH_TRY(const Answer answer, ask_for_answer(wire, config, *codec, base, asked, timeout));
+  return answer.usage;
 }
 
 Result<std::string> http_get(const std::string& url, Nanos timeout, const WireConfig& as) {

@@ -7,6 +7,8 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "loadgen/codec/codec.h"
+#include "loadgen/target.h"
 #include "loadgen/wire/wire_config.h"
 
 namespace dsbench::loadgen {
@@ -25,6 +27,11 @@ struct TargetInfo {
 // unknown model, an answer that is not the API's); usage, for a URL that cannot be.
 [[nodiscard]] Result<TargetInfo> probe_target(const WireConfig& config, std::size_t provider = 0,
                                               Nanos timeout = Nanos{60'000'000'000});
+
+// What the usage of one answer says. The provider's model must be known. Errors: as above.
+[[nodiscard]] Result<ReplyReader::Usage> ask_usage(const WireConfig& config, std::size_t provider,
+                                                   const Attempt& attempt,
+                                                   Nanos timeout = Nanos{60'000'000'000});
 
 // The body of a 200. For /metrics: at most 64 MiB. `as` lends its certificates and its first provider's key.
 // Errors: unreachable.

@@ -8,6 +8,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "loadgen/codec/token_scale.h"
 #include "loadgen/wire/secret.h"
 
 namespace dsbench::loadgen {
@@ -23,6 +24,7 @@ struct ProviderConfig {
   bool stream = true;             // else answers come in one piece
   std::optional<Secret> api_key;  // in the header that the API wants it in
   std::vector<std::pair<std::string, std::string>> headers;  // sent with every request
+  TokenScale scale;                                          // how long prompts are, in bytes
 };
 
 struct CodecConfig;
@@ -39,6 +41,10 @@ struct WireConfig {
   WireKind wire = WireKind::automatic;
   HttpVersion http = HttpVersion::http1;
   std::string proxy;  // "http://host:port", "socks5h://host:port"; empty: none, whatever the environment says
+  std::optional<Secret> proxy_auth;  // "user:password"
+  // Look the names of targets up with every new connection, as part of the attempt, instead of once before
+  // the run. libcurl only.
+  bool resolve_each = false;
   bool compressed = false;   // accept gzip, deflate, br where libcurl can
   std::string ca_file;       // instead of the system's certificates
   bool insecure = false;     // does not verify the server's certificate
@@ -63,7 +69,6 @@ struct BaseUrl {
 // Refuses anything but http and https, credentials (they would end up in logs and reports), a query and a
 // fragment.
 [[nodiscard]] Result<BaseUrl> parse_base_url(const std::string& url);
-
 
 // Refuses what is no proxy's URL, and one with credentials. Empty is none.
 [[nodiscard]] Result<void> check_proxy(const std::string& url);

@@ -76,6 +76,19 @@ PlainTable chain(const RunSummary& run) {
   return t;
 }
 
+PlainTable connections(const RunSummary& run) {
+  PlainTable t{"connections, and what an attempt waits for before its first byte",
+               {{"stage", "attempts", "connections opened", "DNS p50", "TCP p50", "TCP p99", "TLS p50",
+                 "first byte p50", "first byte p99"}}};
+  for (const PhaseSummary& p : run.phases) {
+    t.rows.push_back({p.name, count_text(p.attempts), count_text(p.connections), percentile_text(p.dns, 0.5),
+                      percentile_text(p.connect, 0.5), percentile_text(p.connect, 0.99),
+                      percentile_text(p.tls, 0.5), percentile_text(p.first_byte, 0.5),
+                      percentile_text(p.first_byte, 0.99)});
+  }
+  return t;
+}
+
 }  // namespace
 
 std::vector<PlainTable> breakdown_tables(const RunSummary& run) {
@@ -83,6 +96,7 @@ std::vector<PlainTable> breakdown_tables(const RunSummary& run) {
   if (!run.tenants.empty()) tables.push_back(tenants(run));
   if (!run.turns.empty()) tables.push_back(turns(run));
   if (!run.amplification.empty()) tables.push_back(chain(run));
+  if (!run.phases.empty()) tables.push_back(connections(run));
   return tables;
 }
 

@@ -21,7 +21,7 @@ constexpr std::string_view forms =
     "'p95 ttft < 2s', 'mean tpot <= 50ms', 'good_share >= 99%', 'good_rate > 40/s', 'STAGE: p50 e2e < 5s' "
     "(p50, p90, p95, p99, p99.9, mean or max of ttft, ttft_service, tpot, itl, e2e, e2e_service, ntpot or "
     "send_lag; good_share, completed_share, failed_share; offered_rate, delivered_rate, completed_rate, "
-    "good_rate)";
+    "good_rate); any of them with a window, as in 'p99 ttft < 500ms over 60s'";
 
 template <class List>
 bool has(const List& list, std::string_view word) {
@@ -112,7 +112,15 @@ Result<Threshold> parse_threshold(std::string_view text) {
   const bool equal = op + 1 < rest.size() && rest[op + 1] == '=';
   t.op = rest[op] == '<' ? (equal ? Threshold::Op::at_most : Threshold::Op::less)
                          : (equal ? Threshold::Op::at_least : Threshold::Op::more);
-  const std::string_view bound = trim(rest.substr(op + (equal ? 2 : 1)));
+  std::string_view bound = trim(rest.substr(op + (equal ? 2 : 1)));
+  if (const std::size_t over = bound.find(" over "); over != std::string_view::npos) {
+    const auto window = parse_duration(trim(bound.substr(over + 6)));
+    if (!window) return wrong(window.error().message);
+    if (*window < Nanos{1'000'000'000} || *window > Nanos{86'400'000'000'000})
+      return wrong(fmt::format("a window of {} is not between 1s and 24h", format_duration(*window)));
+    t.window = *window;
+    bound = trim(bound.substr(0, over));
+  }
   rest = trim(rest.substr(0, op));
   if (const std::size_t colon = rest.rfind(':'); colon != std::string_view::npos) {
     t.stage = trim(rest.substr(0, colon));
@@ -130,6 +138,8 @@ Result<Threshold> parse_threshold(std::string_view text) {
     if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
     return value;
   };
+  if (t.window > Nanos{0} && (t.metric == "itl" || t.metric == "send_lag"))
+    return wrong(fmt::format("{} is of chunks or attempts and has no windows", t.metric));
   if (has(latencies, t.metric)) {
     if (statistic == "mean") {
       t.quantile = -1;
@@ -165,15 +175,19 @@ Result<Threshold> parse_threshold(std::string_view text) {
   return t;
 }
 
+Finding judge_stage(const Threshold& t, const StageSummary& stage) {
+  const Found found = measure(t, stage);
+  return {found.text, found.value && holds(t.op, *found.value, t.value)};
+}
+
 std::vector<Criterion> judge_threshold(const Threshold& t, const std::vector<StageSummary>& stages) {
   std::vector<Criterion> criteria;
   for (const StageSummary& stage : stages) {
     if (!std::string_view{stage.name}.starts_with(t.stage)) continue;
-    const Found found = measure(t, stage);
-    const bool good = found.value && holds(t.op, *found.value, t.value);
+    const Finding found = judge_stage(t, stage);
     criteria.push_back(
         {t.stage.empty() && stages.size() > 1 ? fmt::format("{}: {}", stage.name, t.text) : t.text,
-         found.text, good ? StepVerdict::good : StepVerdict::bad});
+         found.text, found.met ? StepVerdict::good : StepVerdict::bad});
   }
   if (criteria.empty()) criteria.push_back({t.text, "no such stage", StepVerdict::bad});
   return criteria;

@@ -50,7 +50,10 @@ def models(client, model):
 def chat_whole(client, model):
     answer = client.chat.completions.create(
         model=model,
-        messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Hi é"}]}],
+        messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": [
+            {"type": "text", "text": "Hi é"},
+            # Opaque: taken, and counted as nothing.
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}]}],
         max_tokens=12,
         seed=1,
         temperature=0,

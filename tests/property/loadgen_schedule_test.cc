@@ -234,6 +234,17 @@ TEST(Workload, LawsHaveTheirMedianAndStayInBounds) {
   EXPECT_EQ(profiles::length_at(uniform, 1 - 1e-9), 7);
 }
 
+// As the wire's runner hands them to its issuers: i belongs to i mod workers.
+std::vector<Arrival> share_of(const std::vector<Arrival>& arrivals, std::uint32_t worker,
+                              std::uint32_t workers) {
+  std::vector<Arrival> share;
+  share.reserve(arrivals.size() / workers + 1);
+  for (const Arrival& arrival : arrivals) {
+    if (arrival.request % workers == worker) share.push_back(arrival);
+  }
+  return share;
+}
+
 // What left, over the union of any number of workers, is Poisson: in windows of 1 s, variance ÷ mean of the
 // counts is 1.
 TEST(Sent, DispersionIsOneForAnyNumberOfWorkers) {

@@ -1,10 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "loadgen/codec/codec.h"
+#include "loadgen/codec/image_bytes.h"
 #include "loadgen/codec/prompt_text.h"
 #include "loadgen/codec/request_text.h"
 #include "tests/fakes/codec_streams.h"
@@ -108,6 +111,132 @@ TEST(CodecRequest, AnthropicWithoutASystemOrWithNothingElse) {
   EXPECT_EQ(doc["messages"], json::array({{{"role", "user"}, {"content", text_of(1, 5)}}}));
   only.parts = std::make_shared<PromptParts>();  // no parts: the prompt is the user's
   EXPECT_EQ(encoded(*codec, only)["messages"][0]["content"], whole_prompt);
+}
+
+// A turn with an image, one that said it, and one with two.
+Attempt with_images() {
+  Attempt a{.request = 1, .prompt_tokens = 46, .output_tokens = 40};
+  PromptPart small{7, 0}, large{8, 0};
+  small.image_bytes = 300;
+  large.image_bytes = 20'001;
+  large.detail = ImageDetail::low;
+  a.parts = std::make_shared<PromptParts>(PromptParts{{1, 9, Role::system},
+                                                      small,
+                                                      {2, 10, Role::user},
+                                                      {3, 11, Role::assistant},
+                                                      small,
+                                                      large,
+                                                      {4, 8, Role::user},
+                                                      {5, 8, Role::user}});
+  return a;
+}
+
+TEST(CodecRequest, ChatCarriesImagesAsDataUrls) {
+  const auto codec = made({.api = "chat", .model = "m"});
+  EXPECT_TRUE(codec->takes_images());
+  const json doc = encoded(*codec, with_images());
+  const auto image = [](std::uint64_t seed, std::int64_t bytes, const char* detail) {
+    return json{{"type", "image_url"},
+                {"image_url",
+                 {{"url", "data:image/png;base64," + base64(image_bytes(seed, bytes))}, {"detail", detail}}}};
+  };
+  const auto words = [](const std::string& text) { return json{{"type", "text"}, {"text", text}}; };
+  ASSERT_EQ(doc["messages"].size(), 4u);
+  EXPECT_EQ(doc["messages"][0], json({{"role", "system"}, {"content", text_of(1, 9)}}));
+  EXPECT_EQ(doc["messages"][1], json({{"role", "user"},
+                                      {"content", {image(7, 300, "auto"), words(text_of(2, 10))}}}));
+  EXPECT_EQ(doc["messages"][2], json({{"role", "assistant"}, {"content", text_of(3, 11)}}));
+  EXPECT_EQ(doc["messages"][3],
+            json({{"role", "user"},
+                  {"content",
+                   {image(7, 300, "auto"), image(8, 20'001, "low"), words(text_of(4, 8) + text_of(5, 8))}}}));
+}
+
+TEST(CodecRequest, ResponsesCarryImages) {
+  const auto codec = testing::codec_of("responses");
+  EXPECT_TRUE(codec->takes_images());
+  const json doc = encoded(*codec, with_images());
+  ASSERT_EQ(doc["input"].size(), 4u);
+  EXPECT_EQ(doc["input"][1]["content"],
+            json::array({{{"type", "input_image"},
+                          {"image_url", "data:image/png;base64," + base64(image_bytes(7, 300))},
+                          {"detail", "auto"}},
+                         {{"type", "input_text"}, {"text", text_of(2, 10)}}}));
+  EXPECT_EQ(doc["input"][2], json({{"role", "assistant"}, {"content", text_of(3, 11)}}));
+  EXPECT_EQ(doc["input"][3]["content"][1]["detail"], "low");
+}
+
+TEST(CodecRequest, AnthropicCarriesImages) {
+  const auto codec = testing::codec_of("anthropic");
+  EXPECT_TRUE(codec->takes_images());
+  const json doc = encoded(*codec, with_images());
+  EXPECT_EQ(doc["system"], text_of(1, 9));
+  ASSERT_EQ(doc["messages"].size(), 3u);
+  EXPECT_EQ(doc["messages"][0]["content"],
+            json::array({{{"type", "image"},
+                          {"source",
+                           {{"type", "base64"},
+                            {"media_type", "image/png"},
+                            {"data", base64(image_bytes(7, 300))}}}},
+                         {{"type", "text"}, {"text", text_of(2, 10)}}}));
+  EXPECT_EQ(doc["messages"][2]["content"].size(), 3u);
+}
+
+TEST(CodecRequest, OthersHaveNoPlaceForImages) {
+  for (const char* api : {"completions", "sglang", "tgi", "triton", "kserve"}) {
+    const auto codec = made({.api = api, .model = "m", .stream = std::string{api} != "kserve"});
+    ASSERT_TRUE(codec) << api;
+    EXPECT_FALSE(codec->takes_images()) << api;
+  }
+  const auto text = encoded(*made({.api = "completions", .model = "m"}), with_images());
+  EXPECT_EQ(text["prompt"], text_of(1, 9) + text_of(2, 10) + text_of(3, 11) + text_of(4, 8) + text_of(5, 8));
+}
+
+TEST(CodecRequest, AnImageIsBuiltOnceAndShared) {
+  const auto codec = made({.api = "chat", .model = "m"});
+  PromptCache prompts;
+  Body first, second;
+  codec->encode(with_images(), prompts, first);
+  codec->encode(with_images(), prompts, second);
+  const auto picture = prompts.image(8, 20'001);
+  EXPECT_EQ(picture.use_count(), 4);  // the cache, two bodies and this
+  EXPECT_EQ(first.str(), second.str());
+}
+
+TEST(ImageBytes, AreAPngOfExactlySoManyBytes) {
+  for (const std::int64_t bytes : {128, 129, 140, 141, 300, 1'000, 65'536, 65'537, 200'000}) {
+    const std::string png = image_bytes(5, bytes);
+    EXPECT_EQ(std::ssize(png), bytes);
+    EXPECT_TRUE(png.starts_with("\x89PNG\r\n\x1a\n"));
+    EXPECT_TRUE(png.ends_with("IEND\xae\x42\x60\x82"));  // its CRC, as every PNG ends
+    EXPECT_EQ(png, image_bytes(5, bytes));
+    EXPECT_NE(png, image_bytes(6, bytes));
+  }
+  EXPECT_EQ(base64(""), "");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("foo"), "Zm9v");
+  EXPECT_EQ(base64("\xff\xfe\xfd\xfc"), "//79/A==");
+}
+
+TEST(CodecRequest, PromptsAreMeasuredByTheScale) {
+  const TokenScale scale{.bytes_per_token = 4, .request_overhead = 6, .message_overhead = 3};
+  PromptCache prompts;
+  prompts.set_scale(scale);
+  Body body;
+  const auto codec = made({.api = "chat", .model = "m"});
+  Attempt a{.request = 1, .prompt_tokens = 0, .output_tokens = 4};
+  a.parts = std::make_shared<PromptParts>(
+      PromptParts{{1, 100, Role::system}, {2, 50, Role::system}, {3, 40, Role::user}, {4, 2, Role::assistant}});
+  codec->encode(a, prompts, body);
+  const json doc = json::parse(body.str());
+  EXPECT_EQ(doc["messages"][0]["content"].get<std::string>().size(), (100 - 6 + 50) * 4u);
+  EXPECT_EQ(doc["messages"][1]["content"].get<std::string>().size(), (40 - 3) * 4u);
+  EXPECT_EQ(doc["messages"][2]["content"].get<std::string>().size(), 1u) << "never nothing";
+  testing::codec_of("anthropic")->encode(a, prompts, body);
+  const json other = json::parse(body.str());
+  EXPECT_EQ(other["system"].get<std::string>().size(), (100 - 6 + 50) * 4u);
+  EXPECT_EQ(other["messages"][0]["content"].get<std::string>().size(), (40 - 3) * 4u);
 }
 
 TEST(CodecRequest, Sglang) {

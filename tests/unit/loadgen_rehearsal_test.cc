@@ -77,6 +77,68 @@ TEST_F(RehearsalTest, FindsTheKneeTheCollapseAndTheRecovery) {
   EXPECT_EQ(summary.ended, "complete");
 }
 
+// Refuses the first request of every 40th session, and is quick otherwise.
+class RefusesSomeFirst final : public VirtualTarget {
+ public:
+  explicit RefusesSomeFirst(const fakes::FifoConfig& config) : inner_{config} {}
+  void submit(const Attempt& a, Nanos now) override {
+    if (a.turn == 0 && a.request % 40 == 39) {
+      TargetEvent sent{.request = a.request, .attempt = a.attempt, .kind = EventKind::sent, .at = now};
+      TargetEvent failed = sent;
+      failed.kind = EventKind::failed;
+      failed.reason = results::Reason::http_5xx;
+      refused_.push_back(sent);
+      refused_.push_back(failed);
+      return;
+    }
+    inner_.submit(a, now);
+  }
+  void cancel(std::uint64_t request, std::uint32_t attempt, Nanos now) override {
+    inner_.cancel(request, attempt, now);
+  }
+  [[nodiscard]] std::optional<Nanos> next_event() const override {
+    return refused_.empty() ? inner_.next_event() : refused_.front().at;
+  }
+  void advance(Nanos now, std::vector<TargetEvent>& events) override {
+    events.insert(events.end(), refused_.begin(), refused_.end());
+    refused_.clear();
+    inner_.advance(now, events);
+  }
+
+ private:
+  fakes::FifoTarget inner_;
+  std::vector<TargetEvent> refused_;
+};
+
+// 2.5 % of the sessions fail at once, but a session has twenty requests: 0.13 % of all. By the schedule's count
+// every step is hopeless; it is not.
+TEST_F(RehearsalTest, WhatSessionsAddCountsBeforeAStepIsHopeless) {
+  RehearsalConfig config;
+  config.slo.ttft = seconds{2};
+  config.budget = seconds{600};
+  config.start_rate = Rate::per_second(4);
+  config.has_follow_ups = true;
+  fakes::FifoConfig service;
+  service.capacity = Rate::per_second(2'000);
+  RefusesSomeFirst target{service};
+  profiles::WorkloadProfile workload;
+  workload.prompt_tokens = workload.output_tokens = {profiles::LengthLaw::Kind::constant, 4, 4, 1, 0};
+  profiles::SessionShape session;
+  session.turns = {profiles::LengthLaw::Kind::constant, 20, 20, 1, 0};
+  session.think_time.milliseconds = {profiles::LengthLaw::Kind::constant, 50, 50, 1, 0};
+  workload.session = session;
+  const auto map = std::make_shared<ContentMap>(make_source(workload, 1));
+  auto recorder = results::open_recorder(directory_, config.slo);
+  ASSERT_TRUE(recorder) << recorder.error().message;
+  std::atomic<bool> stop{false};
+  auto runner = make_virtual_runner(target, ClientPolicy{}, map, 1, (*recorder)->channel(0), stop);
+  const Rehearsed done = rehearse(*runner, **recorder, *map, nullptr, config, {});
+  EXPECT_FALSE(done.aborted) << done.aborted->message;
+  EXPECT_TRUE((*recorder)->close());
+  ASSERT_TRUE(done.summary.knee.offered) << done.summary.knee.sentence;
+  EXPECT_GT(done.summary.knee.offered->per_second(), 4) << done.summary.knee.sentence;
+}
+
 TEST_F(RehearsalTest, ABoundedQueueDoesNotCollapse) {
   fakes::FifoConfig service;
   service.capacity = Rate::per_second(capacity);

@@ -103,6 +103,49 @@ TEST(Workload, JointBinsKeepEachOutputWithItsPrompt) {
   EXPECT_NEAR(static_cast<double>(sum) / (8'000 - large), 5.5, 0.15);
 }
 
+TEST(Workload, ImagesComeFromAPool) {
+  const SharedSource source = make_source(
+      workload_of(R"("prompt_tokens":10,"output_tokens":4,"images":{"count":{"law":"uniform","min":0,"max":2},
+        "bytes":{"law":"uniform","min":1000,"max":2000},"pool":3,"tokens":85,"detail":"high"})"),
+      4);
+  std::map<std::uint64_t, std::int32_t> pictures;
+  int images = 0;
+  for (std::uint64_t i = 0; i < 3'000; ++i) {
+    const Attempt a = source(i);
+    std::int64_t bytes = 0;
+    int here = 0;
+    for (const PromptPart& part : *a.parts) {
+      if (part.image_bytes == 0) continue;
+      EXPECT_EQ(part.tokens, 85);
+      EXPECT_EQ(part.detail, ImageDetail::high);
+      const auto [it, is_new] = pictures.emplace(part.seed, part.image_bytes);
+      EXPECT_EQ(it->second, part.image_bytes) << "the same picture is the same bytes";
+      bytes += part.image_bytes;
+      ++here;
+    }
+    EXPECT_EQ(a.images, here);
+    EXPECT_EQ(a.image_bytes, bytes);
+    EXPECT_EQ(a.prompt_tokens, 10 + 85 * here);
+    EXPECT_EQ(a.parts->back().image_bytes, 0) << "words come last";
+    images += here;
+  }
+  EXPECT_EQ(pictures.size(), 3u);
+  EXPECT_NEAR(images, 3'000, 150);
+}
+
+TEST(Workload, ASessionSendsItsImagesAgain) {
+  const SharedSource source = make_source(
+      workload_of(R"("prompt_tokens":10,"output_tokens":4,"images":{"count":1,"bytes":500},
+        "session":{"turns":3,"think_time":"1s","user_tokens":5})"),
+      4);
+  const Attempt first = source(0);
+  EXPECT_EQ(first.images, 1);
+  const auto next = next_of(source, first);
+  ASSERT_EQ(next.size(), 1u);
+  EXPECT_EQ(next[0].attempt.images, 2);
+  EXPECT_EQ(next[0].attempt.image_bytes, 1'000);
+}
+
 TEST(Workload, PrefixesAreShared) {
   const SharedSource source =
       make_source(workload_of(R"("prompt_tokens":10,"output_tokens":4,"system_prompt_tokens":30,

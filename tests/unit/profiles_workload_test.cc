@@ -32,6 +32,30 @@ double cdf(const LengthLaw& law, double n, int points = 20'000) {
   return static_cast<double>(below) / points;
 }
 
+TEST(WorkloadProfile, ReadsAndWritesImages) {
+  const auto profile = parse_workload(
+      R"({"schema":"dsbench.workload/1","prompt_tokens":5,"output_tokens":5,
+          "images":{"count":2,"bytes":{"law":"uniform","min":128,"max":4096},"pool":9,"tokens":85,"detail":"low"}})",
+      "test");
+  ASSERT_TRUE(profile) << profile.error().message;
+  ASSERT_TRUE(profile->images);
+  EXPECT_EQ(profile->images->count.max, 2);
+  EXPECT_EQ(profile->images->bytes.max, 4'096);
+  EXPECT_EQ(profile->images->pool, 9);
+  EXPECT_EQ(profile->images->tokens, 85);
+  EXPECT_EQ(profile->images->detail, ImageShape::Detail::low);
+  const auto again = parse_workload(to_json(*profile), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->images, profile->images);
+  const auto wrong = parse_workload(
+      R"({"schema":"dsbench.workload/1","prompt_tokens":5,"output_tokens":5,
+          "images":{"count":2,"bytes":100,"detail":"sharp"}})",
+      "test");
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().message.find("128"), std::string::npos) << wrong.error().message;
+  EXPECT_NE(wrong.error().message.find("low"), std::string::npos) << wrong.error().message;
+}
+
 TEST(LengthLaw, EachHasTheDistributionItNames) {
   const LengthLaw normal = law_of(R"({"law":"normal","mean":100,"deviation":20,"min":1,"max":1000})");
   EXPECT_NEAR(mean_of(normal), 100, 0.1);

@@ -1,7 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "results/recorder.h"
 #include "results/verdicts/threshold.h"
+#include "results/verdicts/windowed_threshold.h"
 
 namespace dsbench::results {
 namespace {
@@ -74,6 +81,90 @@ TEST(Threshold, ErrorsSayWhatIsAccepted) {
     EXPECT_THAT(threshold.error().message, HasSubstr(message));
     EXPECT_THAT(threshold.error().message, HasSubstr("accepted: 'p95 ttft < 2s'"));
   }
+}
+
+TEST(Threshold, WindowsAreRead) {
+  const auto threshold = parse_threshold("climb: p99 ttft < 500ms over 60s");
+  ASSERT_TRUE(threshold) << threshold.error().message;
+  EXPECT_EQ(threshold->window, Nanos{60s});
+  EXPECT_EQ(threshold->stage, "climb");
+  EXPECT_DOUBLE_EQ(threshold->value, 0.5);
+  EXPECT_EQ(parse_threshold("good_share >= 99%")->window, Nanos{0});
+  const auto share = parse_threshold("failed_share < 1% over 10s");
+  ASSERT_TRUE(share) << share.error().message;
+  EXPECT_DOUBLE_EQ(share->value, 0.01);
+  const auto short_one = parse_threshold("p99 ttft < 500ms over 10ms");
+  ASSERT_FALSE(short_one);
+  EXPECT_THAT(short_one.error().message, HasSubstr("a window of 10.0 ms is not between 1s and 24h"));
+  const auto of_chunks = parse_threshold("p50 itl < 500ms over 10s");
+  ASSERT_FALSE(of_chunks);
+  EXPECT_THAT(of_chunks.error().message, HasSubstr("itl is of chunks or attempts and has no windows"));
+}
+
+// A run of 40 s at 20/s whose first tokens come after 100 ms, but after 900 ms from 21 s to 24 s.
+class Windows : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "dsbench-windows-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+    auto recorder = open_recorder(folder_, {}, {});
+    ASSERT_TRUE(recorder) << recorder.error().message;
+    StageInfo stage;
+    stage.name = "whole";
+    stage.end = 40s;
+    const std::uint32_t index = (*recorder)->begin_stage(stage);
+    for (int i = 0; i < 800; ++i) {
+      const Nanos due = Nanos{50ms} * i;
+      (*recorder)->offered(index, static_cast<std::uint64_t>(i), due);
+      RequestRecord r;
+      r.request = static_cast<std::uint64_t>(i);
+      r.stage = index;
+      r.due = r.sent = r.final_sent = due;
+      r.reason = i == 799 ? Reason::http_503 : Reason::ok;
+      r.first_token = due + (due >= Nanos{21s} && due < Nanos{24s} ? Nanos{900ms} : Nanos{100ms});
+      r.last_token = r.done = r.first_token + Nanos{10ms};
+      r.output_tokens = 2;
+      (*recorder)->channel(0).request(r);
+    }
+    (*recorder)->end_stage(index, 40s);
+    stages_.push_back((*recorder)->summarize(index));
+    ASSERT_TRUE((*recorder)->close());
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string judge(const char* text) {
+    const auto threshold = parse_threshold(text);
+    EXPECT_TRUE(threshold) << (threshold ? "" : threshold.error().message);
+    const auto criteria = judge_windows(*threshold, folder_ / "records.sqlite", stages_);
+    EXPECT_TRUE(criteria) << (criteria ? "" : criteria.error().message);
+    std::string out;
+    for (const Criterion& c : *criteria)
+      out += std::string{c.verdict == StepVerdict::good ? "+" : "-"} + c.measured;
+    return out;
+  }
+
+  std::filesystem::path folder_;
+  std::vector<StageSummary> stages_;
+};
+
+TEST_F(Windows, ABadStretchThatTheWholeStageHidesIsFound) {
+  EXPECT_TRUE(judge_stage(*parse_threshold("p90 ttft < 500ms"), stages_.front()).met) << "60 of 800 are late";
+  // 5 s hold 100 requests. Windows that begin from 17 s on to 23 s hold more than ten late ones.
+  EXPECT_EQ(judge("p90 ttft < 500ms over 5s"),
+            "-900 ms in the 5.00 s from 17 s of the run on; missed in 7 of 37 windows");
+  EXPECT_EQ(judge("p90 ttft < 1s over 5s"), "+met in all of 37 windows");
+}
+
+TEST_F(Windows, NoDataIsAFailure) {
+  EXPECT_THAT(judge("p99 ttft < 10s over 5s"), HasSubstr("-n/a (needs 662, has 100)"));
+  EXPECT_EQ(judge("p50 ttft < 10s over 60s"), "-no data: the stage measures 40.0 s, less than a window");
+  EXPECT_EQ(judge("other: p50 ttft < 10s over 5s"), "-no such stage");
+}
+
+TEST_F(Windows, SharesAndRatesHaveThemToo) {
+  EXPECT_EQ(judge("offered_rate >= 20/s over 10s"), "+met in all of 32 windows");
+  EXPECT_THAT(judge("failed_share < 0.5% over 10s"), HasSubstr("-0.50 % in the 10.0 s from 30 s of the run on"));
+  EXPECT_EQ(judge("failed_share <= 0.5% over 10s"), "+met in all of 32 windows");
 }
 
 }  // namespace
