@@ -12,7 +12,6 @@ namespace dsbench::cli {
 // The flags with which a trace is read, as texts.
 struct TraceFlags {
   std::string prefix = "--";  // of the flags' names
-  std::string prefix = "--";  // of the flags' names
   std::string format = "auto";
   std::string window;  // FROM..TO
   double time_scale = 1, rate_scale = 1;
