@@ -37,7 +37,7 @@ struct ExperimentOptions {
   std::string out;
   bool json = false;
   bool quiet = false;
-  bool summary = true;  // on stdout, at the end
+  bool summary = true;               // on stdout, at the end
   std::vector<std::string> command;  // argv, less --out
 };
 

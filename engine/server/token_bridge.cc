@@ -73,7 +73,8 @@ void TokenBridge::hold() {
 }
 
 void TokenBridge::close() {
-  std::vector<std::shared_ptr<TokenStream>> dropped;  // destroyed outside the lock: may be the last references
+  std::vector<std::shared_ptr<TokenStream>>
+      dropped;  // destroyed outside the lock: may be the last references
   const std::lock_guard lock{mutex_};
   wake_ = nullptr;
   events_.clear();

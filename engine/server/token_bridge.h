@@ -65,8 +65,8 @@ class TokenBridge {
  private:
   friend class TokenStream;
   enum class Kind : std::uint8_t { started, token, finished };
-  // The engine holds its listener until it has told it that it is finished, so the last event of a stream, which
-  // owns it, keeps it for those before: no count is touched for a token.
+  // The engine holds its listener until it has told it that it is finished, so the last event of a stream,
+  // which owns it, keeps it for those before: no count is touched for a token.
   struct Event {
     TokenStream* stream = nullptr;
     Nanos at{0};

@@ -143,8 +143,8 @@ TEST(CodecRequest, ChatCarriesImagesAsDataUrls) {
   const auto words = [](const std::string& text) { return json{{"type", "text"}, {"text", text}}; };
   ASSERT_EQ(doc["messages"].size(), 4u);
   EXPECT_EQ(doc["messages"][0], json({{"role", "system"}, {"content", text_of(1, 9)}}));
-  EXPECT_EQ(doc["messages"][1], json({{"role", "user"},
-                                      {"content", {image(7, 300, "auto"), words(text_of(2, 10))}}}));
+  EXPECT_EQ(doc["messages"][1],
+            json({{"role", "user"}, {"content", {image(7, 300, "auto"), words(text_of(2, 10))}}}));
   EXPECT_EQ(doc["messages"][2], json({{"role", "assistant"}, {"content", text_of(3, 11)}}));
   EXPECT_EQ(doc["messages"][3],
             json({{"role", "user"},
@@ -173,12 +173,11 @@ TEST(CodecRequest, AnthropicCarriesImages) {
   EXPECT_EQ(doc["system"], text_of(1, 9));
   ASSERT_EQ(doc["messages"].size(), 3u);
   EXPECT_EQ(doc["messages"][0]["content"],
-            json::array({{{"type", "image"},
-                          {"source",
-                           {{"type", "base64"},
-                            {"media_type", "image/png"},
-                            {"data", base64(image_bytes(7, 300))}}}},
-                         {{"type", "text"}, {"text", text_of(2, 10)}}}));
+            json::array(
+                {{{"type", "image"},
+                  {"source",
+                   {{"type", "base64"}, {"media_type", "image/png"}, {"data", base64(image_bytes(7, 300))}}}},
+                 {{"type", "text"}, {"text", text_of(2, 10)}}}));
   EXPECT_EQ(doc["messages"][2]["content"].size(), 3u);
 }
 
@@ -226,8 +225,8 @@ TEST(CodecRequest, PromptsAreMeasuredByTheScale) {
   Body body;
   const auto codec = made({.api = "chat", .model = "m"});
   Attempt a{.request = 1, .prompt_tokens = 0, .output_tokens = 4};
-  a.parts = std::make_shared<PromptParts>(
-      PromptParts{{1, 100, Role::system}, {2, 50, Role::system}, {3, 40, Role::user}, {4, 2, Role::assistant}});
+  a.parts = std::make_shared<PromptParts>(PromptParts{
+      {1, 100, Role::system}, {2, 50, Role::system}, {3, 40, Role::user}, {4, 2, Role::assistant}});
   codec->encode(a, prompts, body);
   const json doc = json::parse(body.str());
   EXPECT_EQ(doc["messages"][0]["content"].get<std::string>().size(), (100 - 6 + 50) * 4u);

@@ -110,8 +110,8 @@ class RefusesSomeFirst final : public VirtualTarget {
   std::vector<TargetEvent> refused_;
 };
 
-// 2.5 % of the sessions fail at once, but a session has twenty requests: 0.13 % of all. By the schedule's count
-// every step is hopeless; it is not.
+// 2.5 % of the sessions fail at once, but a session has twenty requests: 0.13 % of all. By the schedule's
+// count every step is hopeless; it is not.
 TEST_F(RehearsalTest, WhatSessionsAddCountsBeforeAStepIsHopeless) {
   RehearsalConfig config;
   config.slo.ttft = seconds{2};

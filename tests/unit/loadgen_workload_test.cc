@@ -134,10 +134,10 @@ TEST(Workload, ImagesComeFromAPool) {
 }
 
 TEST(Workload, ASessionSendsItsImagesAgain) {
-  const SharedSource source = make_source(
-      workload_of(R"("prompt_tokens":10,"output_tokens":4,"images":{"count":1,"bytes":500},
+  const SharedSource source =
+      make_source(workload_of(R"("prompt_tokens":10,"output_tokens":4,"images":{"count":1,"bytes":500},
         "session":{"turns":3,"think_time":"1s","user_tokens":5})"),
-      4);
+                  4);
   const Attempt first = source(0);
   EXPECT_EQ(first.images, 1);
   const auto next = next_of(source, first);

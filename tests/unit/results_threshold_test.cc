@@ -163,7 +163,8 @@ TEST_F(Windows, NoDataIsAFailure) {
 
 TEST_F(Windows, SharesAndRatesHaveThemToo) {
   EXPECT_EQ(judge("offered_rate >= 20/s over 10s"), "+met in all of 32 windows");
-  EXPECT_THAT(judge("failed_share < 0.5% over 10s"), HasSubstr("-0.50 % in the 10.0 s from 30 s of the run on"));
+  EXPECT_THAT(judge("failed_share < 0.5% over 10s"),
+              HasSubstr("-0.50 % in the 10.0 s from 30 s of the run on"));
   EXPECT_EQ(judge("failed_share <= 0.5% over 10s"), "+met in all of 32 windows");
 }
 

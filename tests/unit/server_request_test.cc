@@ -43,22 +43,20 @@ TEST(ServerRequest, TakesEveryFieldOfAChat) {
 }
 
 TEST(ServerRequest, ImagesAreOpaque) {
-  const auto of_chat = parse_generate(
-      ApiKind::chat, R"({"messages":[{"role":"user","content":[
+  const auto of_chat = parse_generate(ApiKind::chat, R"({"messages":[{"role":"user","content":[
         {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low"}},{"type":"text","text":"ab"}]}]})",
-      kModel);
+                                      kModel);
   ASSERT_TRUE(of_chat) << of_chat.error().message;
   EXPECT_THAT(of_chat->generate.prompt, ElementsAre('a', 'b'));
-  const auto of_responses = parse_generate(
-      ApiKind::responses, R"({"input":[{"role":"user","content":[
+  const auto of_responses = parse_generate(ApiKind::responses, R"({"input":[{"role":"user","content":[
         {"type":"input_image","image_url":"data:image/png;base64,AAAA"},{"type":"input_text","text":"ab"}]}]})",
-      kModel);
+                                           kModel);
   ASSERT_TRUE(of_responses) << of_responses.error().message;
   EXPECT_EQ(of_responses->prompt_tokens, 2);
-  const auto of_messages = parse_generate(
-      ApiKind::messages, R"({"max_tokens":3,"messages":[{"role":"user","content":[
+  const auto of_messages =
+      parse_generate(ApiKind::messages, R"({"max_tokens":3,"messages":[{"role":"user","content":[
         {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}},{"type":"text","text":"ab"}]}]})",
-      kModel);
+                     kModel);
   ASSERT_TRUE(of_messages) << of_messages.error().message;
   EXPECT_EQ(of_messages->prompt_tokens, 2);
 }
@@ -69,8 +67,8 @@ TEST(ServerRequest, AnImageWithoutDataIsRefused) {
            {R"({"type":"image_url","image_url":{"url":7}})", "messages[0].content[0].image_url"},
            {R"({"type":"image","source":"x"})", "messages[0].content[0].source"},
            {R"({"type":"image","source":{"type":"base64"}})", "messages[0].content[0].source.data"}}) {
-    const auto request = parse_generate(
-        ApiKind::chat, R"({"messages":[{"role":"user","content":[)" + part + "]}]}", kModel);
+    const auto request =
+        parse_generate(ApiKind::chat, R"({"messages":[{"role":"user","content":[)" + part + "]}]}", kModel);
     ASSERT_FALSE(request) << part;
     EXPECT_EQ(request.error().param, param);
   }
