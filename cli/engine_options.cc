@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "engine/executors/cost_executor.h"
 #include "engine/executors/cpu_executor.h"
+#include "engine/faults/engine_faults.h"
 #include "engine/fixed/fixed_engine.h"
 #include "engine/model/available_memory.h"
 #include "engine/model/memory_bill.h"
@@ -62,16 +63,20 @@ Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, 
       "executor   cost model of '{}': no weights, no KV cache in memory\nKV blocks  {} of {} tokens\n",
       hardware.name, parts.config.blocks, parts.config.block_size);
   if (!dry_run) {
+    parts.faults = std::make_shared<engine::EngineFaults>();
     const engine::SpecConfig spec = options.kv.assumed();
-    parts.executor = std::make_unique<engine::CostExecutor>(
-        hardware, clock,
-        engine::CostExecutorOptions{.drafts = spec.drafts, .draft_acceptance = spec.acceptance});
+    engine::CostExecutorOptions cost;
+    cost.drafts = spec.drafts;
+    cost.draft_acceptance = spec.acceptance;
+    cost.slowdown = &parts.faults->slowdown;
+    parts.executor = engine::make_faulty_executor(
+        std::make_unique<engine::CostExecutor>(hardware, clock, cost), clock, parts.faults, false);
     parts.description = parts.executor->describe();
   }
   return parts;
 }
 
-Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
+Result<EngineParts> make_cpu_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
   DSBENCH_TRY(OpenedModel opened, open_model(options.model_source, options.model, options.seed));
   const profiles::ModelProfile& model = opened.profile;
   EngineParts parts;
@@ -100,6 +105,8 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, bool dry_run) {
                                                          .weights = type,
                                                          .pin = options.weights.pin}));
   parts.description = parts.executor->describe();
+  parts.faults = std::make_shared<engine::EngineFaults>();
+  parts.executor = engine::make_faulty_executor(std::move(parts.executor), clock, parts.faults, true);
   return parts;
 }
 
@@ -206,6 +213,8 @@ void add_engine_flags(CLI::App& app, EngineOptions& o, const std::string& prefix
       ->group(group);
   add_duration(app, flag("itl"), o.fixed.itl, "of --executor fixed: from token to token; 0s: all at once")
       ->group(group);
+  add_manners_flags(app, o.manners, prefix, group);
+  add_fault_flags(app, o.faults, prefix, group);
   for (CLI::Option* option : app.get_options()) {
     if (option->get_group() != group && !option->get_group().starts_with("Overload control")) continue;
     option->each(
@@ -224,7 +233,7 @@ std::vector<std::string> to_serve_arguments(const EngineOptions& o, const std::s
 
 Result<EngineParts> make_engine_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
   DSBENCH_CHECK(refuse_idle_flags(options));
-  if (options.executor == "cpu") return make_cpu_parts(options, dry_run);
+  if (options.executor == "cpu") return make_cpu_parts(options, clock, dry_run);
   if (options.executor == "fixed") return make_fixed_parts(options);
   if (options.executor.starts_with(cost_prefix)) return make_cost_parts(options, clock, dry_run);
   return fail(ErrorKind::usage,

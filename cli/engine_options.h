@@ -11,10 +11,16 @@
 #include "cli/kv_flags.h"
 #include "cli/model_flags.h"
 #include "cli/weights_flags.h"
+#include "cli/fault_flags.h"
+#include "cli/manners_flags.h"
 #include "core/clock.h"
 #include "core/result.h"
 #include "engine/engine.h"
 #include "engine/fixed/fixed_schedule.h"
+
+namespace dsbench::engine {
+struct EngineFaults;
+}
 
 namespace dsbench::cli {
 
@@ -32,6 +38,8 @@ struct EngineOptions {
   ModelOptions model_source;
   WeightsOptions weights;
   engine::FixedLaw fixed;  // of `--executor fixed`
+  MannersOptions manners;
+  FaultOptions faults;
   // The flags that were on the command line with their values, as written.
   std::vector<std::pair<std::string, std::string>> given;
 };
@@ -45,8 +53,9 @@ void add_engine_flags(CLI::App& app, EngineOptions& options, const std::string& 
 
 struct EngineParts {
   engine::SchedulerConfig config;
-  std::unique_ptr<engine::Executor> executor;  // of an engine that goes in steps
-  std::optional<engine::FixedLaw> fixed;       // of one that does not
+  std::unique_ptr<engine::Executor> executor;    // of an engine that goes in steps
+  std::optional<engine::FixedLaw> fixed;         // of one that does not
+  std::shared_ptr<engine::EngineFaults> faults;  // of the executor
   std::string model_name;
   std::string description;  // what runs, in a few words
   std::int32_t vocabulary = 256;

@@ -28,6 +28,7 @@ struct ServeOptions {
   std::int32_t port = 8000;
   std::string step_log;
   bool dry_run = false;
+  bool admin = false;
   std::int32_t ready_fd = -1;
   bool embedded = false;
 };
@@ -52,6 +53,9 @@ int serve_null(const ServeOptions& options) {
     return refuse("serve", {ErrorKind::usage,
                             fmt::format("{} has no effect on --executor null, which only answers", flag)});
   }
+  if (options.admin)
+    return refuse("serve",
+                  {ErrorKind::usage, "--admin has no effect on --executor null, which only answers"});
   std::atomic<bool>& stop = handle_signals();
   engine::server::NullServerConfig config;
   config.host = options.host;
@@ -72,6 +76,10 @@ int serve(const ServeOptions& options) {
     (void)setpriority(PRIO_PROCESS, 0, 5);
   }
   if (options.engine.executor == "null") return serve_null(options);
+  const auto manners = make_manners(options.engine.manners);
+  if (!manners) return refuse("serve", manners.error());
+  const auto faults = make_faults(options.engine.faults);
+  if (!faults) return refuse("serve", faults.error());
   SteadyClock clock;
   auto parts = make_engine_parts(options.engine, clock, options.dry_run);
   if (!parts) return refuse("serve", parts.error());
@@ -85,6 +93,10 @@ int serve(const ServeOptions& options) {
   config.model_name = parts->model_name;
   config.vocabulary = parts->vocabulary;
   config.text = parts->text;
+  config.manners = *manners;
+  config.faults = *faults;
+  config.admin = options.admin;
+  config.executor_faults = parts->faults;
   const std::string description = parts->description;
   auto engine = start_engine(std::move(*parts), clock, options.step_log);
   if (!engine) return refuse("serve", engine.error());
@@ -110,6 +122,9 @@ void add_serve(CLI::App& app, std::function<int()>& chosen) {
       "  dsbench serve                                     the tiny model on the CPU, port 8000\n"
       "  dsbench serve --executor cost:laptop-tiny         behaves like other hardware\n"
       "  dsbench serve --executor fixed --ttft 50ms --itl 10ms     a mock whose timing is known beforehand\n"
+      "  dsbench serve --api deepseek-2025-02              keep-alives while a request waits, and its "
+      "cut-off\n"
+      "  dsbench serve --fault latency:delay=2s,share=0.1@60s+30s     what goes wrong, and when\n"
       "  dsbench serve --executor null                     canned answers, as fast as they go: "
       "docs/serve.md\n"
       "  dsbench serve --model v3 --dry-run                the memory bill, before paying it\n"
@@ -122,6 +137,8 @@ void add_serve(CLI::App& app, std::function<int()>& chosen) {
   add_count(*verb, "--port", options->port, 0, 65535, "port to listen on; 0: the kernel chooses");
   add_text(*verb, "--step-log", options->step_log, "FILE", "write one CSV line per model step");
   verb->add_flag("--dry-run", options->dry_run, "print the memory bill and leave");
+  verb->add_flag("--admin", options->admin,
+                 "let this machine make faults while the server runs: /admin/faults, docs/serve.md");
   verb->add_option("--ready-fd", options->ready_fd, "write 'ready PORT' to this descriptor when listening")
       ->type_name("FD")
       ->default_str("none");

@@ -14,6 +14,8 @@ endfunction()
 
 dsbench_e2e(serve)
 dsbench_e2e(models)
+dsbench_e2e(manners)
+dsbench_e2e(faults)
 dsbench_e2e(doctor)
 dsbench_e2e(load)
 dsbench_e2e(failover)

@@ -5,4 +5,5 @@ dsbench_test(engine_admission_test SOURCES unit/engine_admission_test.cc propert
 dsbench_test(engine_cost_test SOURCES unit/engine_cost_test.cc LIBS dsbench::engine)
 dsbench_test(engine_loop_test SOURCES unit/engine_loop_test.cc LIBS dsbench::engine)
 dsbench_test(engine_fleet_test SOURCES unit/engine_fleet_test.cc LIBS dsbench::engine)
+dsbench_test(engine_faults_test SOURCES unit/engine_faults_test.cc LIBS dsbench::engine)
 dsbench_test(engine_fixed_test SOURCES unit/engine_fixed_test.cc LIBS dsbench::engine)

@@ -1,5 +1,5 @@
 dsbench_test(server_test
-  SOURCES unit/server_request_test.cc unit/server_rendering_test.cc unit/server_reply_test.cc unit/server_null_test.cc unit/server_apis_test.cc
+  SOURCES unit/server_request_test.cc unit/server_rendering_test.cc unit/server_reply_test.cc unit/server_null_test.cc unit/server_apis_test.cc unit/server_manners_test.cc
   LIBS dsbench::engine_server nlohmann_json::nlohmann_json)
 add_library(server_fakes STATIC EXCLUDE_FROM_ALL fakes/scripted_engine.cc fakes/http_connection.cc)
 target_include_directories(server_fakes PUBLIC "${PROJECT_SOURCE_DIR}")

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstddef>
 
 #include "core/rng.h"
@@ -24,7 +25,11 @@ CostExecutor::CostExecutor(const profiles::HardwareProfile& hardware, Clock& clo
 Result<Nanos> CostExecutor::execute(const StepBatch& batch, std::span<TokenId> sampled) {
   const Nanos now = clock_.now();
   const Nanos start = ran_ && now - last_end_ < our_own_gap ? last_end_ : now;
-  const StepCost cost = model_.step_time(batch);
+  StepCost cost = model_.step_time(batch);
+  if (options_.slowdown != nullptr) {
+    const double slowdown = options_.slowdown->load(std::memory_order_relaxed);
+    cost.time = Nanos{std::llround(static_cast<double>(cost.time.count()) * slowdown)};
+  }
   if (cost.extrapolated) extrapolated_.fetch_add(1, std::memory_order_relaxed);
   report_.drafts.assign(options_.drafts > 0 ? batch.items.size() : 0, {});
   for (std::size_t i = 0; i < batch.items.size(); ++i) {

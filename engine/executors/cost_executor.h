@@ -18,6 +18,8 @@ struct CostExecutorOptions {
   // Guesses a step, and the chance of each to be right.
   std::int32_t drafts = 0;
   double draft_acceptance = 0.7;
+  // Steps take so many times as long as the law says; may change at any time, must outlive the executor.
+  const std::atomic<double>* slowdown = nullptr;
 };
 
 // Computes nothing and takes as long as the cost model says, so that `serve` behaves like hardware that is

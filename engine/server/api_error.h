@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/units.h"
+#include "engine/server/manners.h"
 
 namespace dsbench::engine::server {
 
@@ -19,6 +20,6 @@ struct ApiError {
 };
 
 // {"error":{…}}, without a line end.
-[[nodiscard]] std::string render_error(const ApiError& error);
+[[nodiscard]] std::string render_error(const ApiError& error, const Manners& manners = openai_manners());
 
 }  // namespace dsbench::engine::server

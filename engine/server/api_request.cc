@@ -99,6 +99,24 @@ ApiResult<bool> read_temperature(const Json& object, int most, float& out) {
   return true;
 }
 
+ApiResult<bool> read_string(const Json& object, std::string_view key, std::string& out) {
+  const Json* value = field(object, key);
+  if (value == nullptr) return false;
+  if (!value->is_string()) return wrong(key, "a string", *value);
+  out = value->get<std::string>();
+  return true;
+}
+
+// Who asks. Anthropic's metadata is looked at as far as it concerns us.
+ApiResult<bool> read_users(const Json& object, ApiRequest& request) {
+  if (auto ok = read_string(object, "user", request.user); !ok) return ok;
+  if (const Json* metadata = field(object, "metadata"); metadata != nullptr && metadata->is_object()) {
+    if (const Json* id = field(*metadata, "user_id"); id != nullptr && id->is_string())
+      request.user_id = id->get<std::string>();
+  }
+  return read_string(object, "user_id", request.user_id);
+}
+
 // Fields whose meaning we know and cannot give: silence would let a client believe that it got what it asked
 // for.
 ApiResult<bool> refuse_unsupported(const Json& object) {
@@ -380,6 +398,8 @@ ApiResult<ApiRequest> parse_generate(ApiKind kind, std::string_view body, const 
   DSBENCH_REQUIRE(read_bool(json, "ignore_eos", generate.ignore_eos));
   DSBENCH_REQUIRE(read_seed(json, generate.seed));
   DSBENCH_REQUIRE(read_temperature(json, kind == ApiKind::messages ? 1 : 2, generate.temperature));
+  DSBENCH_REQUIRE(read_int(json, "priority", -kMaxInt, kMaxInt, generate.priority));
+  DSBENCH_REQUIRE(read_users(json, request));
   DSBENCH_REQUIRE(refuse_unsupported(json));
   DSBENCH_REQUIRE(read_stream(json, request));
   return request;

@@ -18,14 +18,19 @@
 //   model                              string; absent: the one that is served
 //   messages (chat)                    non-empty array of {role, content}; content: string, null, or array of
 //   {"type":"text","text"} and images ("image_url", "input_image", "image"), which are opaque: not decoded,
-//   and no token is counted for them prompt (completions)               string, array of token ids, or array
-//   that holds one string max_tokens, max_completion_tokens  integer ≥ 1; absent: 16 for completions
-//   (OpenAI's default), the rest of the context for chat min_tokens                         integer 0 …
-//   max_tokens ignore_eos, stream                 boolean seed                               integer; absent:
-//   0, so that the same request gives the same bytes temperature                        number 0 … 2; absent:
-//   1 (OpenAI's default); 0 is greedy stream_options                     {include_usage: boolean}, only with
-//   stream top_p, n, best_of                  accepted only as 1 stop, logprobs, echo               not
-//   supported, refused unless null, false or empty
+//   and no token is counted for them
+//   prompt (completions)               string, array of token ids, or array that holds one string
+//   max_tokens, max_completion_tokens  integer ≥ 1; absent: 16 for completions (OpenAI's default), the rest of
+//                                      the context for chat
+//   min_tokens                         integer 0 … max_tokens
+//   ignore_eos, stream                 boolean
+//   seed                               integer; absent: 0, so that the same request gives the same bytes
+//   temperature                        number 0 … 2; absent: 1 (OpenAI's default); 0 is greedy
+//   stream_options                     {include_usage: boolean}, only with stream
+//   priority                           integer; absent: 0; lower goes first (vLLM's)
+//   user, user_id, metadata.user_id    strings
+//   top_p, n, best_of                  accepted only as 1
+//   stop, logprobs, echo               not supported, refused unless null, false or empty
 namespace dsbench::engine::server {
 
 enum class ApiKind : std::uint8_t {
@@ -41,6 +46,8 @@ struct ApiRequest {
   bool stream = false;
   bool include_usage = false;
   std::int32_t prompt_tokens = 0;  // of `generate`, which the engine is given
+  std::string user = {};           // who the client says it asks for: `user`
+  std::string user_id = {};        // the same in DeepSeek's words, and Anthropic's: metadata.user_id
 };
 
 // What the served model allows.

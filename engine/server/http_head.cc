@@ -18,6 +18,10 @@ std::string_view reason_phrase(int status) {
       return "Bad Request";
     case 401:
       return "Unauthorized";
+    case 402:
+      return "Payment Required";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
@@ -26,6 +30,8 @@ std::string_view reason_phrase(int status) {
       return "Request Timeout";
     case 413:
       return "Content Too Large";
+    case 422:
+      return "Unprocessable Content";
     case 429:
       return "Too Many Requests";
     case 431:
@@ -60,11 +66,10 @@ std::string response_head(int status, std::string_view content_type, std::size_t
   return out;
 }
 
-std::string stream_head(HttpFraming framing, std::string_view date) {
-  return fmt::format(
-      "HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: "
-      "no-cache\r\n{}{}\r\n",
-      date, framing.http11 ? "Transfer-Encoding: chunked\r\n" : "", connection_header(framing));
+std::string stream_head(HttpFraming framing, std::string_view date, std::string_view content_type) {
+  return fmt::format("HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Type: {}\r\nCache-Control: no-cache\r\n{}{}\r\n",
+                     date, content_type, framing.http11 ? "Transfer-Encoding: chunked\r\n" : "",
+                     connection_header(framing));
 }
 
 void append_chunk(std::string& out, std::string_view payload) {

@@ -20,8 +20,10 @@ struct HttpFraming {
 [[nodiscard]] std::string response_head(int status, std::string_view content_type, std::size_t content_length,
                                         HttpFraming framing, std::string_view date,
                                         std::string_view extra = "");
-// 200 with server-sent events of unknown length, chunked where the client knows chunks.
-[[nodiscard]] std::string stream_head(HttpFraming framing, std::string_view date);
+// 200 with a body of unknown length, server-sent events or what is said, chunked where the client knows
+// chunks.
+[[nodiscard]] std::string stream_head(HttpFraming framing, std::string_view date,
+                                      std::string_view content_type = "text/event-stream; charset=utf-8");
 
 // Appends `payload` as one HTTP chunk; an empty one would end the body, so it appends nothing.
 void append_chunk(std::string& out, std::string_view payload);

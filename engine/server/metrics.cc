@@ -136,7 +136,22 @@ struct ServerMetrics::Impl {
   Counter& busy = counter("dsbench_busy_seconds_total", "Time inside engine steps.");
   Counter& slow_readers =
       counter("dsbench_slow_readers_total", "Streams dropped because their client read too slowly.");
+  Counter& keep_alives =
+      counter("dsbench_keep_alives_total", "Comments and blank lines sent to clients that waited.");
+  Counter& cut_offs = counter("dsbench_cut_offs_total", "Requests ended by the cut-offs of --api.");
   Gauge& connections = gauge("dsbench_http_connections", "Open HTTP connections.");
+  Family<Gauge>& fault_active_family = prometheus::BuildGauge()
+                                           .Name("dsbench_fault_active")
+                                           .Help("1 while the fault is on.")
+                                           .Register(registry);
+  Family<Counter>& fault_applied_family = prometheus::BuildCounter()
+                                              .Name("dsbench_fault_applied_total")
+                                              .Help(
+                                                  "Requests that a fault was applied to; of a fault of the "
+                                                  "engine: how often it began.")
+                                              .Register(registry);
+  std::array<Gauge*, fault_kinds> fault_active{};
+  std::array<Counter*, fault_kinds> fault_applied{};
   Family<Counter>& responses = prometheus::BuildCounter()
                                    .Name("http_requests_total")
                                    .Help("HTTP responses, by handler, method and status.")
@@ -153,6 +168,12 @@ ServerMetrics::ServerMetrics(std::string_view model_name) : impl_{std::make_uniq
     auto labels = impl_->model;
     labels.emplace("reason", std::string(to_string(static_cast<RefusalCause>(i))));
     impl_->refused_by[i] = &impl_->refused_family.Add(labels);
+  }
+  for (std::size_t i = 0; i < fault_kinds; ++i) {
+    auto labels = impl_->model;
+    labels.emplace("fault", to_word(static_cast<FaultKind>(i)));
+    impl_->fault_active[i] = &impl_->fault_active_family.Add(labels);
+    impl_->fault_applied[i] = &impl_->fault_applied_family.Add(labels);
   }
 }
 
@@ -184,6 +205,22 @@ void ServerMetrics::responded(std::string_view handler, std::string_view method,
 
 void ServerMetrics::slow_reader_dropped() {
   impl_->slow_readers.Increment();
+}
+
+void ServerMetrics::keep_alive_sent() {
+  impl_->keep_alives.Increment();
+}
+
+void ServerMetrics::cut_off() {
+  impl_->cut_offs.Increment();
+}
+
+void ServerMetrics::show_faults(const FaultBoard& board, Nanos now) {
+  for (std::size_t i = 0; i < fault_kinds; ++i) {
+    const auto kind = static_cast<FaultKind>(i);
+    impl_->fault_active[i]->Set(board.active(kind, now) != nullptr ? 1 : 0);
+    Impl::catch_up(*impl_->fault_applied[i], board.applied(kind));
+  }
 }
 
 std::string ServerMetrics::render(const EngineStats& stats, std::int64_t connections) {

@@ -7,6 +7,7 @@
 
 #include "core/units.h"
 #include "engine/engine.h"
+#include "engine/faults/fault_board.h"
 
 namespace dsbench::engine::server {
 
@@ -33,6 +34,13 @@ class ServerMetrics {
   void responded(std::string_view handler, std::string_view method, int status);
   // A stream that was dropped because its client read too slowly.
   void slow_reader_dropped();
+  // A comment or a blank line to a client that waits.
+  void keep_alive_sent();
+  // A request that was ended because its time was over.
+  void cut_off();
+
+  // Which faults are on, and how often each was applied.
+  void show_faults(const FaultBoard& board, Nanos now);
 
   // The text exposition format, version 0.0.4.
   [[nodiscard]] std::string render(const EngineStats& stats, std::int64_t connections);

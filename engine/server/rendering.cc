@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "engine/server/stream_renderer.h"
@@ -9,30 +10,59 @@
 namespace dsbench::engine::server {
 namespace {
 
-std::string_view finish_word(FinishReason reason) {
-  return reason == FinishReason::stop ? "stop" : "length";
+std::string_view finish_word(FinishReason reason, const Manners& manners) {
+  switch (reason) {
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    default:
+      return manners.interrupted;
+  }
 }
 
-std::string usage_json(const Finish& finish) {
-  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{}}})",
-                     finish.prompt_tokens, finish.output_tokens, finish.prompt_tokens + finish.output_tokens);
+std::string usage_json(const Finish& finish, const Manners& manners, std::int32_t reasoning_tokens) {
+  const std::string cache =
+      manners.cache_usage == CacheUsage::details
+          ? fmt::format(R"("prompt_tokens_details":{{"cached_tokens":{}}})", finish.cached_tokens)
+          : fmt::format(R"("prompt_cache_hit_tokens":{},"prompt_cache_miss_tokens":{})", finish.cached_tokens,
+                        finish.prompt_tokens - finish.cached_tokens);
+  const std::string reasoning = reasoning_tokens > 0
+                                    ? fmt::format(R"(,"completion_tokens_details":{{"reasoning_tokens":{}}})",
+                                                  std::min(reasoning_tokens, finish.output_tokens))
+                                    : "";
+  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},{}{}}})",
+                     finish.prompt_tokens, finish.output_tokens, finish.prompt_tokens + finish.output_tokens,
+                     cache, reasoning);
+}
+
+const ErrorWords* words_of(const Manners& manners, int status) {
+  for (const ErrorWords& words : manners.errors)
+    if (words.status == status) return &words;
+  return nullptr;
 }
 
 std::string null_or_quoted(const std::string& text) {
   return text.empty() ? "null" : json_quoted(text);
 }
 
+constexpr std::string_view kDone = "data: [DONE]\n\n";
+
 // Chat and completions.
 class OpenAiRenderer final : public StreamRenderer {
  public:
-  explicit OpenAiRenderer(const AnswerIdentity& identity) : sse_{identity} {}
+  explicit OpenAiRenderer(const AnswerIdentity& identity) : sse_{identity}, manners_{*identity.manners} {}
   void open(std::string& out) override { sse_.open(out); }
   void token(std::string& out, TokenId token) override { sse_.token(out, token); }
   void close(std::string& out, const Finish& finish) override { sse_.close(out, finish); }
-  void fail(std::string& out, const ApiError& error) override { out += render_error_event(error); }
+  void fail(std::string& out, const ApiError& error) override {
+    out += render_error_event(error, manners_);
+    if (manners_.done_after_error) out += kDone;
+  }
 
  private:
   SseRenderer sse_;
+  const Manners& manners_;
 };
 
 }  // namespace
@@ -41,18 +71,31 @@ std::string json_quoted(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string render_error(const ApiError& error) {
-  return fmt::format(R"({{"error":{{"message":{},"type":{},"param":{},"code":{}}}}})",
-                     json_quoted(error.message), json_quoted(error.type), null_or_quoted(error.param),
-                     null_or_quoted(error.code));
+std::string render_error(const ApiError& error, const Manners& manners) {
+  const int status = http_status(ApiKind::chat, error, manners);
+  std::string message = error.message;
+  std::string_view type = error.type;
+  if (const ErrorWords* words = words_of(manners, status); words != nullptr) {
+    type = words->type;
+    if (!words->advice.empty()) message += fmt::format("; {}", words->advice);
+  }
+  const std::string code = manners.numeric_code   ? fmt::format("{}", status)
+                           : manners.code.empty() ? null_or_quoted(error.code)
+                                                  : json_quoted(manners.code);
+  return fmt::format(R"({{"error":{{"message":{},"type":{},"param":{},"code":{}}}}})", json_quoted(message),
+                     json_quoted(type), null_or_quoted(error.param), code);
 }
 
-std::string render_error(ApiKind kind, const ApiError& error) {
-  return kind == ApiKind::messages ? render_anthropic_error(error) : render_error(error);
+std::string render_error(ApiKind kind, const ApiError& error, const Manners& manners) {
+  return kind == ApiKind::messages ? render_anthropic_error(error) : render_error(error, manners);
 }
 
-int http_status(ApiKind kind, const ApiError& error) {
-  return kind == ApiKind::messages && error.status == 503 ? 529 : error.status;
+int http_status(ApiKind kind, const ApiError& error, const Manners& manners) {
+  if (kind == ApiKind::messages) return error.status == 503 ? 529 : error.status;
+  if (error.status == 404 && error.param == "model") return manners.unknown_model_status;
+  // What names a field and has no code of its own: the JSON was read, the field was not accepted.
+  if (error.status == 400 && !error.param.empty() && error.code.empty()) return manners.invalid_field_status;
+  return error.status;
 }
 
 std::unique_ptr<StreamRenderer> make_stream_renderer(const AnswerIdentity& identity) {
@@ -68,62 +111,85 @@ std::unique_ptr<StreamRenderer> make_stream_renderer(const AnswerIdentity& ident
   return std::make_unique<OpenAiRenderer>(identity);
 }
 
-std::string render_error_event(const ApiError& error) {
-  return fmt::format("data: {}\n\n", render_error(error));
+std::string render_error_event(const ApiError& error, const Manners& manners) {
+  return fmt::format("data: {}\n\n", render_error(error, manners));
 }
 
 SseRenderer::SseRenderer(const AnswerIdentity& identity)
-    : kind_{identity.kind}, include_usage_{identity.include_usage}, writer_{identity.writer} {
+    : kind_{identity.kind},
+      include_usage_{identity.include_usage},
+      manners_{identity.manners},
+      reasoning_tokens_{kind_ == ApiKind::chat ? identity.reasoning_tokens : 0},
+      reasoning_left_{reasoning_tokens_},
+      writer_{identity.writer} {
   const bool chat = kind_ == ApiKind::chat;
   head_ = fmt::format(R"(data: {{"id":{},"object":"{}","created":{},"model":{},"choices":[)",
                       json_quoted(identity.id), chat ? "chat.completion.chunk" : "text_completion",
                       identity.created, json_quoted(identity.model));
   prefix_ = head_ + (chat ? R"({"index":0,"delta":{"content":")" : R"({"index":0,"text":")");
-  suffix_ =
-      chat ? R"("},"logprobs":null,"finish_reason":null}])" : R"(","logprobs":null,"finish_reason":null}])";
-  suffix_ += include_usage_ ? ",\"usage\":null}\n\n" : "}\n\n";
+  const std::string rest = std::string{R"(,"logprobs":null,"finish_reason":null}])"} +
+                           (include_usage_ ? ",\"usage\":null}\n\n" : "}\n\n");
+  if (reasoning_tokens_ > 0) {
+    reasoning_prefix_ = head_ + R"({"index":0,"delta":{"content":null,"reasoning_content":")";
+    reasoning_suffix_ = "\"}" + rest;
+    suffix_ = R"(","reasoning_content":null})" + rest;
+  } else {
+    suffix_ = (chat ? "\"}" : "\"") + rest;
+  }
 }
 
 void SseRenderer::open(std::string& out) const {
   if (kind_ != ApiKind::chat) return;
   out += head_;
+  if (reasoning_tokens_ > 0) {
+    out += R"({"index":0,"delta":{"role":"assistant","content":null,"reasoning_content":")";
+    out += reasoning_suffix_;
+    return;
+  }
   out += R"({"index":0,"delta":{"role":"assistant","content":)";
   out += '"';
   out += suffix_;
 }
 
-void SseRenderer::token(std::string& out, TokenId token) const {
-  out += prefix_;
+void SseRenderer::token(std::string& out, TokenId token) {
+  const bool reasons = reasoning_left_ > 0;
+  if (reasons && token != kNoToken) --reasoning_left_;
+  out += reasons ? reasoning_prefix_ : prefix_;
   append_json_token(out, token, writer_.get());
-  out += suffix_;
+  out += reasons ? reasoning_suffix_ : suffix_;
 }
 
 void SseRenderer::close(std::string& out, const Finish& finish) const {
   out += head_;
   out += kind_ == ApiKind::chat ? R"({"index":0,"delta":{},"logprobs":null,"finish_reason":")"
                                 : R"({"index":0,"text":"","logprobs":null,"finish_reason":")";
-  out += finish_word(finish.reason);
+  out += finish_word(finish.reason, *manners_);
   out += include_usage_ ? "\"}],\"usage\":null}\n\n" : "\"}]}\n\n";
   if (include_usage_) {
     out += head_;
     out += "],\"usage\":";
-    out += usage_json(finish);
+    out += usage_json(finish, *manners_, reasoning_tokens_);
     out += "}\n\n";
   }
-  out += "data: [DONE]\n\n";
+  out += kDone;
 }
 
-std::string render_answer(const AnswerIdentity& identity, std::string_view text, const Finish& finish) {
-  if (identity.kind == ApiKind::messages) return render_message(identity, text, finish);
-  if (identity.kind == ApiKind::responses) return render_response(identity, text, finish);
+std::string render_answer(const AnswerIdentity& identity, const AnswerText& text, const Finish& finish) {
+  if (identity.kind == ApiKind::messages) return render_message(identity, text.answer, finish);
+  if (identity.kind == ApiKind::responses) return render_response(identity, text.answer, finish);
   const bool chat = identity.kind == ApiKind::chat;
-  const std::string quoted = json_quoted(text);
-  const std::string choice = chat ? fmt::format(R"("message":{{"role":"assistant","content":{}}})", quoted)
-                                  : fmt::format(R"("text":{})", quoted);
+  const std::int32_t reasoning_tokens = chat ? identity.reasoning_tokens : 0;
+  const std::string quoted = json_quoted(text.answer);
+  const std::string reasoning =
+      reasoning_tokens > 0 ? fmt::format(R"(,"reasoning_content":{})", json_quoted(text.reasoning)) : "";
+  const std::string choice =
+      chat ? fmt::format(R"("message":{{"role":"assistant","content":{}{}}})", quoted, reasoning)
+           : fmt::format(R"("text":{})", quoted);
   return fmt::format(
       R"({{"id":{},"object":"{}","created":{},"model":{},"choices":[{{"index":0,{},"logprobs":null,"finish_reason":"{}"}}],"usage":{}}})",
       json_quoted(identity.id), chat ? "chat.completion" : "text_completion", identity.created,
-      json_quoted(identity.model), choice, finish_word(finish.reason), usage_json(finish));
+      json_quoted(identity.model), choice, finish_word(finish.reason, *identity.manners),
+      usage_json(finish, *identity.manners, reasoning_tokens));
 }
 
 std::string render_model(const ApiModel& model, std::int64_t created) {

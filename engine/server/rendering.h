@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/server/api_error.h"
 #include "engine/server/api_request.h"
+#include "engine/server/manners.h"
 
 // The bodies that we send. Pure: values in, bytes out; JSON keys stand in OpenAI's order.
 namespace dsbench::engine::server {
@@ -23,6 +24,14 @@ struct AnswerIdentity {
   std::int32_t prompt_tokens = 0;
   // Of a model with a tokenizer; null: one character a token. Shared by who renders the one answer.
   std::shared_ptr<TokenWriter> writer = nullptr;
+  std::int32_t reasoning_tokens = 0;  // of a chat: so many of the first tokens are reasoning
+  const Manners* manners = &openai_manners();
+};
+
+// What a whole answer says.
+struct AnswerText {
+  std::string answer;
+  std::string reasoning = {};
 };
 
 // The server-sent events of one stream. Everything but the token itself is formatted once, in the
@@ -32,30 +41,39 @@ struct AnswerIdentity {
 //   chat:  a chunk with the role and empty content, one chunk a token, a chunk with an empty delta and the
 //   finish_reason text:  one chunk a token, a chunk with empty text and the finish_reason both:  with
 //   include_usage a chunk with "choices":[] and the usage; then "data: [DONE]"
+//
+// Of a chat that reasons, the first tokens stand in reasoning_content and content is null, then the other way
+// round.
 class SseRenderer {
  public:
   explicit SseRenderer(const AnswerIdentity& identity);
 
   // Before the first token.
   void open(std::string& out) const;
-  void token(std::string& out, TokenId token) const;
-  // After the last token of an answer that ended well (stop, length).
+  void token(std::string& out, TokenId token);
+  // After the last token: of an answer that ended well (stop, length), or that the server has interrupted.
   void close(std::string& out, const Finish& finish) const;
 
  private:
   ApiKind kind_;
   bool include_usage_;
-  std::string head_;    // data: {"id":…,"model":…,"choices":[
-  std::string prefix_;  // up to the token's text
-  std::string suffix_;  // from there to the end of the event
+  const Manners* manners_;
+  std::int32_t reasoning_tokens_;
+  std::int32_t reasoning_left_;
+  std::string head_;              // data: {"id":…,"model":…,"choices":[
+  std::string prefix_;            // up to the token's text
+  std::string suffix_;            // from there to the end of the event
+  std::string reasoning_prefix_;  // the same of a reasoning token
+  std::string reasoning_suffix_;
   std::shared_ptr<TokenWriter> writer_;
 };
 
 // data: {"error":{…}}: what a stream that has begun ends with when it fails; no [DONE] follows.
-[[nodiscard]] std::string render_error_event(const ApiError& error);
+[[nodiscard]] std::string render_error_event(const ApiError& error,
+                                             const Manners& manners = openai_manners());
 
-// The whole answer of a request that did not ask for a stream. `text` is the tokens' text.
-[[nodiscard]] std::string render_answer(const AnswerIdentity& identity, std::string_view text,
+// The whole answer of a request that did not ask for a stream.
+[[nodiscard]] std::string render_answer(const AnswerIdentity& identity, const AnswerText& text,
                                         const Finish& finish);
 
 // One model, and the list of it.

@@ -45,8 +45,9 @@ std::string response(const AnswerIdentity& identity, State state, std::string_vi
 
 std::string usage_of(const Finish& finish) {
   return fmt::format(
-      R"({{"input_tokens":{},"input_tokens_details":{{"cached_tokens":0}},"output_tokens":{},"output_tokens_details":{{"reasoning_tokens":0}},"total_tokens":{}}})",
-      finish.prompt_tokens, finish.output_tokens, finish.prompt_tokens + finish.output_tokens);
+      R"({{"input_tokens":{},"input_tokens_details":{{"cached_tokens":{}}},"output_tokens":{},"output_tokens_details":{{"reasoning_tokens":0}},"total_tokens":{}}})",
+      finish.prompt_tokens, finish.cached_tokens, finish.output_tokens,
+      finish.prompt_tokens + finish.output_tokens);
 }
 
 class ResponsesRenderer final : public StreamRenderer {

@@ -11,6 +11,8 @@ struct Entry {
   Endpoint endpoint;
 };
 
+constexpr std::string_view kFaults = "/admin/faults";
+
 constexpr Entry kEntries[] = {
     {"/v1/chat/completions", "POST", Endpoint::chat_completions},
     {"/v1/completions", "POST", Endpoint::completions},
@@ -20,6 +22,7 @@ constexpr Entry kEntries[] = {
     {"/tokenize", "POST", Endpoint::tokenize},
     {"/health", "GET", Endpoint::health},
     {"/metrics", "GET", Endpoint::metrics},
+    {kFaults, "GET, POST, DELETE", Endpoint::faults},
 };
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
@@ -66,6 +69,7 @@ Route find_route(std::string_view target) {
 std::string known_paths() {
   std::string paths;
   for (const Entry& entry : kEntries) {
+    if (entry.path == kFaults) continue;
     if (!paths.empty()) paths += ", ";
     paths += entry.path;
   }

@@ -66,6 +66,7 @@ struct Server::Impl {
       : config{std::move(configuration)},
         max_connections{connection_limit(config)},
         metrics{config.model_name},
+        faults{engine, config.executor_faults},
         state{.engine = engine,
               .clock = clock,
               .config = config,
@@ -74,9 +75,11 @@ struct Server::Impl {
                         .max_model_len = engine.config().max_model_len,
                         .text = config.text},
               .metrics = metrics,
+              .faults = faults,
               .bridge = std::make_shared<TokenBridge>(
                   clock, [this] { asio::post(io, [this] { state.bridge->drain(); }); }),
               .created = wall_clock_now() / std::chrono::seconds{1},
+              .requests = 0,
               .draining = false,
               .sessions = {},
               .session_closed = [this] { on_session_closed(); },
@@ -100,6 +103,14 @@ struct Server::Impl {
     if (acceptor.listen(Acceptor::max_listen_connections, error)) return refused();
     bound = acceptor.local_endpoint(error);
     if (error) return refused();
+    return {};
+  }
+
+  Result<void> make_faults() {
+    const Nanos now = state.clock.now();
+    for (const Fault& fault : config.faults) {
+      DSBENCH_CHECK(faults.add(fault, now));
+    }
     return {};
   }
 
@@ -135,6 +146,7 @@ struct Server::Impl {
       sweep_timer.expires_after(kSweepPeriod);
       co_await sweep_timer.async_wait(as_values);
       const Nanos now = state.clock.now();  // once, for all
+      faults.on_time(now);
       for (Session* session : state.sessions) session->sweep(now);
     }
   }
@@ -210,6 +222,7 @@ struct Server::Impl {
   const ServerConfig config;
   const std::size_t max_connections;
   ServerMetrics metrics;
+  FaultDirector faults;
   asio::io_context io{1};  // a hint: one thread runs it
   ServerState state;
   Acceptor acceptor{io.get_executor()};
@@ -232,6 +245,7 @@ Server::~Server() = default;
 Result<std::unique_ptr<Server>> Server::start(Engine& engine, Clock& clock, ServerConfig config) {
   auto impl = std::make_unique<Impl>(engine, clock, std::move(config));
   DSBENCH_CHECK(impl->listen());
+  DSBENCH_CHECK(impl->make_faults());
   impl->run();
   return std::unique_ptr<Server>{new Server{std::move(impl)}};
 }

@@ -5,10 +5,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/clock.h"
 #include "core/result.h"
 #include "engine/engine.h"
+#include "engine/faults/fault.h"
+#include "engine/server/manners.h"
+
+namespace dsbench::engine {
+struct EngineFaults;
+}
 
 namespace dsbench::engine::server {
 
@@ -33,6 +40,11 @@ struct ServerConfig {
   Nanos idle_timeout = std::chrono::seconds{75};   // of a connection between two requests
   Nanos write_timeout = std::chrono::seconds{30};  // for a client to take what one write holds
   Nanos drain = std::chrono::seconds{5};           // how long stop() lets requests finish
+  Manners manners = openai_manners();
+  std::vector<Fault> faults = {};  // from the server's start
+  bool admin = false;              // /admin/faults is there
+  std::shared_ptr<EngineFaults> executor_faults =
+      nullptr;  // what the engine's executor looks at, if it has one
 };
 
 // The OpenAI-compatible HTTP server in front of one engine, on one I/O thread of its own.
@@ -44,14 +56,16 @@ struct ServerConfig {
 //   POST /tokenize                               {"count","max_model_len","tokens"}
 //   GET  /health                                 200; 503 while stopping
 //   GET  /metrics                                Prometheus text; names in metrics.h
+//   GET, POST, DELETE /admin/faults              with config.admin, from this machine: admin.h
 //
-// A stream's 200 goes out with its first token, so that a queue timeout or a failure before it is still an
-// HTTP status. A client that goes away, also while it waits for its first byte, has its request cancelled at
-// once. A client that closes only its sending half has gone away too.
+// Where the manners do not say otherwise, a stream's 200 goes out with its first token, so that a queue
+// timeout or a failure before it is still an HTTP status. Who asks, what for and until when: caller.h. A
+// client that goes away, also while it waits for its first byte, has its request cancelled at once. A client
+// that closes only its sending half has gone away too.
 class Server {
  public:
   // `engine` and `clock` must outlive the server. Errors: usage for an address or port that cannot be
-  // listened on.
+  // listened on, or for a fault that the engine cannot have.
   [[nodiscard]] static Result<std::unique_ptr<Server>> start(Engine& engine, Clock& clock,
                                                              ServerConfig config);
 

@@ -1,10 +1,9 @@
 #include "engine/server/session.h"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "core/text.h"
+#include "engine/server/admin.h"
 #include "engine/server/rendering.h"
 #include "engine/server/routes.h"
 
@@ -22,7 +22,6 @@ namespace {
 namespace http = boost::beast::http;
 using boost::system::error_code;
 
-constexpr std::size_t kReadAhead = 64u << 10;  // of a client that sends while it is being answered
 constexpr Nanos kLinger = std::chrono::seconds{2};
 
 std::string_view method_word(http::verb verb) {
@@ -59,21 +58,6 @@ ApiKind api_of(Endpoint endpoint) {
   }
 }
 
-// As each API's ids begin.
-std::string_view id_prefix(ApiKind kind) {
-  switch (kind) {
-    case ApiKind::completion:
-      return "cmpl-";
-    case ApiKind::messages:
-      return "msg_";
-    case ApiKind::responses:
-      return "resp_";
-    case ApiKind::chat:
-      break;
-  }
-  return "chatcmpl-";
-}
-
 ApiError no_such_path(std::string_view target) {
   return {.status = 404,
           .message = fmt::format("there is nothing at '{}'; this server has {}", target.substr(0, 100),
@@ -86,20 +70,6 @@ ApiError wrong_method(const Route& route, std::string_view method) {
           .message = fmt::format("{} takes {}; found {}", route.handler, route.method, method),
           .code = "method_not_allowed"};
 }
-
-// Events must not reach a Reply that has left its coroutine's frame, whatever way it left.
-class Attachment {
- public:
-  Attachment(std::shared_ptr<TokenStream> stream, Reply& reply) : stream_{std::move(stream)} {
-    stream_->attach(&reply);
-  }
-  ~Attachment() { stream_->detach(); }
-  Attachment(const Attachment&) = delete;
-  Attachment& operator=(const Attachment&) = delete;
-
- private:
-  std::shared_ptr<TokenStream> stream_;
-};
 
 }  // namespace
 
@@ -156,15 +126,44 @@ Task<bool> Session::read_request() {
     out_ = "HTTP/1.1 100 Continue\r\n\r\n";
     if (!co_await write_out()) co_return false;
   }
+  if (parser_->get().method() == http::verb::post) number_ = state_.requests++;
   enter(Phase::reading, state_.config.body_timeout);
-  {
-    auto [error, n] = co_await http::async_read(socket_, buffer_, *parser_, as_values);
-    if (error) co_return co_await refuse_unreadable(error);
-  }
+  if (const error_code error = co_await read_body()) co_return co_await refuse_unreadable(error);
   const auto& message = parser_->get();
   framing_ = {.http11 = message.version() >= 11, .keep_alive = message.keep_alive()};
   method_ = method_word(message.method());
   co_return true;
+}
+
+Task<error_code> Session::read_body() {
+  if (parser_->get().method() == http::verb::post) {
+    FaultBoard& board = state_.faults.board();
+    if (const auto rate = board.read_rate(number_, state_.clock.now())) {
+      board.count(FaultKind::slow_reader);
+      co_return co_await read_body_slowly(*rate);
+    }
+  }
+  auto [error, n] = co_await http::async_read(socket_, buffer_, *parser_, as_values);
+  co_return error;
+}
+
+// A fault: a small window, and a pause after every piece.
+Task<error_code> Session::read_body_slowly(std::int64_t bytes_per_second) {
+  error_code error;
+  socket_.set_option(asio::socket_base::receive_buffer_size{4096}, error);
+  const std::size_t most = buffer_.max_size();
+  const auto piece = static_cast<std::size_t>(std::clamp<std::int64_t>(bytes_per_second / 10, 64, 65536));
+  Timer timer{socket_.get_executor()};
+  error = {};
+  while (!error && !parser_->is_done()) {
+    buffer_.max_size(std::max(buffer_.size(), piece));
+    auto [failed, n] = co_await http::async_read_some(socket_, buffer_, *parser_, as_values);
+    error = failed;
+    timer.expires_after(Nanos{static_cast<std::int64_t>(n) * 1'000'000'000 / bytes_per_second});
+    co_await timer.async_wait(as_values);
+  }
+  buffer_.max_size(most);
+  co_return error;
 }
 
 // Answers what can be answered; the connection ends either way.
@@ -205,11 +204,11 @@ Task<bool> Session::respond() {
   const Route route = find_route(target);
   handler_ = route.handler;
   api_ = api_of(route.endpoint);
-  if (route.endpoint == Endpoint::none) {
+  if (route.endpoint == Endpoint::none || (route.endpoint == Endpoint::faults && !state_.config.admin)) {
     const ApiError refusal = no_such_path(target);
     co_return co_await refuse(refusal);
   }
-  if (method_ != route.method) {
+  if (route.method.find(method_) == std::string_view::npos) {
     const ApiError refusal = wrong_method(route, method_);
     const std::string allow = fmt::format("Allow: {}\r\n", route.method);
     co_return co_await refuse(refusal, allow);
@@ -223,7 +222,10 @@ Task<bool> Session::respond() {
       co_return co_await generate(api_);
     case Endpoint::health:
       co_return co_await send(state_.draining ? 503 : 200, "", "");
+    case Endpoint::faults:
+      co_return co_await serve_faults(target);
     case Endpoint::metrics:
+      state_.metrics.show_faults(state_.faults.board(), state_.clock.now());
       body = state_.metrics.render(state_.engine.stats(), static_cast<std::int64_t>(state_.sessions.size()));
       co_return co_await send(200, "text/plain; version=0.0.4; charset=utf-8", body);
     case Endpoint::models:
@@ -248,103 +250,20 @@ Task<bool> Session::respond() {
   co_return co_await send(200, "application/json", body);
 }
 
-Task<bool> Session::generate(ApiKind kind) {
-  auto request = parse_generate(kind, parser_->get().body(), state_.model);
-  if (!request) co_return co_await refuse(request.error());
-  parser_.reset();  // the body may be megabytes and the answer minutes away
-
-  auto stream = std::make_shared<TokenStream>(state_.bridge);
-  const Nanos submitted_at = state_.clock.now();
-  const Submitted submitted = state_.engine.submit(std::move(request->generate), stream);
-  if (submitted.status != SubmitStatus::accepted) {
-    const ApiError refusal = submit_error(submitted, kind);
+Task<bool> Session::serve_faults(std::string_view target) {
+  error_code error;
+  const auto peer = socket_.remote_endpoint(error).address();
+  if (error ||
+      !(peer.is_loopback() || (peer.is_v6() && peer.to_v6().is_v4_mapped() &&
+                               asio::ip::make_address_v4(asio::ip::v4_mapped, peer.to_v6()).is_loopback()))) {
+    const ApiError refusal{.status = 403,
+                           .message = "faults are made from the server's own machine only",
+                           .code = "not_from_here"};
     co_return co_await refuse(refusal);
   }
-  state_.engine_changed();
-
-  framing_.keep_alive = framing_.keep_alive && !state_.draining;
-  // Events can only reach the reply after this coroutine has yielded, so none is missed before it is
-  // attached.
-  const std::unique_ptr<Reply> owned = make_reply(*request, submitted, submitted_at);
-  Reply& reply = *owned;
-  bool good = false;
-  {
-    const Attachment attachment{std::move(stream), reply};
-    watch_peer();
-    good = co_await pump(reply);
-  }
-  if (!reply.ended_by_engine()) {
-    state_.engine.cancel(submitted.id);
-    state_.engine_changed();
-  }
-  if (const auto status = reply.status()) state_.metrics.responded(handler_, method_, *status);
-  co_await stop_watching();
-  co_return good && !peer_gone_ && reply.keep_alive();
-}
-
-std::unique_ptr<Reply> Session::make_reply(const ApiRequest& request, const Submitted& submitted, Nanos at) {
-  Reply::Setup setup;
-  setup.identity.kind = request.kind;
-  setup.identity.id = fmt::format("{}{:x}-{}", id_prefix(request.kind), state_.created, submitted.id);
-  setup.identity.created = wall_clock_now() / std::chrono::seconds{1};
-  setup.identity.model = state_.model.name;
-  setup.identity.include_usage = request.include_usage;
-  setup.identity.prompt_tokens = request.prompt_tokens;
-  if (state_.model.text != nullptr) setup.identity.writer = std::make_shared<TokenWriter>(state_.model.text);
-  setup.stream = request.stream;
-  setup.framing = framing_;
-  setup.date = date();
-  setup.submitted = at;
-  auto reply = std::make_unique<Reply>(std::move(setup), state_.metrics);
-  reply->on_change([this, changed = reply.get()] { reply_changed(*changed); });
-  reply->on_flush([this, changed = reply.get()] { flush(*changed); });
-  return reply;
-}
-
-void Session::abort_reply(Reply& reply) {
-  Finish aborted;
-  aborted.reason = FinishReason::aborted;
-  reply.fail(finish_error(aborted));
-}
-
-// Called in the middle of the bridge's drain(): the sending waits for flush(), when all that has come is in
-// the reply.
-void Session::reply_changed(const Reply& reply) {
-  if (phase_ == Phase::writing && reply.buffered() > state_.config.max_buffered_bytes && !killed_) {
-    state_.metrics.slow_reader_dropped();
-    kill();
-  }
-}
-
-// Straight into the socket, where it has room, while the coroutine sleeps on: waking it and Asio's write
-// would cost as much again as the kernel's send. What does not fit, an error and the end are the coroutine's.
-void Session::flush(Reply& reply) {
-  if (phase_ != Phase::generating || !out_.empty() || aborting_ || peer_gone_ || killed_) {
-    wakeup_.notify();
-    return;
-  }
-  reply.take(out_);
-  const ssize_t sent = ::send(socket_.native_handle(), out_.data(), out_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent > 0) out_.erase(0, static_cast<std::size_t>(sent));
-  if (!out_.empty() || reply.done()) wakeup_.notify();
-}
-
-// Sends what the reply has, as it comes, until its end. False when the client is not there to take it.
-Task<bool> Session::pump(Reply& reply) {
-  bool good = true;
-  enter(Phase::generating);
-  while (good && !(reply.done() && out_.empty())) {
-    if (reply.ready() || !out_.empty()) {
-      reply.take(out_);
-      good = co_await write_out();
-      enter(Phase::generating);
-    } else {
-      co_await wakeup_.wait();
-    }
-    good = good && !peer_gone_ && !killed_;
-    if (good && aborting_) abort_reply(reply);
-  }
-  co_return good;
+  const auto body = admin_faults(method_, target, parser_->get().body(), state_.faults, state_.clock.now());
+  if (!body) co_return co_await refuse(body.error());
+  co_return co_await send(200, "application/json", *body);
 }
 
 Task<bool> Session::send(int status, std::string_view content_type, std::string_view body,
@@ -358,13 +277,14 @@ Task<bool> Session::send(int status, std::string_view content_type, std::string_
 }
 
 Task<bool> Session::refuse(const ApiError& error, std::string_view extra) {
-  const std::string body = render_error(api_, error);
+  const Manners& manners = state_.config.manners;
+  const std::string body = render_error(api_, error, manners);
   std::string lines{extra};
-  if (error.retry_after) {
+  if (error.retry_after && manners.sends_retry_after) {
     const auto seconds = (error.retry_after->count() + 999'999'999) / 1'000'000'000;
     lines += fmt::format("Retry-After: {}\r\n", seconds);
   }
-  co_return co_await send(http_status(api_, error), "application/json", body, lines);
+  co_return co_await send(http_status(api_, error, manners), "application/json", body, lines);
 }
 
 Task<bool> Session::write_out() {
@@ -388,36 +308,11 @@ Task<void> Session::linger() {
   }
 }
 
-// Reads ahead into buffer_, where the next request would stand; what matters is the end of the stream.
-void Session::watch_peer() {
-  watching_ = true;
-  peer_gone_ = false;
-  socket_.async_read_some(
-      buffer_.prepare(4096),
-      asio::bind_cancellation_slot(
-          watch_stop_.slot(), [self = shared_from_this()](error_code error, std::size_t n) {
-            self->watching_ = false;
-            if (error) {
-              if (error != asio::error::operation_aborted) self->peer_gone_ = true;
-            } else {
-              self->buffer_.commit(n);
-              if (self->buffer_.size() > kReadAhead) {
-                self->peer_gone_ = true;  // or as good as: it is not a client of ours
-              } else if (self->phase_ != Phase::idle) {
-                self->watch_peer();
-              }
-            }
-            self->wakeup_.notify();
-          }));
-}
-
-Task<void> Session::stop_watching() {
-  enter(Phase::idle);  // a read that has completed already starts no other
-  watch_stop_.emit(asio::cancellation_type::terminal);
-  while (watching_) co_await wakeup_.wait();
-}
-
 void Session::sweep(Nanos now) {
+  if (reply_ != nullptr) {
+    reply_->on_time(now);
+    if (reply_->ready()) flush(*reply_);
+  }
   if (now < deadline_) return;
   if (phase_ == Phase::reading) {
     timed_out_ = true;

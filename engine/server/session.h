@@ -12,6 +12,7 @@
 #include <unordered_set>
 
 #include "engine/server/api_request.h"
+#include "engine/server/fault_director.h"
 #include "engine/server/http_head.h"
 #include "engine/server/metrics.h"
 #include "engine/server/net.h"
@@ -30,8 +31,10 @@ struct ServerState {
   const ServerConfig& config;
   ApiModel model;
   ServerMetrics& metrics;
+  FaultDirector& faults;
   std::shared_ptr<TokenBridge> bridge;
-  std::int64_t created = 0;  // seconds since the Unix epoch: of the model, and part of every answer's id
+  std::int64_t created = 0;    // seconds since the Unix epoch: of the model, and part of every answer's id
+  std::uint64_t requests = 0;  // POSTs so far: what faults draw by
   bool draining = false;
   std::unordered_set<Session*> sessions;
   std::function<void()> session_closed;  // after a session has left `sessions`
@@ -66,18 +69,21 @@ class Session final : public std::enable_shared_from_this<Session> {
   // co_return after it.
   Task<void> run();
   Task<bool> read_request();
+  Task<boost::system::error_code> read_body();
+  Task<boost::system::error_code> read_body_slowly(std::int64_t bytes_per_second);
   Task<bool> refuse_unreadable(boost::system::error_code error);
   Task<bool> respond();
   Task<bool> generate(ApiKind kind);
-  Task<bool> pump(Reply& reply);
+  Task<bool> serve_faults(std::string_view target);
+  Task<bool> pump(Reply& reply, bool flood);
   Task<bool> send(int status, std::string_view content_type, std::string_view body,
                   std::string_view extra = "");
   Task<bool> refuse(const ApiError& error, std::string_view extra = "");
   Task<bool> write_out();
   Task<void> linger();
 
-  [[nodiscard]] std::unique_ptr<Reply> make_reply(const ApiRequest& request, const Submitted& submitted,
-                                                  Nanos at);
+  [[nodiscard]] std::unique_ptr<Reply> make_reply(const ApiRequest& request, std::int32_t reasoning_tokens,
+                                                  const Submitted& submitted, Nanos at);
   static void abort_reply(Reply& reply);
   void reply_changed(const Reply& reply);
   void flush(Reply& reply);
@@ -99,6 +105,8 @@ class Session final : public std::enable_shared_from_this<Session> {
   std::string_view handler_ = "none";
   std::string_view method_ = "other";
   ApiKind api_ = ApiKind::chat;  // whose shape refusals have
+  std::uint64_t number_ = 0;     // of a POST
+  Reply* reply_ = nullptr;       // while generating
 
   Phase phase_ = Phase::idle;
   Nanos deadline_ = Nanos::max();

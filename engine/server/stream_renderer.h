@@ -24,8 +24,9 @@ class StreamRenderer {
 
 // A refusal in the API's own shape, and the status that goes with it: Anthropic says 529 where others say
 // 503.
-[[nodiscard]] std::string render_error(ApiKind kind, const ApiError& error);
-[[nodiscard]] int http_status(ApiKind kind, const ApiError& error);
+[[nodiscard]] std::string render_error(ApiKind kind, const ApiError& error,
+                                       const Manners& manners = openai_manners());
+[[nodiscard]] int http_status(ApiKind kind, const ApiError& error, const Manners& manners = openai_manners());
 
 // Anthropic's Messages (rendering_anthropic.cc).
 [[nodiscard]] std::unique_ptr<StreamRenderer> make_messages_renderer(const AnswerIdentity& identity);

@@ -157,11 +157,11 @@ TEST(ResponsesStream, HasTheEventsInTheirOrderAndNumbered) {
 }
 
 TEST(ApiAnswers, WholeOnesSayTheSame) {
-  const Json message = Json::parse(render_answer(identity(ApiKind::messages), "hi", kStop));
+  const Json message = Json::parse(render_answer(identity(ApiKind::messages), {.answer = "hi"}, kStop));
   EXPECT_EQ(message["content"][0]["text"], "hi");
   EXPECT_EQ(message["stop_reason"], "end_turn");
   EXPECT_EQ(message["usage"], Json::parse(R"({"input_tokens":5,"output_tokens":2})"));
-  const Json response = Json::parse(render_answer(identity(ApiKind::responses), "hi", kLength));
+  const Json response = Json::parse(render_answer(identity(ApiKind::responses), {.answer = "hi"}, kLength));
   EXPECT_EQ(response["object"], "response");
   EXPECT_EQ(response["status"], "incomplete");
   EXPECT_EQ(response["output"][0]["content"][0]["text"], "hi");

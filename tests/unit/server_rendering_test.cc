@@ -55,7 +55,7 @@ AnswerIdentity identity(ApiKind kind, bool include_usage = false) {
 const Finish kLength{.reason = FinishReason::length, .prompt_tokens = 5, .output_tokens = 2, .message = ""};
 
 std::string stream_of(const AnswerIdentity& who, const Finish& finish) {
-  const SseRenderer sse{who};
+  SseRenderer sse{who};
   std::string out;
   sse.open(out);
   sse.token(out, 'h');
@@ -89,7 +89,7 @@ data: {"id":"id-1","object":"text_completion","created":1700000000,"model":"tiny
 
 data: {"id":"id-1","object":"text_completion","created":1700000000,"model":"tiny","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"length"}],"usage":null}
 
-data: {"id":"id-1","object":"text_completion","created":1700000000,"model":"tiny","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}
+data: {"id":"id-1","object":"text_completion","created":1700000000,"model":"tiny","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":0}}}
 
 data: [DONE]
 
@@ -100,11 +100,11 @@ TEST(ServerRendering, WholeAnswersByteForByte) {
   Finish stop = kLength;
   stop.reason = FinishReason::stop;
   EXPECT_EQ(
-      render_answer(identity(ApiKind::chat), "hi", stop),
-      R"({"id":"id-1","object":"chat.completion","created":1700000000,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}})");
+      render_answer(identity(ApiKind::chat), {.answer = "hi"}, stop),
+      R"({"id":"id-1","object":"chat.completion","created":1700000000,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":0}}})");
   EXPECT_EQ(
-      render_answer(identity(ApiKind::completion), "hi", kLength),
-      R"({"id":"id-1","object":"text_completion","created":1700000000,"model":"tiny","choices":[{"index":0,"text":"hi","logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}})");
+      render_answer(identity(ApiKind::completion), {.answer = "hi"}, kLength),
+      R"({"id":"id-1","object":"text_completion","created":1700000000,"model":"tiny","choices":[{"index":0,"text":"hi","logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":0}}})");
 }
 
 TEST(ServerRendering, ErrorsModelsAndTokens) {

@@ -1,0 +1,208 @@
+"""dsbench serve --fault: each fault shows, on the wire and in the good rate, and it ends when it should."""
+
+import json
+import subprocess
+import time
+import unittest
+import urllib.request
+
+from manners_test import all_of, chat, chunks, raw, unchunked
+from support import BINARY, Server, TestCase, column, count, run, run_json
+
+FIXED = ("--executor", "fixed", "--ttft", "20ms", "--itl", "5ms")
+COST = ("--executor", "cost:laptop-tiny")
+# One that tries once and leaves after two seconds of silence.
+IMPATIENT = {"schema": "dsbench.client/1", "connect_timeout": "30s", "first_token_timeout": "2s", "stall_timeout": "2s"}
+
+
+class FaultTest(TestCase):
+    def delete(self, server, path):
+        with urllib.request.urlopen(urllib.request.Request(server.url + path, method="DELETE"), timeout=10) as response:
+            return json.loads(response.read())
+
+
+class OnTheWire(FaultTest):
+    def test_latency(self):
+        with Server(*FIXED, "--fault", "latency:delay=700ms") as server:
+            begun = time.monotonic()
+            _, body, ended = unchunked(all_of(raw(server, chat(4, True))))
+            self.assertGreaterEqual(time.monotonic() - begun, 0.7)
+            self.assertTrue(ended and body.endswith("data: [DONE]\n\n"))
+            self.assertEqual(server.metric('dsbench_fault_applied_total'), 1)
+            self.assertEqual(server.metric('dsbench_fault_active'), 1)
+
+    def test_stall_for_a_while_and_for_ever(self):
+        with Server(*FIXED, "--fault", "stall:after=2,for=700ms") as server:
+            begun = time.monotonic()
+            _, body, ended = unchunked(all_of(raw(server, chat(6, True))))
+            self.assertGreaterEqual(time.monotonic() - begun, 0.7)
+            self.assertEqual(sum(1 for c in chunks(body) if c["choices"][0]["delta"].get("content")), 6)
+            self.assertTrue(ended)
+        with Server(*FIXED, "--fault", "stall:after=2") as server:
+            connection = raw(server, chat(6, True))
+            connection.settimeout(1.5)
+            received = b""
+            with connection, self.assertRaises(TimeoutError):
+                while piece := connection.recv(65536):
+                    received += piece
+            self.assertEqual(received.count(b'"content":"'), 3)  # the role's empty one, and two tokens
+            # Its client gone, it is no more at hand.
+            self.eventually(lambda: server.metric("vllm:num_requests_running") == 0, what="the end of the stalled request")
+
+    def test_close_after_the_200(self):
+        with Server(*FIXED, "--fault", "close") as server:
+            head, body, ended = unchunked(all_of(raw(server, chat(4, True))))
+            self.assertIn("200 OK", head)
+            self.assertEqual((body, ended), ("", False))
+
+    def test_error_frame_and_truncation(self):
+        with Server(*FIXED, "--fault", "error-frame:after=2") as server:
+            _, body, ended = unchunked(all_of(raw(server, chat(4, True))))
+            self.assertEqual(chunks(body)[-1]["error"]["code"], "engine_failed")
+            self.assertEqual(len(chunks(body)), 4)  # role, two tokens, error
+            self.assertNotIn("[DONE]", body)
+            self.assertIn("500", all_of(raw(server, chat(4, False))).split("\r\n")[0])
+        with Server(*FIXED, "--fault", "truncate:after=2") as server:
+            _, body, ended = unchunked(all_of(raw(server, chat(4, True))))
+            self.assertEqual(len(chunks(body)), 3)
+            self.assertNotIn("[DONE]", body)
+            self.assertTrue(ended)  # the transport is in good order: only the missing [DONE] tells
+            _, body, ended = unchunked(all_of(raw(server, chat(4, False))))
+            self.assertTrue(ended)
+            with self.assertRaises(json.JSONDecodeError):
+                json.loads(body)
+
+    def test_refuse_in_the_manners_of_the_service(self):
+        with Server(*FIXED, "--api", "deepseek-2026", "--fault", "refuse:status=402") as server:
+            status, body = server.post("/v1/chat/completions", chat(4, False))
+            self.assertEqual(status, 402)
+            self.assertIn("top up the account", json.loads(body)["error"]["message"])
+
+    def test_keep_alive_flood(self):
+        with Server("--executor", "fixed", "--ttft", "500ms", "--itl", "1ms", "--fault", "keep-alive-flood") as server:
+            _, body, ended = unchunked(all_of(raw(server, chat(4, True))))
+            self.assertGreater(body.count(": keep-alive\n\n"), 1000)
+            self.assertEqual(len(chunks(body)), 6)
+            self.assertTrue(body.endswith("data: [DONE]\n\n"))
+
+    def test_slow_reader(self):
+        with Server(*FIXED, "--fault", "slow-reader:rate=10000") as server:
+            begun = time.monotonic()
+            status, _ = server.post("/v1/completions", {"model": "tiny", "prompt": "x" * 10000, "max_tokens": 1})
+            self.assertEqual(status, 200)
+            self.assertGreaterEqual(time.monotonic() - begun, 0.8)
+
+    def test_crash_and_restart(self):
+        with Server(*COST, "--admin") as server:
+            running = raw(server, chat(2000, True))
+            self.eventually(lambda: server.metric("vllm:num_requests_running") == 1, what="a running request")
+            self.assertEqual(server.post("/admin/faults", {"fault": "crash"})[0], 200)
+            _, body, _ = unchunked(all_of(running))
+            self.assertIn("crashed", chunks(body)[-1]["error"]["message"])
+            status, body = server.post("/v1/chat/completions", chat(4, False))
+            self.assertEqual((status, json.loads(body)["error"]["code"]), (503, "engine_restarting"))
+            self.assertEqual(server.metric("vllm:kv_cache_usage_perc"), 0)
+            self.assertEqual(self.delete(server, "/admin/faults?fault=crash"), {"faults": []})
+            self.assertEqual(server.post("/v1/chat/completions", chat(4, False))[0], 200)
+
+    def test_admin_is_off_unless_asked_for_and_says_what_it_cannot_do(self):
+        with Server(*FIXED) as server:
+            self.assertEqual(server.post("/admin/faults", {"fault": "close"})[0], 404)
+        with Server(*FIXED, "--admin") as server:
+            status, body = server.post("/admin/faults", {"fault": "meteor"})
+            self.assertEqual(status, 400)
+            self.assertIn("no fault is called 'meteor'", body)
+            status, body = server.post("/admin/faults", {"fault": "crash+5s"})
+            self.assertEqual(status, 400)
+            self.assertIn("--executor cpu or cost:NAME", body)
+            status, body = server.post("/admin/faults", {"fault": "latency:delay=1s@60s+5s"})
+            fault = json.loads(body)["faults"][0]
+            self.assertEqual((fault["fault"], fault["active"]), ("latency", False))
+            self.assertEqual(json.loads(server.get("/admin/faults"))["faults"][0]["id"], fault["id"])
+
+    def test_flags_that_cannot_be_are_refused(self):
+        done = run("serve", *FIXED, "--port", "0", "--fault", "kv:left=0.5")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("the fault 'kv' is of an engine that goes in steps", done.stderr)
+        done = run("serve", *FIXED, "--port", "0", "--fault", "cores:left=2")
+        self.assertIn("left is '2'; accepted: a number above 0 to 1", done.stderr)
+
+
+class InTheGoodRate(FaultTest):
+    """A short run with the fault in its first part; what is lost is lost to the fault, and it comes back."""
+
+    def good(self, engine, fault, name, traffic="hold(20/s,3s)", workload="fixed-tiny", reason=None):
+        client = self.folder / "client.json"
+        client.write_text(json.dumps(IMPATIENT))
+        more = ("--fault", fault) if fault else ()
+        with Server(*engine, *more) as server:
+            done = run("load", "--target", server.url, "--out", self.folder / name, "--workload", workload, "--client", client,
+                       "--slo", "tiny", "--traffic", traffic, "--arrivals", "constant")
+            self.assertIn(done.returncode, (0, 3, 7), done.stderr)
+            applied = server.metric("dsbench_fault_applied_total")
+        summary = run_json(self.folder / name)
+        failed = count(self.folder / name, where=f"reason = '{reason}'") if reason else 0
+        return sum(stage["good"] for stage in summary["stages"]), applied, failed
+
+    def test_every_fault_of_requests_costs_about_its_share(self):
+        for fault, reason in (("latency:delay=3s,share=0.5", "first_token_timeout"), ("stall:share=0.5", "stall_timeout"),
+                              ("close:share=0.5", "closed_early"), ("error-frame:share=0.5", "error_frame"),
+                              ("truncate:share=0.5", "closed_early"), ("refuse:share=0.5", "http_503")):
+            good, applied, failed = self.good(FIXED, fault, fault.split(":")[0], reason=reason)
+            # 60 requests, half of them drawn: σ = 3.9.
+            self.assertGreater(applied, 10, fault)
+            self.assertGreaterEqual(failed, applied * 0.8, f"{fault}: {column(self.folder / fault.split(':')[0], 'reason')}")
+            self.assertLess(good, 60 - applied * 0.8, fault)
+
+    def test_a_crash_costs_what_comes_while_it_lasts(self):
+        with Server(*COST, "--admin") as server:
+            load = subprocess.Popen(
+                [BINARY, "load", "--target", server.url, "--out", str(self.folder / "crash"), "--workload", "fixed-tiny",
+                 "--traffic", "hold(20/s,8s)", "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            answered = lambda status: f'status="{status}"' in server.get("/metrics") and sum(
+                float(line.rsplit(" ", 1)[1]) for line in server.get("/metrics").splitlines()
+                if line.startswith("http_requests_total{") and "completions" in line and f'status="{status}"' in line)
+            self.eventually(lambda: answered(200) >= 10, what="ten good answers")
+            self.assertEqual(server.post("/admin/faults", {"fault": "crash"})[0], 200)
+            self.eventually(lambda: answered(503) >= 10, what="ten refusals")
+            self.assertEqual(server.metric("dsbench_fault_active"), 1)
+            self.delete(server, "/admin/faults")
+            good = answered(200)
+            self.eventually(lambda: answered(200) >= good + 10, what="ten good answers after it")
+            self.assertIn(load.wait(60), (0, 3, 7))
+        self.assertGreaterEqual(count(self.folder / "crash", where="reason = 'http_503'"), 10)
+        self.assertGreaterEqual(count(self.folder / "crash", where="reason = 'ok'"), 20)
+
+    def test_a_cut_of_the_cores_slows_every_token(self):
+        times = {}
+        for name, fault in (("whole", None), ("cut", "cores:left=0.1"), ("hot", "hot-experts:factor=10")):
+            self.good(COST, fault, name, traffic="hold(2/s,4s)")
+            times[name] = sorted(column(self.folder / name, "done_ns - sent_ns", "reason = 'ok'"))
+        for name in ("cut", "hot"):
+            self.assertGreater(times[name][0], 3 * times["whole"][0])  # the fastest: a busy machine only adds
+
+    def test_a_cut_of_the_kv_leaves_room_for_fewer(self):
+        big = {"model": "tiny", "prompt": "x" * 3000, "max_tokens": 50}
+        with Server(*COST, "--blocks", "256", "--fault", "kv:left=0.05") as server:
+            status, body = server.post("/v1/completions", big)
+            self.assertEqual(status, 500, body)
+            self.assertIn("the KV cache was cut", body)
+            self.assertEqual(server.post("/v1/completions", {**big, "prompt": "x" * 100})[0], 200)
+        with Server(*COST, "--blocks", "256") as server:
+            self.assertEqual(server.post("/v1/completions", big)[0], 200)
+
+    def test_a_flood_keeps_a_client_busy_and_is_no_answer(self):
+        _, applied, _ = self.good(FIXED, "keep-alive-flood", "flood", traffic="hold(2/s,2s)")
+        self.assertEqual(applied, 4)
+        self.assertEqual(count(self.folder / "flood", where="reason = 'ok'"), 4)
+
+    def test_a_slow_reader_costs_time_before_the_engine_hears_of_a_request(self):
+        # A body is some 200 bytes: 20 bytes a second is 10 s, and the client leaves after 2.
+        good, applied, failed = self.good(FIXED, "slow-reader:rate=20,share=0.5", "slow", reason="first_token_timeout")
+        self.assertGreater(applied, 10)
+        self.assertGreaterEqual(failed, applied * 0.8)
+        self.assertLess(good, 60 - applied * 0.8)
+
+
+if __name__ == "__main__":
+    unittest.main()
