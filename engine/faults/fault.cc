@@ -156,11 +156,10 @@ Result<void> read_value(std::string_view fault_text, const Key& key, std::string
                     !(key.open_low && *value == key.low) &&
                     (!whole || *value == static_cast<double>(static_cast<std::int64_t>(*value)));
   if (!good) {
-    return fail(ErrorKind::usage, "fault '{}': {} is '{}'; accepted: {} {} {} to {}", fault_text, key.name,
-                text, whole ? "a whole number from" : "a number",
-                whole          ? ""
-                : key.open_low ? "above"
-                               : "from",
+    return fail(ErrorKind::usage, "fault '{}': {} is '{}'; accepted: {} {} to {}", fault_text, key.name, text,
+                whole          ? "a whole number from"
+                : key.open_low ? "a number above"
+                               : "a number from",
                 key.low, key.high);
   }
   if (key.count != nullptr) {

@@ -1,5 +1,6 @@
 """dsbench serve --fault: each fault shows, on the wire and in the good rate, and it ends when it should."""
 
+import functools
 import json
 import subprocess
 import time
@@ -131,14 +132,30 @@ class OnTheWire(FaultTest):
 class InTheGoodRate(FaultTest):
     """A short run with the fault in its first part; what is lost is lost to the fault, and it comes back."""
 
-    def good(self, engine, fault, name, traffic="hold(20/s,3s)", workload="fixed-tiny", reason=None):
+    @staticmethod
+    def answered(server, status):
+        """Generations that ended with this status so far."""
+        return sum(float(line.rsplit(" ", 1)[1]) for line in server.get("/metrics").splitlines()
+                   if line.startswith("http_requests_total{") and "completions" in line and f'status="{status}"' in line)
+
+    def good(self, engine, fault, name, traffic="hold(20/s,4s)", reason=None):
+        """A load whose target gets the fault once it has answered twice: the first is the load's own probe."""
         client = self.folder / "client.json"
         client.write_text(json.dumps(IMPATIENT))
-        more = ("--fault", fault) if fault else ()
-        with Server(*engine, *more) as server:
-            done = run("load", "--target", server.url, "--out", self.folder / name, "--workload", workload, "--client", client,
-                       "--slo", "tiny", "--traffic", traffic, "--arrivals", "constant")
-            self.assertIn(done.returncode, (0, 3, 7), done.stderr)
+        with Server(*engine, "--admin") as server:
+            load = subprocess.Popen(
+                [BINARY, "load", "--target", server.url, "--out", str(self.folder / name), "--workload", "fixed-tiny", "--client", str(client),
+                 "--slo", "tiny", "--traffic", traffic, "--arrivals", "constant", "--quiet"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            try:
+                self.eventually(lambda: self.answered(server, 200) >= 2, what="two answers")
+                if fault:
+                    self.assertEqual(server.post("/admin/faults", {"fault": fault})[0], 200)
+                said = load.communicate(timeout=100)[1]
+            finally:
+                load.kill()
+                load.wait()
+            self.assertIn(load.returncode, (0, 3, 7), said)
             applied = server.metric("dsbench_fault_applied_total")
         summary = run_json(self.folder / name)
         failed = count(self.folder / name, where=f"reason = '{reason}'") if reason else 0
@@ -149,19 +166,17 @@ class InTheGoodRate(FaultTest):
                               ("close:share=0.5", "closed_early"), ("error-frame:share=0.5", "error_frame"),
                               ("truncate:share=0.5", "closed_early"), ("refuse:share=0.5", "http_503")):
             good, applied, failed = self.good(FIXED, fault, fault.split(":")[0], reason=reason)
-            # 60 requests, half of them drawn: σ = 3.9.
-            self.assertGreater(applied, 10, fault)
+            # Of 80 requests some have come before the fault, and half of the others are drawn.
+            self.assertGreater(applied, 5, fault)
             self.assertGreaterEqual(failed, applied * 0.8, f"{fault}: {column(self.folder / fault.split(':')[0], 'reason')}")
-            self.assertLess(good, 60 - applied * 0.8, fault)
+            self.assertLessEqual(good, 80 - applied * 0.8, fault)
 
     def test_a_crash_costs_what_comes_while_it_lasts(self):
         with Server(*COST, "--admin") as server:
             load = subprocess.Popen(
                 [BINARY, "load", "--target", server.url, "--out", str(self.folder / "crash"), "--workload", "fixed-tiny",
                  "--traffic", "hold(20/s,8s)", "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            answered = lambda status: f'status="{status}"' in server.get("/metrics") and sum(
-                float(line.rsplit(" ", 1)[1]) for line in server.get("/metrics").splitlines()
-                if line.startswith("http_requests_total{") and "completions" in line and f'status="{status}"' in line)
+            answered = functools.partial(self.answered, server)
             self.eventually(lambda: answered(200) >= 10, what="ten good answers")
             self.assertEqual(server.post("/admin/faults", {"fault": "crash"})[0], 200)
             self.eventually(lambda: answered(503) >= 10, what="ten refusals")
@@ -176,7 +191,7 @@ class InTheGoodRate(FaultTest):
     def test_a_cut_of_the_cores_slows_every_token(self):
         times = {}
         for name, fault in (("whole", None), ("cut", "cores:left=0.1"), ("hot", "hot-experts:factor=10")):
-            self.good(COST, fault, name, traffic="hold(2/s,4s)")
+            self.good((*COST, *(("--fault", fault) if fault else ())), None, name, traffic="hold(2/s,4s)")
             times[name] = sorted(column(self.folder / name, "done_ns - sent_ns", "reason = 'ok'"))
         for name in ("cut", "hot"):
             self.assertGreater(times[name][0], 3 * times["whole"][0])  # the fastest: a busy machine only adds
@@ -192,16 +207,16 @@ class InTheGoodRate(FaultTest):
             self.assertEqual(server.post("/v1/completions", big)[0], 200)
 
     def test_a_flood_keeps_a_client_busy_and_is_no_answer(self):
-        _, applied, _ = self.good(FIXED, "keep-alive-flood", "flood", traffic="hold(2/s,2s)")
-        self.assertEqual(applied, 4)
-        self.assertEqual(count(self.folder / "flood", where="reason = 'ok'"), 4)
+        _, applied, _ = self.good(FIXED, "keep-alive-flood", "flood", traffic="hold(2/s,4s)")
+        self.assertGreater(applied, 0)
+        self.assertEqual(count(self.folder / "flood", where="reason = 'ok'"), 8)
 
     def test_a_slow_reader_costs_time_before_the_engine_hears_of_a_request(self):
         # A body is some 200 bytes: 20 bytes a second is 10 s, and the client leaves after 2.
         good, applied, failed = self.good(FIXED, "slow-reader:rate=20,share=0.5", "slow", reason="first_token_timeout")
-        self.assertGreater(applied, 10)
+        self.assertGreater(applied, 5)
         self.assertGreaterEqual(failed, applied * 0.8)
-        self.assertLess(good, 60 - applied * 0.8)
+        self.assertLessEqual(good, 80 - applied * 0.8)
 
 
 if __name__ == "__main__":

@@ -85,9 +85,9 @@ class Manners(TestCase):
             self.assertEqual(server.metric("dsbench_keep_alives_total"), 0)
 
     def test_the_30_minute_cut_off(self):
-        # 30 min · 0.0005 = 0.9 s. One request runs, the other waits behind it.
+        # 30 min · 0.002 = 3.6 s. One request runs, the other waits behind it.
         with Server(*FIXED, "--max-running", "1", "--ttft", "100ms", "--itl", "100ms", "--api", "deepseek-2025-02",
-                    "--api-time-scale", "0.0005") as server:
+                    "--api-time-scale", "0.002") as server:
             running = raw(server, chat(1000, True))
             self.eventually(lambda: server.metric("vllm:num_requests_running") == 1, what="the first request's start")
             waiting = raw(server, chat(1000, True))
@@ -103,9 +103,9 @@ class Manners(TestCase):
             self.eventually(lambda: server.metric("vllm:num_requests_running") == 0, what="the cancels")
 
     def test_the_10_minute_cut_off_is_for_what_has_not_started(self):
-        # 10 min · 0.001 = 0.6 s; the first answer takes at least 2 s.
-        with Server(*FIXED, "--max-running", "1", "--ttft", "100ms", "--itl", "100ms", "--api", "deepseek-2026",
-                    "--api-time-scale", "0.001") as server:
+        # 10 min · 0.002 = 1.2 s; the first answer takes at least 6 s.
+        with Server(*FIXED, "--max-running", "1", "--ttft", "100ms", "--itl", "300ms", "--api", "deepseek-2026",
+                    "--api-time-scale", "0.002") as server:
             running = raw(server, chat(20, True))
             self.eventually(lambda: server.metric("vllm:num_requests_running") == 1, what="the first request's start")
             head, body, ended = unchunked(all_of(raw(server, chat(20, True))))
