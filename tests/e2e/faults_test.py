@@ -189,12 +189,13 @@ class InTheGoodRate(FaultTest):
         self.assertGreaterEqual(count(self.folder / "crash", where="reason = 'ok'"), 20)
 
     def test_a_cut_of_the_cores_slows_every_token(self):
-        times = {}
-        for name, fault in (("whole", None), ("cut", "cores:left=0.1"), ("hot", "hot-experts:factor=10")):
-            self.good((*COST, *(("--fault", fault) if fault else ())), None, name, traffic="hold(2/s,4s)")
-            times[name] = sorted(column(self.folder / name, "done_ns - sent_ns", "reason = 'ok'"))
-        for name in ("cut", "hot"):
-            self.assertGreater(times[name][0], 3 * times["whole"][0])  # the fastest: a busy machine only adds
+        # The law of laptop-tiny: 2 ms + 0.4 ms for each of 16 prompt tokens, then three times 2 ms + 1 ms: 17 ms in all, and
+        # ten times that. An answer may be late and is never early.
+        for name, fault in (("cut", "cores:left=0.1"), ("hot", "hot-experts:factor=10")):
+            self.good((*COST, "--fault", fault), None, name, traffic="hold(2/s,4s)")
+            times = column(self.folder / name, "done_ns - sent_ns", "reason = 'ok'")
+            self.assertGreater(len(times), 0)
+            self.assertGreater(min(times), 150e6)
 
     def test_a_cut_of_the_kv_leaves_room_for_fewer(self):
         big = {"model": "tiny", "prompt": "x" * 3000, "max_tokens": 50}
