@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "cli/fault_flags.h"
 #include "cli/kv_flags.h"
+#include "cli/manners_flags.h"
 #include "cli/model_flags.h"
 #include "cli/weights_flags.h"
-#include "cli/fault_flags.h"
-#include "cli/manners_flags.h"
 #include "core/clock.h"
 #include "core/result.h"
 #include "engine/engine.h"

@@ -24,6 +24,8 @@ class FaultyExecutor final : public Executor {
     return took;
   }
 
+  const StepReport& report() const override { return inner_->report(); }
+
   std::string describe() const override { return inner_->describe(); }
 
  private:

@@ -20,7 +20,8 @@
 //   {"type":"text","text"} and images ("image_url", "input_image", "image"), which are opaque: not decoded,
 //   and no token is counted for them
 //   prompt (completions)               string, array of token ids, or array that holds one string
-//   max_tokens, max_completion_tokens  integer ≥ 1; absent: 16 for completions (OpenAI's default), the rest of
+//   max_tokens, max_completion_tokens  integer ≥ 1; absent: 16 for completions (OpenAI's default), the rest
+//   of
 //                                      the context for chat
 //   min_tokens                         integer 0 … max_tokens
 //   ignore_eos, stream                 boolean

@@ -34,8 +34,8 @@ void Reply::on_token(TokenId token, Nanos at) {
   last_token_ = at;
   ++output_tokens_;
   if (!sse_) {
-    append_plain_token(output_tokens_ <= setup_.identity.reasoning_tokens ? text_.reasoning : text_.answer, token,
-                       setup_.identity.writer.get());
+    append_plain_token(output_tokens_ <= setup_.identity.reasoning_tokens ? text_.reasoning : text_.answer,
+                       token, setup_.identity.writer.get());
     return;
   }
   open_stream();
