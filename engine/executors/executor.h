@@ -29,7 +29,7 @@ struct StepItem {
   std::uint64_t seed = 0;
   // The last so many of `tokens` are guesses at what comes next, to be verified. With any, `sample` is set.
   std::int32_t drafts = 0;
-  std::span<const TokenId> before;  // the sequence's tokens at positions 0 … start − 1
+  std::span<const TokenId> before = {};  // the sequence's tokens at positions 0 … start − 1
 };
 
 // One step: what the scheduler hands to an executor, and what the cost model charges for.

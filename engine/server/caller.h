@@ -10,10 +10,10 @@ namespace dsbench::engine::server {
 
 // The headers that say who asks, empty where there is none.
 struct CallerHeaders {
-  std::string_view authorization;  // Authorization: Bearer KEY
-  std::string_view api_key;        // x-api-key: KEY
-  std::string_view tenant;         // x-dsbench-tenant: NAME, up to 64 of A-Z a-z 0-9 . _ -
-  std::string_view timeout;        // x-request-timeout: 30s, 500ms, or a number of seconds
+  std::string_view authorization = {};  // Authorization: Bearer KEY
+  std::string_view api_key = {};        // x-api-key: KEY
+  std::string_view tenant = {};         // x-dsbench-tenant: NAME, up to 64 of A-Z a-z 0-9 . _ -
+  std::string_view timeout = {};        // x-request-timeout: 30s, 500ms, or a number of seconds
 };
 
 // Fills in the account, the tenant and the expiry of `request`, which arrived at `arrived`. A key and a user

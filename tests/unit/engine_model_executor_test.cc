@@ -164,12 +164,12 @@ TEST(CpuExecutor, RefusesStepsThatWouldLeaveThePool) {
 
 TEST(CpuExecutor, SaysHowItKeepsWeightsAndRefusesToPinBeyondTheCores) {
   const auto narrow =
-      make_cpu_executor(tiny(), DrawnWeights{1}, {1, 64, 16, kernels::WeightType::bf16, /*pin=*/true});
+      make_cpu_executor(tiny(), DrawnWeights{1}, {1, 64, 16, 0, kernels::WeightType::bf16, /*pin=*/true});
   ASSERT_TRUE(narrow) << narrow.error().message;
   EXPECT_NE((*narrow)->describe().find(", bf16, 1 pinned thread, seed 1)"), std::string::npos)
       << (*narrow)->describe();
   const auto refused =
-      make_cpu_executor(tiny(), DrawnWeights{1}, {256, 64, 16, kernels::WeightType::int8, /*pin=*/true});
+      make_cpu_executor(tiny(), DrawnWeights{1}, {256, 64, 16, 0, kernels::WeightType::int8, /*pin=*/true});
   if (refused) GTEST_SKIP() << "256 processors and more";
   EXPECT_NE(refused.error().message.find("256 pinned engine threads, and this process may run on"),
             std::string::npos)

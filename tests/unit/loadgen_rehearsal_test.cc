@@ -83,7 +83,10 @@ class RefusesSomeFirst final : public VirtualTarget {
   explicit RefusesSomeFirst(const fakes::FifoConfig& config) : inner_{config} {}
   void submit(const Attempt& a, Nanos now) override {
     if (a.turn == 0 && a.request % 40 == 39) {
-      TargetEvent sent{.request = a.request, .attempt = a.attempt, .kind = EventKind::sent, .at = now};
+      TargetEvent sent;
+      sent.request = a.request;
+      sent.attempt = a.attempt;
+      sent.at = now;
       TargetEvent failed = sent;
       failed.kind = EventKind::failed;
       failed.reason = results::Reason::http_5xx;
