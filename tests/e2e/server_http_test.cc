@@ -73,8 +73,10 @@ TEST_F(ServerHttpTest, AnswersWhole) {
   EXPECT_EQ(response.status, 200);
   EXPECT_THAT(response.head, HasSubstr("Content-Type: application/json\r\n"));
   EXPECT_THAT(response.body, HasSubstr(R"("message":{"role":"assistant","content":"abcde"})"));
-  EXPECT_THAT(response.body,
-              HasSubstr(R"("usage":{"prompt_tokens":5,"completion_tokens":5,"total_tokens":10})"));
+  EXPECT_THAT(
+      response.body,
+      HasSubstr(
+          R"("usage":{"prompt_tokens":5,"completion_tokens":5,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":0}})"));
   EXPECT_THAT(response.body, HasSubstr(R"("id":"chatcmpl-)"));
   // The connection stays.
   const HttpResponse second =
@@ -99,8 +101,9 @@ TEST_F(ServerHttpTest, StreamsOneChunkAToken) {
   EXPECT_EQ(count(chat.body, R"("finish_reason":"length")"), 1U);
   EXPECT_THAT(
       chat.body,
-      HasSubstr(R"("choices":[],"usage":{"prompt_tokens":5,"completion_tokens":30,"total_tokens":35}})"
-                "\n\ndata: [DONE]\n\n"));
+      HasSubstr(
+          R"("choices":[],"usage":{"prompt_tokens":5,"completion_tokens":30,"total_tokens":35,"prompt_tokens_details":{"cached_tokens":0}}})"
+          "\n\ndata: [DONE]\n\n"));
   const HttpResponse text = client.post(kText, R"({"prompt":[104,105],"max_tokens":3,"stream":true})");
   EXPECT_EQ(count(text.body, R"("finish_reason":null)"), 3U);
   EXPECT_THAT(text.body, Not(HasSubstr("usage")));

@@ -188,10 +188,20 @@ TEST(Speculation, TheCpuModelSaysTheSameUnderEveryPolicyWithCacheAndWithDrafts) 
 }
 
 TEST(Speculation, LookingUpThePromptChangesNothing) {
-  std::vector<GenerateRequest> requests = chats();
-  for (GenerateRequest& request : requests) request.max_tokens = 20;
-  const Outcome plain = run_all(ample(), *cpu(256, 0), requests);
-  const Outcome drafted = run_all(ample(), *cpu(256, 3), requests);
+  // Behind one token every other has stood, so that whatever comes first has been seen there.
+  std::vector<GenerateRequest> requests(2);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    GenerateRequest& request = requests[i];
+    const auto pivot = static_cast<TokenId>(40 + i);
+    for (TokenId x = 0; x < 256; ++x) request.prompt.insert(request.prompt.end(), {pivot, x});
+    request.prompt.push_back(pivot);
+    request.max_tokens = 20;
+    request.ignore_eos = true;
+  }
+  SchedulerConfig config = ample();
+  config.max_model_len = 600;
+  const Outcome plain = run_all(config, *cpu(256, 0), requests);
+  const Outcome drafted = run_all(config, *cpu(256, 3), requests);
   EXPECT_EQ(drafted.outputs, plain.outputs);
   EXPECT_GT(drafted.stats.draft_tokens, 0);
 }

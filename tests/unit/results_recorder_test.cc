@@ -199,7 +199,7 @@ TEST_F(RecorderTest, every_stamp_is_in_the_database) {
   ASSERT_TRUE(recorder->close().has_value());
   EXPECT_EQ(query(database(), "select * from attempts where request = 8"),
             (std::vector<std::string>{"8|0|0|0|1000000000|1001000000|NULL|NULL|NULL|3000000000|10|0|5|chunks|"
-                                      "connect_failed|0|0|0|0|NULL|NULL|NULL|NULL|NULL"}));
+                                      "connect_failed|0|0|0|0|NULL|NULL|NULL|NULL|NULL|NULL|0|asked|0|0"}));
   EXPECT_EQ(
       query(database(),
             "select first_token_ns, last_token_ns, reason, hex(gaps_us) from attempts where request = 7"),
