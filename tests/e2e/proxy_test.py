@@ -27,8 +27,8 @@ class Proxies(TestCase):
         self.addCleanup(made.close)
         return made
 
-    def run_load(self, target, *arguments):
-        return run("load", "--target", target, "--out", self.folder / "r", "--workload", "fixed-tiny", "--traffic",
+    def run_load(self, target, *arguments, folder="r"):
+        return run("load", "--target", target, "--out", self.folder / folder, "--workload", "fixed-tiny", "--traffic",
                    "hold(10/s,1s)", "--quiet", *arguments, env=os.environ | {"PROXY_AUTH": f"me:{PASSWORD}"})
 
     def load(self, target, *arguments):
@@ -113,7 +113,7 @@ class Proxies(TestCase):
         self.assertGreater(opened, 0)
         self.assertEqual(count(out, where="connect_ns > 0 and dns_ns = 0"), opened)
         self.assertEqual(count(out, where="connect_ns is null"), 0)
-        done = self.run_load(self.server.url, "--wire", "lean", "--resolve-each")
+        done = self.run_load(self.server.url, "--wire", "lean", "--resolve-each", folder="w")
         self.assertEqual(done.returncode, 2)
         self.assertIn("the lean wire cannot carry a name looked up with every connection", done.stderr)
 
