@@ -96,7 +96,8 @@ class OnTheWire(FaultTest):
     def test_crash_and_restart(self):
         with Server(*COST, "--admin") as server:
             running = raw(server, chat(2000, True))
-            self.eventually(lambda: server.metric("vllm:num_requests_running") == 1, what="a running request")
+            # With a token out: before it, the answer would be a plain 500.
+            self.eventually(lambda: server.metric("vllm:generation_tokens_total") > 0, what="a stream that has begun")
             self.assertEqual(server.post("/admin/faults", {"fault": "crash"})[0], 200)
             _, body, _ = unchunked(all_of(running))
             self.assertIn("crashed", chunks(body)[-1]["error"]["message"])
