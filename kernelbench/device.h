@@ -16,6 +16,7 @@ namespace dsbench::kernelbench {
 // What this machine can do at best, measured in the same run: what "percent of roofline" is a percent of.
 struct Ceilings {
   double copy_bytes_per_s = 0;  // a device copy, read plus written; on the CPU STREAM triad
+  double read_bytes_per_s = 0;  // reading alone, where it was measured; 0: not
   double launch_floor_s = 0;    // an empty kernel, timed as every kernel is
   struct Peak {
     std::string unit;  // "f32", "bf16", "fp8", "int8": Work::unit
@@ -84,6 +85,10 @@ class Device {
   // Runs it once under observation: does it synchronise, allocate, leave its stream, refuse a graph capture?
   // Empty: it behaves. Otherwise a sentence. On the CPU always empty.
   [[nodiscard]] virtual Result<std::string> conduct(const Launch& launch) = 0;
+
+  // The copy that `control/copy` times: from one buffer to another, each twice the last-level cache. Its time
+  // says whether two runs met the same machine.
+  [[nodiscard]] virtual Result<Launch> control() = 0;
 
   // A few seconds; the result is kept.
   [[nodiscard]] virtual Result<const Ceilings*> ceilings() = 0;

@@ -9,11 +9,11 @@
  *
  * Life of one cell:  supports → workspace_bytes → prepare → run × many → release.
  *   prepare  untimed: repack weights, make tensor maps, plan. It may read `in` and write `workspace`.
- *   run      timed: does the work on call->stream. On a GPU it only enqueues: it may not synchronise, allocate,
- *            or use another stream, and it must be capturable in a CUDA graph. `out` must be whole after it.
- * The operands of run() are those of the last prepare(): same addresses, but the bytes of `out` (and, where the
- * sampler rotates buffers, the addresses too: then prepare() was called for each set with its own `slot`).
- * Each call returns 0, or another number after which last_error() says what went wrong.
+ *   run      timed: does the work on call->stream. On a GPU it only enqueues: it may not synchronise,
+ * allocate, or use another stream, and it must be capturable in a CUDA graph. `out` must be whole after it.
+ * The operands of run() are those of the last prepare(): same addresses, but the bytes of `out` (and, where
+ * the sampler rotates buffers, the addresses too: then prepare() was called for each set with its own
+ * `slot`). Each call returns 0, or another number after which last_error() says what went wrong.
  */
 #ifndef DSBENCH_KERNEL_H
 #define DSBENCH_KERNEL_H
@@ -55,7 +55,8 @@ typedef struct dsb_call {
   uint32_t size;    /* sizeof(dsb_call) of the caller */
   uint32_t version; /* DSB_KERNEL_ABI_VERSION of the caller */
   void* stream;     /* cudaStream_t; null on the CPU */
-  void* workspace;  /* workspace_bytes() bytes on the kernel's device, 256-byte aligned; kept from prepare to release */
+  void* workspace;  /* workspace_bytes() bytes on the kernel's device, 256-byte aligned; kept from prepare to
+                       release */
   uint64_t workspace_bytes;
   const dsb_tensor* in; /* in the order of docs/kernels.md */
   int32_t n_in;
@@ -79,8 +80,8 @@ typedef struct dsb_kernel {
   uint64_t (*workspace_bytes)(const char* problem_json); /* may be null: none */
   int (*prepare)(const dsb_call* call);                  /* may be null: nothing to do */
   int (*run)(const dsb_call* call);
-  void (*release)(void);            /* may be null; frees what prepare() took, for all slots */
-  const char* (*last_error)(void);  /* may be null */
+  void (*release)(void);           /* may be null; frees what prepare() took, for all slots */
+  const char* (*last_error)(void); /* may be null */
 } dsb_kernel;
 
 /* The one symbol of a plug-in: its kernels, `*n` of them, alive as long as the library is loaded. */

@@ -1,0 +1,298 @@
+#include "kernelbench/measure/run.h"
+
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <sstream>
+
+namespace dsbench::kernelbench {
+namespace {
+
+// One cell while its repetitions are taken.
+struct Running {
+  CellResult* result = nullptr;
+  Stand* stand = nullptr;
+  int id = 0;
+  std::vector<Sample> samples;
+};
+
+// Google Benchmark keeps the registry, the order and the file; times are ours. It writes its file's head once
+// and its tail once, however many groups are run in between.
+class FileReporter final : public benchmark::BenchmarkReporter {
+ public:
+  FileReporter() {
+    json_.SetOutputStream(&text_);
+    json_.SetErrorStream(&errors_);
+    SetOutputStream(&text_);
+    SetErrorStream(&errors_);
+  }
+  bool ReportContext(const Context& context) override {
+    if (begun_) return true;
+    begun_ = true;
+    return json_.ReportContext(context);
+  }
+  void ReportRuns(const std::vector<Run>& report) override { json_.ReportRuns(report); }
+  void Finalize() override {}
+  std::string finish() {
+    if (begun_) json_.Finalize();
+    return text_.str();
+  }
+
+ private:
+  std::ostringstream text_, errors_;
+  benchmark::JSONReporter json_;
+  bool begun_ = false;
+};
+
+void initialise_google_benchmark() {
+  static bool done = false;
+  if (done) return;
+  done = true;
+  std::array<std::string, 2> words{"dsbench", "--benchmark_enable_random_interleaving=true"};
+  std::array<char*, 3> arguments{words[0].data(), words[1].data(), nullptr};
+  int count = 2;
+  benchmark::Initialize(&count, arguments.data());
+}
+
+std::string benchmark_name(const CellResult& cell) {
+  return cell.kernel.name.empty() ? cell.name : fmt::format("{}/{}", cell.name, cell.kernel.name);
+}
+
+class Runner {
+ public:
+  Runner(Device& device, const RunOptions& options, Clock& clock, const std::atomic<bool>& stop,
+         const RunProgress& progress)
+      : device_{device}, options_{options}, clock_{clock}, stop_{stop}, progress_{progress} {}
+
+  Result<RunReport> run(const std::vector<CellPlan>& plan) {
+    RunReport report;
+    report.run.facts = device_.facts();
+    report.run.facts.insert(report.run.facts.end(), options_.facts.begin(), options_.facts.end());
+    progress_(0, 0, "measuring what this machine can do at best");
+    DSBENCH_TRY(const Ceilings* ceilings, device_.ceilings());
+    report.run.ceilings = *ceilings;
+    for (const auto& [key, value] : report.run.facts) benchmark::AddCustomContext(key, value);
+
+    report.run.cells.resize(plan.size() + (options_.timing ? 1 : 0));
+    total_ = static_cast<std::int64_t>(plan.size()) * (1 + (options_.timing ? options_.repetitions : 0));
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      CellResult& cell = report.run.cells[i];
+      cell.problem = plan[i].problem;
+      cell.name = name_of(plan[i].problem);
+      cell.kernel = plan[i].stand->kernels()[plan[i].kernel];
+      cell.state = CellState::skipped;
+      cell.why = "interrupted";
+    }
+    for (std::size_t first = 0; first < plan.size() && !stopped();) {
+      const std::size_t end = group_end(plan, first);
+      DSBENCH_CHECK(run_group(plan, first, end, report.run));
+      first = end;
+    }
+    if (options_.timing) {
+      report.google_json = reporter_.finish();
+      finish_control(report.run.cells.back());
+    }
+    finish(report.run);
+    report.run.interrupted = stopped();
+    return report;
+  }
+
+ private:
+  bool stopped() const { return stop_.load(std::memory_order_relaxed); }
+
+  // The cells from `first` whose operands fit together; one at least. Kernels of one problem share theirs.
+  std::size_t group_end(const std::vector<CellPlan>& plan, std::size_t first) const {
+    double bytes = 0;
+    std::string before;
+    std::size_t end = first;
+    for (; end < plan.size(); ++end) {
+      std::string json = to_json(plan[end].problem);
+      if (json != before) {
+        const double each = find_op(plan[end].problem.op)->operand_bytes(plan[end].problem);
+        bytes += each * (1 + slots_for(each, device_.cache_bytes(), options_.sampler.cache));
+        if (end > first && bytes > options_.memory_bytes) break;
+        before = std::move(json);
+      }
+    }
+    return end;
+  }
+
+  Result<void> run_group(const std::vector<CellPlan>& plan, std::size_t first, std::size_t end,
+                         KernelRun& run) {
+    std::vector<Running> running;
+    for (std::size_t i = first; i < end && !stopped(); ++i) {
+      CellResult& cell = run.cells[i];
+      progress_(done_, total_, fmt::format("checking {}", benchmark_name(cell)));
+      const int id = static_cast<int>(i);
+      DSBENCH_TRY(const OpenReport opened, plan[i].stand->open(id, plan[i].kernel, plan[i].problem));
+      ++done_;
+      cell.state = opened.state;
+      cell.why = opened.why;
+      cell.check = opened.check;
+      cell.work = opened.work;
+      cell.routing = opened.routing;
+      if (opened.state == CellState::ok) {
+        running.push_back({.result = &cell, .stand = plan[i].stand, .id = id, .samples = {}});
+      } else if (options_.timing) {
+        done_ += options_.repetitions;
+      }
+    }
+    if (options_.timing && !running.empty()) DSBENCH_CHECK(time_group(running));
+    for (Running& r : running) {
+      progress_(done_, total_, fmt::format("checking again {}", benchmark_name(*r.result)));
+      DSBENCH_TRY(const OpenReport closed, r.stand->close(r.id));
+      r.result->stats = describe(r.samples);
+      if (closed.state != CellState::ok) {
+        r.result->state = closed.state;
+        r.result->why = closed.why;
+        r.result->check = closed.check;
+      } else {
+        r.result->checked_again = true;
+        if (r.result->state == CellState::ok && r.result->stats.throttled()) {
+          r.result->state = CellState::throttled;
+          r.result->why = fmt::format("{} of {} samples fell to a lowered clock", r.result->stats.dropped,
+                                      r.result->stats.dropped + r.result->stats.samples);
+        }
+      }
+    }
+    return {};
+  }
+
+  Result<void> time_group(std::vector<Running>& running) {
+    initialise_google_benchmark();
+    benchmark::ClearRegisteredBenchmarks();
+    const auto add = [&](const std::string& name, std::function<void(benchmark::State&)> body) {
+      benchmark::RegisterBenchmark(name.c_str(), std::move(body))
+          ->UseManualTime()
+          ->Iterations(1)
+          ->Repetitions(options_.repetitions)
+          ->Unit(benchmark::kMicrosecond);
+    };
+    std::optional<Error> broken;
+    for (Running& r : running) {
+      add(benchmark_name(*r.result), [this, &r, &broken](benchmark::State& state) {
+        for (auto _ : state) {
+          if (stopped() || broken || r.result->state != CellState::ok) {
+            state.SkipWithError(stopped() ? "interrupted" : "the kernel failed");
+            return;
+          }
+          auto taken = r.stand->sample(r.id);
+          if (!taken) {
+            broken = taken.error();
+            state.SkipWithError("the stand failed");
+            return;
+          }
+          if (taken->state != CellState::ok) {
+            r.result->state = taken->state;
+            r.result->why = taken->why;
+            state.SkipWithError(taken->why.c_str());
+            return;
+          }
+          const double median = note(r.samples, *r.result, taken->samples);
+          state.SetIterationTime(median);
+          state.SetLabel(r.result->problem.label);
+          if (median > 0) {
+            state.counters["TFLOP/s"] = r.result->work.flops / median / 1e12;
+            state.counters["GB/s"] = r.result->work.bytes / median / 1e9;
+          }
+        }
+        progress_(++done_, total_, benchmark_name(*r.result));
+      });
+    }
+    DSBENCH_TRY(const Launch control, device_.control());
+    add(std::string{kControlName}, [&, this](benchmark::State& state) {
+      for (auto _ : state) {
+        auto taken = take_samples(device_, control, 1, options_.sampler, clock_, stop_);
+        if (!taken) {
+          broken = taken.error();
+          state.SkipWithError("the copy failed");
+          return;
+        }
+        state.SetIterationTime(note(control_samples_, control_, *taken));
+      }
+    });
+    benchmark::RunSpecifiedBenchmarks(&reporter_);
+    benchmark::ClearRegisteredBenchmarks();
+    if (broken) return tl::unexpected(*broken);
+    return {};
+  }
+
+  // Keeps a repetition; its median.
+  static double note(std::vector<Sample>& all, CellResult& result, const std::vector<Sample>& taken) {
+    const SampleStats stats = describe(taken);
+    all.insert(all.end(), taken.begin(), taken.end());
+    if (stats.samples > 0) result.repetitions_s.push_back(stats.median);
+    return stats.median;
+  }
+
+  void finish_control(CellResult& cell) {
+    cell = control_;
+    cell.name = kControlName;
+    cell.problem.op = "control";
+    cell.kernel = {
+        .name = "copy", .op = "control", .author = "dsbench", .device = std::string{device_.word()}};
+    cell.stats = describe(control_samples_);
+    cell.work.bytes = 4.0 * static_cast<double>(device_.cache_bytes());
+    cell.check.passed = true;
+    if (!cell.timed()) {
+      cell.state = CellState::skipped;
+      cell.why = "nothing was timed";
+    }
+  }
+
+  static void finish(KernelRun& run) {
+    struct Best {
+      double seconds;
+      std::string name;
+    };
+    std::map<std::string, Best> baselines;
+    for (CellResult& cell : run.cells) {
+      if (cell.work.bytes > 0 || cell.work.flops > 0) cell.roofline = roofline_of(cell.work, run.ceilings);
+      if (!cell.kernel.baseline || !cell.timed() || cell.state != CellState::ok) continue;
+      const auto [it, first] = baselines.try_emplace(cell.name, Best{cell.seconds(), cell.kernel.name});
+      if (!first && cell.seconds() < it->second.seconds) it->second = {cell.seconds(), cell.kernel.name};
+    }
+    for (CellResult& cell : run.cells) {
+      const auto it = baselines.find(cell.name);
+      if (it == baselines.end() || cell.kernel.baseline) continue;
+      cell.baseline_s = it->second.seconds;
+      cell.baseline = it->second.name;
+    }
+  }
+
+  Device& device_;
+  const RunOptions& options_;
+  Clock& clock_;
+  const std::atomic<bool>& stop_;
+  const RunProgress& progress_;
+  FileReporter reporter_;
+  CellResult control_;
+  std::vector<Sample> control_samples_;
+  std::int64_t done_ = 0, total_ = 0;
+};
+
+}  // namespace
+
+std::vector<CellPlan> plan_cells(const std::vector<Problem>& problems, const std::vector<Stand*>& stands,
+                                 std::string_view device) {
+  std::vector<CellPlan> plan;
+  for (const Problem& problem : problems) {
+    for (Stand* stand : stands) {
+      for (std::size_t k = 0; k < stand->kernels().size(); ++k) {
+        if (stand->kernels()[k].op == problem.op && stand->kernels()[k].device == device)
+          plan.push_back({problem, stand, k});
+      }
+    }
+  }
+  return plan;
+}
+
+Result<RunReport> run_cells(Device& device, const std::vector<CellPlan>& plan, const RunOptions& options,
+                            Clock& clock, const std::atomic<bool>& stop, const RunProgress& progress) {
+  return Runner{device, options, clock, stop, progress}.run(plan);
+}
+
+}  // namespace dsbench::kernelbench
