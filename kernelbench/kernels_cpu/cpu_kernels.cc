@@ -1,0 +1,16 @@
+#include "kernelbench/kernel_set.h"
+#include "kernelbench/kernels_cpu/tables.h"
+
+namespace dsbench::kernelbench {
+
+std::span<const dsb_kernel> cpu_kernels() {
+  static const std::vector<dsb_kernel> all = [] {
+    std::vector<dsb_kernel> kernels;
+    cpu::add_products(kernels);
+    cpu::add_norms(kernels);
+    return kernels;
+  }();
+  return all;
+}
+
+}  // namespace dsbench::kernelbench

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <vector>
+
+#include "kernelbench/include/dsbench_kernel.h"
+
+// Each file of kernels adds its own; cpu_kernels() is all of them.
+namespace dsbench::kernelbench::cpu {
+
+void add_products(std::vector<dsb_kernel>& kernels);
+void add_norms(std::vector<dsb_kernel>& kernels);
+
+}  // namespace dsbench::kernelbench::cpu
