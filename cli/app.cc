@@ -11,9 +11,11 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/calibrate.h"
 #include "cli/doctor.h"
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
+#include "cli/kernels.h"
 #include "cli/load.h"
 #include "cli/profile.h"
 #include "cli/rehearse.h"
@@ -25,7 +27,8 @@
 namespace dsbench::cli {
 namespace {
 
-constexpr std::array<std::string_view, 6> verbs{"rehearse", "load", "serve", "report", "profile", "doctor"};
+constexpr std::array<std::string_view, 8> verbs{"rehearse",  "load",   "serve",   "kernels",
+                                                "calibrate", "report", "profile", "doctor"};
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";
@@ -72,6 +75,8 @@ int run(int argc, char** argv) {
   add_rehearse(app, chosen, command);
   add_load(app, chosen, command);
   add_serve(app, chosen);
+  add_kernels(app, chosen, command);
+  add_calibrate(app, chosen);
   add_report(app, chosen);
   add_profile(app, chosen);
   add_doctor(app, chosen);

@@ -8,6 +8,7 @@ find_package(CURL 7.80 REQUIRED)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(benchmark 1.6 REQUIRED)
 find_package(Boost 1.81 REQUIRED)  # headers only: Beast, Asio, Math
 find_package(prometheus-cpp CONFIG REQUIRED COMPONENTS core)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # the Unicode patterns of tokenizers

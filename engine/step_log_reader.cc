@@ -21,7 +21,8 @@ std::vector<std::string_view> split(std::string_view line) {
 }
 
 // What `calibrate` needs; the rest of a line is not looked at.
-constexpr std::array<std::string_view, 5> wanted{"duration_ns", "prefill_tokens", "decode_tokens", "kv_tokens", "sequences"};
+constexpr std::array<std::string_view, 5> wanted{"duration_ns", "prefill_tokens", "decode_tokens",
+                                                 "kv_tokens", "sequences"};
 
 }  // namespace
 
@@ -40,7 +41,10 @@ Result<std::vector<StepRecord>> read_step_log(const std::string& path) {
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const auto it = std::find(header.begin(), header.end(), wanted[i]);
     if (it == header.end())
-      return fail(ErrorKind::usage, "{} is no step log: its first line has no column '{}' (dsbench serve --step-log writes one)", path, wanted[i]);
+      return fail(
+          ErrorKind::usage,
+          "{} is no step log: its first line has no column '{}' (dsbench serve --step-log writes one)", path,
+          wanted[i]);
     columns[i] = static_cast<std::size_t>(it - header.begin());
   }
   std::vector<StepRecord> steps;
@@ -51,14 +55,16 @@ Result<std::vector<StepRecord>> read_step_log(const std::string& path) {
     const std::vector<std::string_view> fields = split(line);
     if (fields.size() < header.size()) {
       if (!whole) break;
-      return fail(ErrorKind::usage, "{}, line {}: {} fields where the first line names {}", path, number, fields.size(), header.size());
+      return fail(ErrorKind::usage, "{}, line {}: {} fields where the first line names {}", path, number,
+                  fields.size(), header.size());
     }
     std::array<std::int64_t, wanted.size()> values{};
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const std::string_view field = fields[columns[i]];
       const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), values[i]);
       if (error != std::errc{} || end != field.data() + field.size() || values[i] < 0)
-        return fail(ErrorKind::usage, "{}, line {}: {} is '{}'; a whole number from 0 is accepted", path, number, wanted[i], field);
+        return fail(ErrorKind::usage, "{}, line {}: {} is '{}'; a whole number from 0 is accepted", path,
+                    number, wanted[i], field);
     }
     StepRecord step;
     step.step = static_cast<std::int64_t>(steps.size()) + 1;

@@ -25,14 +25,15 @@ Widths widths_of(std::string_view dtype) {
 struct Need {
   std::string op, dtype, unit;
   bool required = false;
-  double count = 0;  // launches in a step
+  double count = 0;             // launches in a step
   double flops = 0, bytes = 0;  // of one launch
 };
 
 // The kernels of one step of T = P + D tokens.
 class StepShape {
  public:
-  StepShape(const profiles::ModelProfile& m, std::string dtype) : m_{m}, dtype_{std::move(dtype)}, w_{widths_of(dtype_)} {
+  StepShape(const profiles::ModelProfile& m, std::string dtype)
+      : m_{m}, dtype_{std::move(dtype)}, w_{widths_of(dtype_)} {
     gpu_ = dtype_ == "bf16" || dtype_ == "fp8";
     glue_ = gpu_ ? "bf16" : "f32";
     glue_bytes_ = gpu_ ? 2 : 4;
@@ -51,7 +52,8 @@ class StepShape {
     } else {
       gemm(layers, tokens, heads * qk + latent, m_.hidden);
     }
-    glue("rope_kv_write", layers, 6 * tokens * (heads + 1) * m_.rope_dim, 2 * glue_bytes_ * tokens * (heads * m_.rope_dim + latent));
+    glue("rope_kv_write", layers, 6 * tokens * (heads + 1) * m_.rope_dim,
+         2 * glue_bytes_ * tokens * (heads * m_.rope_dim + latent));
     absorb(layers, s.decode_tokens, heads, m_.nope_dim, m_.kv_lora);
     absorb(layers, s.decode_tokens, heads, m_.kv_lora, m_.v_dim);
     decode_attention(layers, s, heads);
@@ -66,14 +68,16 @@ class StepShape {
     if (moe_layers > 0) {
       const auto& moe = m_.moe;
       gemm(moe_layers, tokens, moe.experts, m_.hidden);
-      add("moe_gate", "f32", "", false, moe_layers, 8 * tokens * moe.experts, tokens * (4.0 * moe.experts + 8.0 * moe.top_k));
+      add("moe_gate", "f32", "", false, moe_layers, 8 * tokens * moe.experts,
+          tokens * (4.0 * moe.experts + 8.0 * moe.top_k));
       const double rows = tokens * moe.top_k;
       glue("moe_permute", moe_layers, 0, glue_bytes_ * (tokens + rows) * m_.hidden);
       experts(moe_layers, tokens, 2.0 * moe.intermediate, m_.hidden);
       glue("swiglu", moe_layers, 8 * rows * moe.intermediate, 3 * glue_bytes_ * rows * moe.intermediate);
       experts(moe_layers, tokens, m_.hidden, moe.intermediate);
       glue("moe_unpermute", moe_layers, 2 * rows * m_.hidden, glue_bytes_ * (tokens + rows) * m_.hidden);
-      if (moe.shared_experts > 0) ffn(moe_layers, tokens, static_cast<double>(moe.shared_experts) * moe.intermediate);
+      if (moe.shared_experts > 0)
+        ffn(moe_layers, tokens, static_cast<double>(moe.shared_experts) * moe.intermediate);
     }
     // The head: one row for each sequence that gets a token.
     gemm(1, s.decode_tokens + (s.prefill_tokens > 0 ? 1 : 0), m_.vocab, m_.hidden);
@@ -81,11 +85,14 @@ class StepShape {
   }
 
  private:
-  void add(std::string op, std::string dtype, std::string unit, bool required, double count, double flops, double bytes) {
+  void add(std::string op, std::string dtype, std::string unit, bool required, double count, double flops,
+           double bytes) {
     if (count <= 0 || bytes <= 0) return;
     out_.push_back({std::move(op), std::move(dtype), std::move(unit), required, count, flops, bytes});
   }
-  void glue(std::string op, double count, double flops, double bytes) { add(std::move(op), glue_, gpu_ ? "" : "f32", false, count, flops, bytes); }
+  void glue(std::string op, double count, double flops, double bytes) {
+    add(std::move(op), glue_, gpu_ ? "" : "f32", false, count, flops, bytes);
+  }
   std::string unit() const { return dtype_ == "f32.bf16" ? "f32" : dtype_; }
 
   void gemm(double count, double m, double n, double k) {
@@ -97,7 +104,8 @@ class StepShape {
     const auto& moe = m_.moe;
     const double rows = tokens * moe.top_k;
     // Expected number of experts with a row under uniform routing.
-    const double touched = moe.experts * (1 - std::pow(1 - static_cast<double>(moe.top_k) / moe.experts, tokens));
+    const double touched =
+        moe.experts * (1 - std::pow(1 - static_cast<double>(moe.top_k) / moe.experts, tokens));
     const std::string dtype = dtype_ == "int8" ? "f32" : dtype_;
     const Widths w = widths_of(dtype);
     add("moe_grouped_gemm", dtype, dtype == "f32.bf16" ? "f32" : dtype, true, count, 2 * rows * n * k,
@@ -117,11 +125,14 @@ class StepShape {
   void decode_attention(double count, const profiles::StepSample& s, double heads) {
     if (s.decode_tokens <= 0) return;
     const double latent = m_.latent_width();
-    add("mla_decode", glue_, gpu_ ? "bf16" : "f32", true, count, 2 * heads * s.kv_tokens * (latent + m_.kv_lora),
-        glue_bytes_ * (s.kv_tokens * latent + s.decode_tokens * heads * (latent + m_.kv_lora)) + 4 * s.decode_tokens * heads);
+    add("mla_decode", glue_, gpu_ ? "bf16" : "f32", true, count,
+        2 * heads * s.kv_tokens * (latent + m_.kv_lora),
+        glue_bytes_ * (s.kv_tokens * latent + s.decode_tokens * heads * (latent + m_.kv_lora)) +
+            4 * s.decode_tokens * heads);
   }
   void prefill_attention(double count, double tokens, double heads) {
-    add("mla_prefill", glue_, gpu_ ? "bf16" : "f32", false, count, heads * tokens * tokens * (m_.qk_dim() + m_.v_dim),
+    add("mla_prefill", glue_, gpu_ ? "bf16" : "f32", false, count,
+        heads * tokens * tokens * (m_.qk_dim() + m_.v_dim),
         glue_bytes_ * tokens * heads * (2.0 * m_.qk_dim() + 2.0 * m_.v_dim));
   }
 
@@ -149,10 +160,12 @@ class Efficiency {
     const double x = std::log(roof_s);
     if (x <= points_.front().first) return points_.front().second;
     if (x >= points_.back().first) return points_.back().second;
-    const auto above = std::upper_bound(points_.begin(), points_.end(), std::pair{x, std::numeric_limits<double>::infinity()});
+    const auto above = std::upper_bound(points_.begin(), points_.end(),
+                                        std::pair{x, std::numeric_limits<double>::infinity()});
     const auto below = above - 1;
     const double width = above->first - below->first;
-    return width <= 0 ? below->second : below->second + (x - below->first) / width * (above->second - below->second);
+    return width <= 0 ? below->second
+                      : below->second + (x - below->first) / width * (above->second - below->second);
   }
 
  private:
@@ -165,7 +178,8 @@ std::map<Key, Efficiency> efficiencies_of(const KernelRun& run) {
   // Of several kernels on one case the fastest counts: that is what an engine would call.
   std::map<std::string, const CellResult*> fastest;
   for (const CellResult& cell : run.cells) {
-    if (cell.state != CellState::ok || !cell.timed() || cell.kernel.baseline || cell.name == kControlName) continue;
+    if (cell.state != CellState::ok || !cell.timed() || cell.kernel.baseline || cell.name == kControlName)
+      continue;
     const CellResult*& best = fastest[cell.name];
     if (best == nullptr || cell.seconds() < best->seconds()) best = &cell;
   }
@@ -180,13 +194,14 @@ std::map<Key, Efficiency> efficiencies_of(const KernelRun& run) {
 
 }  // namespace
 
-Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles::ModelProfile& model, const std::string& dtype,
-                                            const StepRange& range) {
+Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles::ModelProfile& model,
+                                            const std::string& dtype, const StepRange& range) {
   const std::map<Key, Efficiency> efficiencies = efficiencies_of(run);
   StepShape shape{model, dtype};
 
   const auto time_of = [&](const Need& need, KernelStepLaw::Share* share) {
-    const double roof = roofline_of({.flops = need.flops, .bytes = need.bytes, .unit = need.unit}, run.ceilings).seconds;
+    const double roof =
+        roofline_of({.flops = need.flops, .bytes = need.bytes, .unit = need.unit}, run.ceilings).seconds;
     const auto it = efficiencies.find({need.op, need.dtype});
     const double efficiency = it == efficiencies.end() ? 1.0 : it->second.at(roof);
     const double seconds = need.count * roof / efficiency;
@@ -213,7 +228,8 @@ Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles
         for (const Need& need : shape.needs(step)) {
           if (need.required && !efficiencies.contains({need.op, need.dtype}))
             return fail(ErrorKind::usage,
-                        "the result has no timed cell of op {} with dtype {}, which a step of {} needs; run dsbench kernels "
+                        "the result has no timed cell of op {} with dtype {}, which a step of {} needs; run "
+                        "dsbench kernels "
                         "with a suite that has it (--filter '{}*')",
                         need.op, need.dtype, model.name, need.op);
           step.seconds += time_of(need, nullptr);
@@ -226,14 +242,17 @@ Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles
   KernelStepLaw law;
   DSBENCH_TRY(law.fit, profiles::fit_step_law(steps));
 
-  const profiles::StepSample full{.prefill_tokens = 0, .decode_tokens = range.max_decode_tokens, .kv_tokens = range.max_decode_tokens * range.max_context / 4};
+  const profiles::StepSample full{.prefill_tokens = 0,
+                                  .decode_tokens = range.max_decode_tokens,
+                                  .kv_tokens = range.max_decode_tokens * range.max_context / 4};
   std::map<std::string, KernelStepLaw::Share> shares;
   for (const Need& need : shape.needs(full)) (void)time_of(need, &shares[need.op]);
   for (auto& [op, share] : shares) {
     share.efficiency = share.seconds > 0 ? share.efficiency / share.seconds : 0;
     law.shares.push_back(share);
   }
-  std::sort(law.shares.begin(), law.shares.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+  std::sort(law.shares.begin(), law.shares.end(),
+            [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
   return law;
 }
 

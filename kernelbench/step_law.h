@@ -22,9 +22,9 @@ struct KernelStepLaw {
   profiles::StepLawFit fit;
   struct Share {
     std::string op;
-    double seconds = 0;   // of a full decode step
-    double efficiency = 0;  // of its roofline there
-    bool beyond = false;  // the step needs it at a size that no cell of the result has
+    double seconds = 0;        // of a full decode step
+    double efficiency = 0;     // of its roofline there
+    bool beyond = false;       // the step needs it at a size that no cell of the result has
     bool at_roofline = false;  // there is no cell of this op: it is taken at its roofline
   };
   std::vector<Share> shares;  // largest first
@@ -39,7 +39,8 @@ struct KernelStepLaw {
 //
 // `dtype` of the dense products and experts: "f32", "f32.bf16", "int8", "bf16", "fp8". Errors (usage): no
 // timed cell of the products, the experts or the attention, each with what to run.
-[[nodiscard]] Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles::ModelProfile& model,
+[[nodiscard]] Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run,
+                                                          const profiles::ModelProfile& model,
                                                           const std::string& dtype, const StepRange& range);
 
 }  // namespace dsbench::kernelbench

@@ -15,7 +15,8 @@ constexpr std::size_t kFewest = 20;
 using Vector = std::array<double, kUnknowns>;
 using Matrix = std::array<Vector, kUnknowns>;
 
-constexpr std::array<std::string_view, kUnknowns> names{"the constant", "prompt tokens", "decode tokens", "KV tokens"};
+constexpr std::array<std::string_view, kUnknowns> names{"the constant", "prompt tokens", "decode tokens",
+                                                        "KV tokens"};
 
 Vector row_of(const StepSample& s) {
   return {1, s.prefill_tokens, s.decode_tokens, s.kv_tokens};
@@ -112,7 +113,8 @@ std::vector<double> errors_of(const Vector& law, std::span<const StepSample> ste
 
 double at_share(std::vector<double> values, double q) {
   if (values.empty()) return 0;
-  const std::size_t i = std::min(values.size() - 1, static_cast<std::size_t>(q * static_cast<double>(values.size())));
+  const std::size_t i =
+      std::min(values.size() - 1, static_cast<std::size_t>(q * static_cast<double>(values.size())));
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(i), values.end());
   return values[i];
 }
@@ -122,14 +124,17 @@ Result<void> check_columns(std::span<const StepSample> steps) {
   Normal n = normal_equations(steps);
   for (std::size_t i = 0; i < kUnknowns; ++i) {
     if (n.scale[i] == 0)
-      return fail(ErrorKind::usage, "no step has {}: their cost cannot be fitted; the law needs steps with prompt tokens and steps that decode",
+      return fail(ErrorKind::usage,
+                  "no step has {}: their cost cannot be fitted; the law needs steps with prompt tokens and "
+                  "steps that decode",
                   names[i]);
   }
   for (std::size_t i = 0; i < kUnknowns; ++i) {
     for (std::size_t j = i + 1; j < kUnknowns; ++j) {
       if (n.a[i][j] > 0.99999)
         return fail(ErrorKind::usage,
-                    "{} and {} always move together in these steps, so that their costs cannot be told apart; record steps "
+                    "{} and {} always move together in these steps, so that their costs cannot be told "
+                    "apart; record steps "
                     "of different sizes (several rates, several context lengths)",
                     names[i], names[j]);
     }
@@ -140,14 +145,17 @@ Result<void> check_columns(std::span<const StepSample> steps) {
 }  // namespace
 
 double predict(const StepLawFit& law, const StepSample& s) {
-  return law.base_s + law.prefill_token_s * s.prefill_tokens + law.decode_token_s * s.decode_tokens + law.kv_token_s * s.kv_tokens;
+  return law.base_s + law.prefill_token_s * s.prefill_tokens + law.decode_token_s * s.decode_tokens +
+         law.kv_token_s * s.kv_tokens;
 }
 
 Result<StepLawFit> fit_step_law(std::span<const StepSample> all) {
   if (all.size() < kFewest)
-    return fail(ErrorKind::usage, "{} steps are too few to fit a law of four numbers; {} are the least", all.size(), kFewest);
+    return fail(ErrorKind::usage, "{} steps are too few to fit a law of four numbers; {} are the least",
+                all.size(), kFewest);
   for (const StepSample& s : all) {
-    if (!(s.seconds > 0) || !std::isfinite(s.seconds)) return fail(ErrorKind::usage, "a step took {} s; times must be positive", s.seconds);
+    if (!(s.seconds > 0) || !std::isfinite(s.seconds))
+      return fail(ErrorKind::usage, "a step took {} s; times must be positive", s.seconds);
   }
   DSBENCH_CHECK(check_columns(all));
 
