@@ -17,6 +17,7 @@
 #include "cli/experiment.h"
 #include "cli/kernels.h"
 #include "cli/load.h"
+#include "cli/merge.h"
 #include "cli/profile.h"
 #include "cli/rehearse.h"
 #include "cli/report.h"
@@ -27,8 +28,8 @@
 namespace dsbench::cli {
 namespace {
 
-constexpr std::array<std::string_view, 8> verbs{"rehearse",  "load",   "serve",   "kernels",
-                                                "calibrate", "report", "profile", "doctor"};
+constexpr std::array<std::string_view, 9> verbs{"rehearse", "load",  "serve",   "kernels", "calibrate",
+                                                 "report",   "merge", "profile", "doctor"};
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";
@@ -78,6 +79,7 @@ int run(int argc, char** argv) {
   add_kernels(app, chosen, command);
   add_calibrate(app, chosen);
   add_report(app, chosen);
+  add_merge(app, chosen);
   add_profile(app, chosen);
   add_doctor(app, chosen);
   if (argc < 2) {
