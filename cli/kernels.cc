@@ -217,7 +217,8 @@ int kernels(const KernelsOptions& o, const std::vector<std::string>& command) {
   for (const auto& stand : stands) pointers.push_back(stand.get());
   std::vector<kb::CellPlan> plan = kb::plan_cells(*problems, pointers, o.device);
   std::erase_if(plan, [&](const kb::CellPlan& cell) {
-    return !matches_any(o.kernel, cell.stand->kernels()[cell.kernel].name);
+    return !o.kernel.empty() &&
+           (cell.stand == nullptr || !matches_any(o.kernel, cell.stand->kernels()[cell.kernel].name));
   });
   if (plan.empty())
     return refuse("kernels",

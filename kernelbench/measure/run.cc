@@ -77,11 +77,20 @@ class Runner {
     for (const auto& [key, value] : report.run.facts) benchmark::AddCustomContext(key, value);
 
     report.run.cells.resize(plan.size() + (options_.timing ? 1 : 0));
-    total_ = static_cast<std::int64_t>(plan.size()) * (1 + (options_.timing ? options_.repetitions : 0));
+    const auto real =
+        std::count_if(plan.begin(), plan.end(), [](const CellPlan& c) { return c.stand != nullptr; });
+    total_ = static_cast<std::int64_t>(real) * (1 + (options_.timing ? options_.repetitions : 0));
     for (std::size_t i = 0; i < plan.size(); ++i) {
       CellResult& cell = report.run.cells[i];
       cell.problem = plan[i].problem;
       cell.name = name_of(plan[i].problem);
+      if (plan[i].stand == nullptr) {
+        cell.kernel = {
+            .name = "-", .op = plan[i].problem.op, .author = {}, .device = std::string{device_.word()}};
+        cell.state = CellState::unsupported;
+        cell.why = fmt::format("no kernel on {} does {}", device_.word(), plan[i].problem.op);
+        continue;
+      }
       cell.kernel = plan[i].stand->kernels()[plan[i].kernel];
       cell.state = CellState::skipped;
       cell.why = "interrupted";
@@ -125,6 +134,7 @@ class Runner {
     std::vector<Running> running;
     for (std::size_t i = first; i < end && !stopped(); ++i) {
       CellResult& cell = run.cells[i];
+      if (plan[i].stand == nullptr) continue;
       progress_(done_, total_, fmt::format("checking {}", benchmark_name(cell)));
       const int id = static_cast<int>(i);
       DSBENCH_TRY(const OpenReport opened, plan[i].stand->open(id, plan[i].kernel, plan[i].problem));
@@ -280,12 +290,14 @@ std::vector<CellPlan> plan_cells(const std::vector<Problem>& problems, const std
                                  std::string_view device) {
   std::vector<CellPlan> plan;
   for (const Problem& problem : problems) {
+    const std::size_t before = plan.size();
     for (Stand* stand : stands) {
       for (std::size_t k = 0; k < stand->kernels().size(); ++k) {
         if (stand->kernels()[k].op == problem.op && stand->kernels()[k].device == device)
           plan.push_back({problem, stand, k});
       }
     }
+    if (plan.size() == before) plan.push_back({problem, nullptr, 0});
   }
   return plan;
 }

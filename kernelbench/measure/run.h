@@ -24,14 +24,15 @@ struct RunOptions {
   std::vector<std::pair<std::string, std::string>> facts;  // of the build and the run, for the file's context
 };
 
-// What to measure: a problem on one kernel of a stand.
+// What to measure: a problem on one kernel of a stand; without a stand, a problem that no kernel does.
 struct CellPlan {
   Problem problem;
   Stand* stand = nullptr;
   std::size_t kernel = 0;
 };
 
-// All kernels of the stands that have the problem's op and live on `device`, problem by problem.
+// All kernels of the stands that have the problem's op and live on `device`, problem by problem. A problem
+// without any gets one plan without a stand: a line of its own says so.
 [[nodiscard]] std::vector<CellPlan> plan_cells(const std::vector<Problem>& problems,
                                                const std::vector<Stand*>& stands, std::string_view device);
 
