@@ -8,8 +8,12 @@
 namespace dsbench::kernelbench {
 
 std::span<const Op* const> all_ops() {
-  static const std::array ops{&gemm_op(),     &int8_gemm_op(), &fp8_gemm_op(),   &mla_decode_op(),
-                              &moe_gate_op(), &rmsnorm_op(),   &add_rmsnorm_op()};
+  static const std::array ops{
+      &gemm_op(),          &int8_gemm_op(),   &fp8_gemm_op(),      &moe_grouped_gemm_op(), &mla_decode_op(),
+      &mla_prefill_op(),   &mla_absorb_op(),  &moe_gate_op(),      &moe_align_op(),        &moe_permute_op(),
+      &moe_unpermute_op(), &swiglu_op(),      &swiglu_quant_op(),  &group_quant_op(),      &row_quant_op(),
+      &rmsnorm_op(),       &add_rmsnorm_op(), &rope_kv_write_op(), &dsa_indexer_op(),      &dsa_topk_op(),
+      &sparse_mla_op()};
   return ops;
 }
 

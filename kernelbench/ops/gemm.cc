@@ -54,7 +54,9 @@ class Gemm : public OpBase {
                               .c = &out[0],
                               .first = 0,
                               .stride = n};
-    check_product(product, product_gates(p.dtype, k), budget_flops, {}, p.seed, result);
+    Comparison comparison("c", product_gates(p.dtype, k));
+    check_product(product, budget_flops, {}, p.seed, result, comparison);
+    comparison.conclude(result);
     return result;
   }
 };

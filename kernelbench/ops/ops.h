@@ -57,9 +57,23 @@ class OpBase : public Op {
 [[nodiscard]] const Op& gemm_op();
 [[nodiscard]] const Op& int8_gemm_op();
 [[nodiscard]] const Op& fp8_gemm_op();
-[[nodiscard]] const Op& add_rmsnorm_op();
-[[nodiscard]] const Op& rmsnorm_op();
+[[nodiscard]] const Op& moe_grouped_gemm_op();
 [[nodiscard]] const Op& mla_decode_op();
+[[nodiscard]] const Op& mla_prefill_op();
+[[nodiscard]] const Op& mla_absorb_op();
 [[nodiscard]] const Op& moe_gate_op();
+[[nodiscard]] const Op& moe_align_op();
+[[nodiscard]] const Op& moe_permute_op();
+[[nodiscard]] const Op& moe_unpermute_op();
+[[nodiscard]] const Op& swiglu_op();
+[[nodiscard]] const Op& swiglu_quant_op();
+[[nodiscard]] const Op& group_quant_op();
+[[nodiscard]] const Op& row_quant_op();
+[[nodiscard]] const Op& rmsnorm_op();
+[[nodiscard]] const Op& add_rmsnorm_op();
+[[nodiscard]] const Op& rope_kv_write_op();
+[[nodiscard]] const Op& dsa_indexer_op();
+[[nodiscard]] const Op& dsa_topk_op();
+[[nodiscard]] const Op& sparse_mla_op();
 
 }  // namespace dsbench::kernelbench

@@ -171,31 +171,27 @@ Freivalds freivalds(const ProductView& product, std::uint64_t seed) {
   return worst;
 }
 
-void check_product(const ProductView& product, const Gates& gates, double budget_flops,
-                   std::vector<std::int64_t> boundaries, std::uint64_t seed, CheckResult& result,
-                   Comparison* joined) {
-  const std::int64_t m = product.a.rows;
-  if (m == 0) return;
-  const double row_flops = 2.0 * static_cast<double>(product.w.rows) * static_cast<double>(product.a.k);
-  add_tile_boundaries(0, m, boundaries);
-  const std::vector<std::int64_t> rows =
-      rows_to_check(m, affordable_rows(m, row_flops, budget_flops), std::move(boundaries), seed);
-  Comparison comparison("c", gates);
-  compare_rows(product, rows, comparison);
-  result.rows += m;
-  result.rows_checked += std::ssize(rows);
-  if (joined != nullptr) {
-    joined->merge(comparison);
-  } else {
-    comparison.conclude(result);
-  }
-  if (std::ssize(rows) == m) return;
+void check_freivalds(const ProductView& product, std::uint64_t seed, CheckResult& result) {
   const Freivalds found = freivalds(product, seed);
   result.freivalds_sigma = std::max(result.freivalds_sigma.value_or(0), found.sigma);
   if (!(found.sigma <= kFreivaldsGate)) {
     complain(result, fmt::format("c: {}row {}: Freivalds' residual is {:.3g} sigma, at most {:.0f}",
                                  product.name, found.row, found.sigma, kFreivaldsGate));
   }
+}
+
+void check_product(const ProductView& product, double budget_flops, std::vector<std::int64_t> boundaries,
+                   std::uint64_t seed, CheckResult& result, Comparison& comparison) {
+  const std::int64_t m = product.a.rows;
+  if (m == 0) return;
+  const double row_flops = 2.0 * static_cast<double>(product.w.rows) * static_cast<double>(product.a.k);
+  add_tile_boundaries(0, m, boundaries);
+  const std::vector<std::int64_t> rows =
+      rows_to_check(m, affordable_rows(m, row_flops, budget_flops), std::move(boundaries), seed);
+  compare_rows(product, rows, comparison);
+  result.rows += m;
+  result.rows_checked += std::ssize(rows);
+  if (std::ssize(rows) < m) check_freivalds(product, seed, result);
 }
 
 }  // namespace dsbench::kernelbench

@@ -57,10 +57,12 @@ struct Freivalds {
 
 inline constexpr double kFreivaldsGate = 6;  // sigma
 
+// Does it and notes what it found.
+void check_freivalds(const ProductView& product, std::uint64_t seed, CheckResult& result);
+
 // Both together, as every product is checked: sampled or all rows, the rest by Freivalds. `boundaries` are
-// rows that any sample includes.
-void check_product(const ProductView& product, const Gates& gates, double budget_flops,
-                   std::vector<std::int64_t> boundaries, std::uint64_t seed, CheckResult& result,
-                   Comparison* joined = nullptr);
+// rows that any sample includes. Rows go to the comparison, which its owner concludes.
+void check_product(const ProductView& product, double budget_flops, std::vector<std::int64_t> boundaries,
+                   std::uint64_t seed, CheckResult& result, Comparison& comparison);
 
 }  // namespace dsbench::kernelbench
