@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+
+// How kernels are started, the same on the device and in the emulation.
+namespace dsbench::engine::kernels::cuda {
+
+struct Grid {
+  unsigned x = 1;
+  unsigned y = 1;
+};
+
+struct LaunchShape {
+  Grid grid;
+  unsigned threads = 32;
+  std::size_t shared_bytes = 0;
+};
+
+// A cudaError_t as a number; 0 is success.
+using Status = int;
+inline constexpr Status invalid_value = 1;  // cudaErrorInvalidValue
+
+// What the planners need to know of the device that the next launch goes to.
+struct DeviceShape {
+  int processors = 132;
+};
+[[nodiscard]] DeviceShape device_shape();
+// The SM version that the kernels were compiled for, 90 for sm_90a.
+[[nodiscard]] int compiled_arch();
+[[nodiscard]] const char* status_text(Status status);
+
+}  // namespace dsbench::engine::kernels::cuda
