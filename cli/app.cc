@@ -15,6 +15,7 @@
 #include "cli/doctor.h"
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
+#include "cli/gate.h"
 #include "cli/kernels.h"
 #include "cli/load.h"
 #include "cli/merge.h"
@@ -28,8 +29,8 @@
 namespace dsbench::cli {
 namespace {
 
-constexpr std::array<std::string_view, 9> verbs{"rehearse", "load",  "serve",   "kernels", "calibrate",
-                                                 "report",   "merge", "profile", "doctor"};
+constexpr std::array<std::string_view, 10> verbs{"rehearse", "load",   "serve", "kernels", "calibrate",
+                                                  "gate",     "report", "merge", "profile", "doctor"};
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";
@@ -78,6 +79,7 @@ int run(int argc, char** argv) {
   add_serve(app, chosen);
   add_kernels(app, chosen, command);
   add_calibrate(app, chosen);
+  add_gate(app, chosen);
   add_report(app, chosen);
   add_merge(app, chosen);
   add_profile(app, chosen);
