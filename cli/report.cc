@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +11,9 @@
 #include "cli/exit_codes.h"
 #include "cli/refuse.h"
 #include "core/files.h"
+#include "kernelbench/report/html.h"
+#include "kernelbench/report/results_file.h"
+#include "kernelbench/report/table.h"
 #include "results/report/report.h"
 #include "results/run_directory.h"
 #include "results/run_file.h"
@@ -23,7 +28,51 @@ struct ReportOptions {
   std::string out;
 };
 
+int write_out(const std::string& out, const std::string& text) {
+  if (out == "-") {
+    fmt::print("{}", text);
+    return exit_ok;
+  }
+  if (const auto written = write_file_atomically(out, text); !written)
+    return refuse("report", written.error());
+  fmt::print(stderr, "report: {}\n", out);
+  return exit_ok;
+}
+
+bool is_kernel_result(const std::string& path) {
+  std::error_code none;
+  if (!std::filesystem::is_regular_file(path, none)) return false;
+  const auto text = read_file(path);
+  return text && text->find(R"("dsbench.kernels/)") != std::string::npos;
+}
+
+// A result of dsbench kernels is a file, not a run directory.
+int report_kernels(const ReportOptions& o) {
+  if (o.runs.size() != 1) {
+    return refuse(
+        "report",
+        {ErrorKind::usage,
+         fmt::format("{} results, one of them of dsbench kernels: a kernel result is rendered alone; "
+                     "dsbench kernels --compare sets two side by side",
+                     o.runs.size())});
+  }
+  const std::string& path = o.runs.front();
+  const auto text = read_file(path);
+  if (!text) return refuse("report", text.error());
+  const auto run = kernelbench::parse_results(*text, path);
+  if (!run) return refuse("report", run.error());
+  const std::string out = !o.out.empty() ? o.out
+                          : o.format != "html"
+                              ? "-"
+                              : std::filesystem::path(path).replace_extension(".html").string();
+  return write_out(out, o.format == "html"       ? kernelbench::render_kernels_html(*run)
+                        : o.format == "markdown" ? kernelbench::render_kernels_markdown(*run)
+                        : o.format == "json"     ? *text
+                                                 : kernelbench::render_table(*run));
+}
+
 int report(const ReportOptions& o) {
+  if (std::any_of(o.runs.begin(), o.runs.end(), is_kernel_result)) return report_kernels(o);
   std::vector<results::RunDirectory> directories;
   std::vector<results::RunSummary> runs;
   for (const std::string& run : o.runs) {
@@ -60,14 +109,7 @@ int report(const ReportOptions& o) {
     return refuse("report",
                   {ErrorKind::usage,
                    "several runs in one report: say where to write it with --out FILE ('-' is stdout)"});
-  if (out == "-") {
-    fmt::print("{}", text);
-    return exit_ok;
-  }
-  if (const auto written = write_file_atomically(out, text); !written)
-    return refuse("report", written.error());
-  fmt::print(stderr, "report: {}\n", out);
-  return exit_ok;
+  return write_out(out, text);
 }
 
 }  // namespace
@@ -79,9 +121,12 @@ void add_report(CLI::App& app, std::function<int()>& chosen) {
       "Examples:\n"
       "  dsbench report RUN                                    renders RUN/report.html again\n"
       "  dsbench report RUN1 RUN2 --out both.html              both curves in one picture\n"
-      "  dsbench report RUN --format markdown                  for a merge request");
+      "  dsbench report RUN --format markdown                  for a merge request\n"
+      "  dsbench report kernels.json                           the roofline of dsbench kernels --out");
   ReportOptions& o = *options;
-  verb->add_option("runs", o.runs, "run directories")->required()->type_name("RUN");
+  verb->add_option("runs", o.runs, "run directories, or one result file of dsbench kernels")
+      ->required()
+      ->type_name("RUN");
   verb->add_option("--label", o.labels, "name of a run in a picture of several; once for each run")
       ->type_name("TEXT")
       ->default_str("what tells their commands apart");

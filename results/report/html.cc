@@ -2,24 +2,12 @@
 #include <array>
 
 #include "core/text.h"
-#include "report_page.h"
-#include "results/report/escape.h"
+#include "results/report/html_frame.h"
 #include "results/report/html_sections.h"
 #include "results/report/report.h"
 
 namespace dsbench::results::report {
 namespace {
-
-// A file of the page, without the comment that would make a browser's developer tools look for its source
-// map.
-std::string_view page_file(std::string_view key) {
-  std::string_view content = page::embedded(key);
-  const std::size_t at = content.rfind("sourceMappingURL");
-  if (at != std::string_view::npos)
-    content =
-        content.substr(0, content.rfind('\n', at) == std::string_view::npos ? 0 : content.rfind('\n', at));
-  return content;
-}
 
 // Points of the interactive timelines of one page, all runs together: what keeps a page under 500 KB.
 constexpr std::size_t most_points = 720;
@@ -76,27 +64,9 @@ std::string render_html(std::span<const RunSummary* const> runs, const ReportOpt
                             : alone                ? title_of(first)
                                                    : fmt::format("{} runs: {}", runs.size(), first.target);
   Html html;
-  // Written so that an XML parser reads it too: every element is closed, every attribute quoted.
-  html.raw(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "script-src 'unsafe-inline'; "
-      "img-src data:\"/>\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><meta name=\"color-scheme\" "
-      "content=\"light dark\"/>\n<title>");
-  html.text(alone ? fmt::format("{}: {}", verdict_mark(first.verdict).word, title) : title);
-  html.raw("</title>\n<style>")
-      .raw(page_file("dygraph.css"))
-      .raw("\n")
-      .raw(page_file("style.css"))
-      .raw("</style></head>\n<body><main>\n<header>");
-  html.raw("<p class=\"brand\">dsbench</p><p class=\"title\">").text(title).raw("</p><p class=\"meta\">");
-  html.text(format_utc(first.started_at))
-      .raw(" · ")
-      .text(format_duration(first.duration))
-      .raw(" · seed ")
-      .text(std::to_string(first.seed));
-  html.raw("</p></header>\n");
+  open_page(html, alone ? fmt::format("{}: {}", verdict_mark(first.verdict).word, title) : title, title,
+            fmt::format("{} · {} · seed {}", format_utc(first.started_at), format_duration(first.duration),
+                        first.seed));
   if (alone) {
     put_verdict(html, first, "", "h1");
     put_warnings(html, first);
@@ -120,13 +90,7 @@ std::string render_html(std::span<const RunSummary* const> runs, const ReportOpt
     }
   }
   put_method(html);
-  html.raw("<footer><p>Made by dsbench ")
-      .text(first.dsbench_version)
-      .raw(". This file needs no network.</p></footer>\n</main>\n<script>");
-  html.raw(page_file("dygraph.js"))
-      .raw("\n</script>\n<script>")
-      .raw(page_file("timeline.js"))
-      .raw("</script>\n</body></html>\n");
+  close_page(html, first.dsbench_version, PageScripts::timelines);
   return html.take();
 }
 
