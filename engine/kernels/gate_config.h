@@ -4,7 +4,7 @@
 
 namespace dsbench::engine::kernels {
 
-enum class Scoring : std::uint8_t { sigmoid, softmax };
+enum class Scoring : std::uint8_t { sigmoid, softmax, sqrt_softplus };  // √ln(1 + e^x)
 
 // What a gate does with its logits. With a correction bias this is DeepSeek-V3's "noaux_tc"; without one,
 // V2's.

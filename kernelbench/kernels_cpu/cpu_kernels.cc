@@ -7,7 +7,8 @@ std::span<const dsb_kernel> cpu_kernels() {
   static const std::vector<dsb_kernel> all = [] {
     std::vector<dsb_kernel> kernels;
     cpu::add_products(kernels);
-    cpu::add_norms(kernels);
+    cpu::add_attention(kernels);
+    cpu::add_rows(kernels);
     return kernels;
   }();
   return all;

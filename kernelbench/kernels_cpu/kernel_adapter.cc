@@ -6,9 +6,9 @@
 namespace dsbench::kernelbench::cpu {
 namespace {
 
-std::unique_ptr<kernels::ThreadPool>& pool_slot() {
-  static std::unique_ptr<kernels::ThreadPool> pool;
-  return pool;
+std::map<int, std::unique_ptr<kernels::ThreadPool>>& pools() {
+  static std::map<int, std::unique_ptr<kernels::ThreadPool>> by_threads;
+  return by_threads;
 }
 
 std::string& error_text() {
@@ -23,16 +23,9 @@ bool on_cpu(const dsb_tensor* tensors, int count) {
 }  // namespace
 
 kernels::ThreadPool& shared_pool(int threads) {
-  std::unique_ptr<kernels::ThreadPool>& pool = pool_slot();
-  if (pool == nullptr || pool->threads() != threads) {
-    pool.reset();
-    pool = std::make_unique<kernels::ThreadPool>(threads);
-  }
+  std::unique_ptr<kernels::ThreadPool>& pool = pools()[threads];
+  if (pool == nullptr) pool = std::make_unique<kernels::ThreadPool>(threads);
   return *pool;
-}
-
-void end_shared_pool() {
-  pool_slot().reset();
 }
 
 std::unique_ptr<Problem> read_problem(const char* json) {

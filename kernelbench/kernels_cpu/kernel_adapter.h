@@ -41,10 +41,9 @@ struct Cell {
   }
 };
 
-// The threads of all CPU kernels; made anew when another number is asked for. They end with the last
-// release(), because a process that forks takes no threads along.
+// The threads of all CPU kernels, one pool for each number of them, alive as long as the process: one
+// kernel's release() must not take them from others that are prepared.
 [[nodiscard]] kernels::ThreadPool& shared_pool(int threads);
-void end_shared_pool();
 
 // The problem of a call; null when it cannot be read.
 [[nodiscard]] std::unique_ptr<Problem> read_problem(const char* json);
@@ -106,7 +105,6 @@ class Adapter {
   }
   static void release() {
     slots().clear();
-    end_shared_pool();
   }
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -57,10 +58,169 @@ class Gemm {
   kernels::PackedMatrix w_;
 };
 
+// Weights that are int8 already, in the panels of PackedMatrix.
+class Int8Gemm {
+ public:
+  static constexpr const char* kOp = "int8_gemm";
+  static bool supports(const Problem& p) { return p["k"] <= kernels::kLongestInt8Row; }
+  explicit Int8Gemm(const Cell& cell)
+      : cell_{cell},
+        m_{static_cast<std::int32_t>(cell.problem["m"])},
+        n_{static_cast<std::int32_t>(cell.problem["n"])},
+        k_{static_cast<std::int32_t>(cell.problem["k"])},
+        quads_{(k_ + 3) / 4} {
+    const std::int64_t panels = (n_ + kernels::kPanel - 1) / kernels::kPanel;
+    w_.grow(panels * quads_ * kernels::kPanel * 4);
+    w_.fill(128);
+    w_scale_.grow(panels * kernels::kPanel);
+    w_scale_.fill(0);
+    const auto* w = cell_.input<std::int8_t>(2);
+    for (std::int64_t row = 0; row < n_; ++row) {
+      std::uint8_t* panel =
+          w_.data() + row / kernels::kPanel * quads_ * kernels::kPanel * 4 + row % kernels::kPanel * 4;
+      for (std::int64_t i = 0; i < k_; ++i) {
+        panel[i / 4 * kernels::kPanel * 4 + i % 4] = static_cast<std::uint8_t>(w[row * k_ + i] + 128);
+      }
+      w_scale_.data()[row] = cell_.input<float>(3)[row];
+    }
+    sums_.grow(m_);
+    if (k_ % 4 != 0) padded_.grow(std::int64_t{m_} * quads_ * 4);
+  }
+
+  void run() {
+    const auto* a = cell_.input<std::int8_t>(0);
+    const std::int64_t stride = std::int64_t{quads_} * 4;
+    in_parts(*cell_.pool, m_, k_, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        std::int32_t sum = 0;
+        for (std::int64_t i = 0; i < k_; ++i) sum += a[row * k_ + i];
+        sums_.data()[row] = sum;
+        if (k_ % 4 == 0) continue;
+        std::int8_t* to = padded_.data() + row * stride;
+        std::memcpy(to, a + row * k_, static_cast<std::size_t>(k_));
+        std::memset(to + k_, 0, static_cast<std::size_t>(stride - k_));
+      }
+    });
+    kernels::GemmArgs args;
+    args.q = {.values = k_ % 4 == 0 ? a : padded_.data(),
+              .stride = stride,
+              .scale = cell_.input<float>(1),
+              .sum = sums_.data()};
+    args.m = m_;
+    args.type = WeightType::int8;
+    args.w = w_.data();
+    args.w_scale = w_scale_.data();
+    args.n = n_;
+    args.k = k_;
+    args.panel_end = (n_ + kernels::kPanel - 1) / kernels::kPanel;
+    args.c = cell_.output<float>(0);
+    args.ldc = n_;
+    multiply(cell_, args);
+  }
+
+ private:
+  Cell cell_;
+  std::int32_t m_;
+  std::int32_t n_;
+  std::int32_t k_;
+  std::int32_t quads_;
+  kernels::AlignedBuffer<std::uint8_t> w_;
+  kernels::FloatBuffer w_scale_;
+  kernels::AlignedBuffer<std::int32_t> sums_;
+  kernels::AlignedBuffer<std::int8_t> padded_;
+};
+
+// Products of many weights, shared out as (weight, run of panels).
+class ManyProducts {
+ public:
+  void add(const kernels::GemmArgs& args, int threads) {
+    const int panels = args.panel_end;
+    // Enough for every thread to find work, runs long enough to stream.
+    const int parts = std::min(panels, threads);
+    for (int part = 0; part < parts; ++part) {
+      kernels::GemmArgs mine = args;
+      mine.panel_begin = panels * part / parts;
+      mine.panel_end = panels * (part + 1) / parts;
+      units_.push_back(mine);
+    }
+  }
+  void clear() { units_.clear(); }
+  void run(const Cell& cell) const {
+    cell.pool->run(static_cast<int>(units_.size()),
+                   [&](int unit, int) { cell.table->gemm(units_[static_cast<std::size_t>(unit)]); });
+  }
+
+ private:
+  std::vector<kernels::GemmArgs> units_;
+};
+
+class GroupedGemm {
+ public:
+  static constexpr const char* kOp = "moe_grouped_gemm";
+  static bool supports(const Problem& p) { return p.dtype == "f32" || p.dtype == "f32.bf16"; }
+  explicit GroupedGemm(const Cell& cell) : cell_{cell} {
+    const auto n = static_cast<std::int32_t>(cell.problem["n"]);
+    const auto k = static_cast<std::int32_t>(cell.problem["k"]);
+    for (std::int64_t e = 0; e < cell.problem["experts"]; ++e)
+      w_.push_back(pack(cell.in[1], e * n * k, n, k));
+  }
+
+  void run() {
+    // Planned anew each time: how many rows each expert gets is an input.
+    const bool masked = cell_.problem.word("layout") == "masked";
+    const std::int64_t n = cell_.problem["n"];
+    const std::int64_t k = cell_.problem["k"];
+    const auto* numbers = cell_.input<std::int32_t>(2);
+    products_.clear();
+    for (std::size_t e = 0; e < w_.size(); ++e) {
+      const std::int64_t first =
+          masked ? static_cast<std::int64_t>(e) * cell_.in[0].shape[1] : std::int64_t{numbers[e]};
+      const std::int32_t rows = masked ? numbers[e] : numbers[e + 1] - numbers[e];
+      if (rows == 0) continue;
+      products_.add(
+          w_[e].times(cell_.input<float>(0) + first * k, k, rows, cell_.output<float>(0) + first * n, n),
+          cell_.pool->threads());
+    }
+    products_.run(cell_);
+  }
+
+ private:
+  Cell cell_;
+  std::vector<kernels::PackedMatrix> w_;
+  ManyProducts products_;
+};
+
+class Absorb {
+ public:
+  static constexpr const char* kOp = "mla_absorb";
+  static bool supports(const Problem& p) { return p.dtype == "f32"; }
+  explicit Absorb(const Cell& cell) : cell_{cell} {
+    const std::int64_t heads = cell.problem["heads"];
+    const auto in = static_cast<std::int32_t>(cell.problem["in"]);
+    const auto out = static_cast<std::int32_t>(cell.problem["out"]);
+    const auto tokens = static_cast<std::int32_t>(cell.problem["tokens"]);
+    for (std::int64_t h = 0; h < heads; ++h) w_.push_back(pack(cell.in[1], h * in * out, out, in));
+    for (std::int64_t h = 0; h < heads; ++h) {
+      products_.add(w_[static_cast<std::size_t>(h)].times(cell.input<float>(0) + h * in, heads * in, tokens,
+                                                          cell.output<float>(0) + h * out, heads * out),
+                    1);
+    }
+  }
+  void run() { products_.run(cell_); }
+
+ private:
+  Cell cell_;
+  std::vector<kernels::PackedMatrix> w_;
+  ManyProducts products_;
+};
+
 }  // namespace
 
 void add_products(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Gemm>::table("cpu_panels"));
+  kernels.push_back(Adapter<Int8Gemm>::table("cpu_panels"));
+  kernels.push_back(Adapter<GroupedGemm>::table("cpu_panels"));
+  kernels.push_back(Adapter<Absorb>::table("cpu_panels"));
 }
 
 }  // namespace dsbench::kernelbench::cpu

@@ -36,8 +36,7 @@ Choice choose(const Problem& p, std::span<const double> logits, std::span<const 
   } else if (scoring == "softmax") {
     engine::kernels::ref::softmax(std::span(choice.scores));
   } else {
-    for (double& s : choice.scores)
-      s = std::sqrt(s > 0 ? s + std::log1p(std::exp(-s)) : std::log1p(std::exp(s)));
+    for (double& s : choice.scores) s = engine::kernels::ref::sqrt_softplus(s);
   }
   choice.biased = choice.scores;
   const bool biased = p.word("bias") == "yes";

@@ -182,7 +182,8 @@ void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
   add_dsa(list, types, 32, 32768, 128, 2048);
   if (whole) {
     add_dsa(list, types, 32, 65536, 64, 2048);
-    add_dsa(list, types, 32, 65536, 16, 2048);
+    list.add("sparse_mla", types.act, {{"batch", 32}, {"context", 65536}, {"heads", 16}, {"top_k", 2048}}, {},
+             "v3.2");
   }
 }
 

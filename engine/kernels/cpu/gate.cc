@@ -3,6 +3,8 @@
 #include <cassert>
 #include <limits>
 
+#include "engine/kernels/ref/pointwise.h"
+
 namespace dsbench::engine::kernels::cpu {
 namespace {
 
@@ -28,6 +30,8 @@ void gate(const KernelTable& kernels, const GateConfig& config, std::span<float>
   assert(scratch.size() >= count + groups);
   if (config.scoring == Scoring::sigmoid) {
     kernels.sigmoid(logits.data(), static_cast<std::int32_t>(count));
+  } else if (config.scoring == Scoring::sqrt_softplus) {
+    for (float& x : logits) x = ref::sqrt_softplus(x);
   } else {
     kernels.softmax(logits.data(), static_cast<std::int32_t>(count));
   }

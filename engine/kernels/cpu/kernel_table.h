@@ -46,6 +46,7 @@ struct GemmArgs {
   std::int32_t panel_end = 0;
   float* c = nullptr;  // [m, n]
   std::int64_t ldc = 0;
+  bool add = false;  // c += instead of c =; not of int8 weights
 };
 
 // Absorbed latent attention of consecutive queries of one sequence over its paged cache (one layer).
@@ -62,7 +63,34 @@ struct AttentionArgs {
   const float* cache = nullptr;          // [block, slot, width]; 16 floats behind its end must be readable
   const std::int32_t* blocks = nullptr;  // block table of the sequence
   std::int32_t block_size = 0;
-  float* scratch = nullptr;  // attention_scratch() floats
+  float* scratch = nullptr;    // attention_scratch() floats
+  float* lse = nullptr;        // [queries, heads]: ln Σ e^score of what was seen; null: not wanted
+  std::int32_t positions = 0;  // of the block table; > 0: no more than these are there, whoever may see more
+};
+
+// Indexer of sparse attention: logits of the positions [begin, end) of one sequence (one query),
+// k_scale[s]·Σ_h weights[h]·relu(q[h]·k[s]).
+struct IndexerArgs {
+  const float* q = nullptr;        // [dim, heads up to a whole panel], turned over, zeros beyond heads
+  const float* weights = nullptr;  // [heads up to a whole panel], zeros beyond
+  std::int32_t heads = 0;
+  std::int32_t dim = 0;
+  const float* k = nullptr;        // [·, dim]
+  const float* k_scale = nullptr;  // [·]
+  std::int32_t begin = 0;
+  std::int32_t end = 0;
+  float* logits = nullptr;  // [·]
+};
+
+// A row of scores joins a softmax that goes over blocks of keys.
+struct SoftmaxStep {
+  float* row = nullptr;  // [count]: scores in, weights e^(scale·score − largest) out, zeros from visible on
+  std::int32_t count = 0;
+  std::int32_t visible = 0;  // ≤ count
+  float scale = 1;
+  float largest = -3.4e38F;  // so far; and, after the step, with this block
+  float sum = 0;             // of the weights so far
+  float rescale = 1;         // out: what sums over earlier blocks are to be multiplied with
 };
 
 struct KernelTable {
@@ -77,6 +105,18 @@ struct KernelTable {
   void (*softmax)(float* x, std::int32_t n);
   // x[n] ≈ q · the scale that comes back: the largest magnitude becomes 127; zeros up to a multiple of 4.
   float (*quantise)(const float* x, std::int32_t n, std::int8_t* q, std::int32_t* sum);
+  // sum = x + residual, y = rms_norm(sum).
+  void (*add_rms_norm)(const float* x, const float* residual, const float* weight, float eps, std::int32_t n,
+                       float* sum, float* y);
+  // y = silu(gate) · up.
+  void (*swiglu_to)(const float* gate, const float* up, std::int32_t n, float* y);
+  // y = Σ_j weights[j] · rows[j][0, n).
+  void (*combine)(const float* const* rows, const float* weights, std::int32_t count, std::int32_t n,
+                  float* y);
+  // n values with one scale, max(largest magnitude, 1e-4)/448: the e4m3 codes nearest to x / scale.
+  float (*quantise_e4m3)(const float* x, std::int32_t n, std::uint8_t* codes);
+  void (*indexer)(const IndexerArgs& args);
+  void (*softmax_step)(SoftmaxStep& step);
 };
 
 // Floats of scratch for attention, however long the context.

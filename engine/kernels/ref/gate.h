@@ -49,6 +49,8 @@ GateChoice<T> gate(const GateConfig& config, std::span<const T> logits, std::spa
   std::vector<T> scores(logits.begin(), logits.end());
   if (config.scoring == Scoring::sigmoid) {
     for (T& s : scores) s = sigmoid(s);
+  } else if (config.scoring == Scoring::sqrt_softplus) {
+    for (T& s : scores) s = sqrt_softplus(s);
   } else {
     softmax(std::span<T>(scores));
   }

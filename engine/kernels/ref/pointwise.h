@@ -20,6 +20,12 @@ T sigmoid(T x) {
   return T(1) / (T(1) + std::exp(-x));
 }
 
+// √ln(1 + e^x); above 0 as x + ln(1 + e^-x), which cannot overflow.
+template <class T>
+T sqrt_softplus(T x) {
+  return std::sqrt(x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)));
+}
+
 // In place. An entry of minus infinity gets weight 0; at least one entry must be finite.
 template <class T>
 void softmax(std::span<T> x) {
