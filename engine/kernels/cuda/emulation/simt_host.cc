@@ -1,0 +1,404 @@
+#include "engine/kernels/cuda/emulation/simt_host.h"
+
+#include <ucontext.h>
+
+#include <cassert>
+#include <exception>
+#include <memory>
+#include <vector>
+
+#include "engine/kernels/cuda/mma_layout.h"
+
+namespace dsbench::engine::kernels::cuda {
+
+namespace {
+
+constexpr std::size_t stack_bytes = 64 * 1024;
+constexpr std::size_t most_shared = 232448;  // what a block may have on Hopper
+
+struct Copy {
+  void* to;
+  const void* from;
+  bool valid;
+};
+
+// A CUDA thread.
+struct Fiber {
+  ucontext_t context;
+  std::unique_ptr<char[]> stack;
+  bool done = false;
+  const std::uint64_t* gate = nullptr;  // waits while *gate == gate_was
+  std::uint64_t gate_was = 0;
+  std::vector<Copy> open;                 // since the last commit
+  std::vector<std::vector<Copy>> groups;  // committed, oldest first
+};
+
+struct Warp {
+  void* slots[32] = {};
+  int arrived = 0;
+  std::uint64_t turns = 0;
+};
+
+// The block that runs. One at a time: the emulation is single-threaded.
+struct Block {
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  std::vector<unsigned char> memory;
+  unsigned char* shared = nullptr;
+  std::size_t shared_bytes = 0;
+  int arrived = 0;
+  std::uint64_t turns = 0;
+  int running = -1;
+  unsigned x = 0;
+  unsigned y = 0;
+  Grid grid;
+  const std::function<void()>* body = nullptr;
+  ucontext_t scheduler;
+  std::exception_ptr thrown;
+};
+
+Block* block = nullptr;
+simt::Order order = simt::Order::forward;
+
+// swapcontext saves the signal mask with two system calls each time; this only swaps what the calling convention keeps.
+#if defined(__x86_64__)
+extern "C" void dsb_switch(void** save, void* load);
+__asm__(
+    ".text\n.type dsb_switch, @function\ndsb_switch:\n"
+    "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
+    "  movq %rsp, (%rdi)\n  movq %rsi, %rsp\n"
+    "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n  ret\n"
+    ".size dsb_switch, .-dsb_switch\n");
+#define DSB_FAST_SWITCH 1
+#endif
+
+#ifdef DSB_FAST_SWITCH
+void* scheduler_stack = nullptr;
+std::vector<void*> fiber_stacks;
+#endif
+
+void to_scheduler() {
+#ifdef DSB_FAST_SWITCH
+  dsb_switch(&fiber_stacks[static_cast<std::size_t>(block->running)], scheduler_stack);
+#else
+  swapcontext(&block->fibers[static_cast<std::size_t>(block->running)].context, &block->scheduler);
+#endif
+}
+
+void fiber_main() {
+  try {
+    (*block->body)();
+  } catch (...) {
+    if (!block->thrown) block->thrown = std::current_exception();
+  }
+  block->fibers[static_cast<std::size_t>(block->running)].done = true;
+  for (;;) to_scheduler();
+}
+
+void prepare(std::size_t i) {
+  Fiber& fiber = block->fibers[i];
+  fiber.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
+#ifdef DSB_FAST_SWITCH
+  // As dsb_switch leaves it: six registers, the return address; the entry sees a stack that is 8 past a multiple of 16.
+  auto top = reinterpret_cast<std::uintptr_t>(fiber.stack.get() + stack_bytes) & ~std::uintptr_t{15};
+  void** sp = reinterpret_cast<void**>(top) - 2;
+  *sp-- = reinterpret_cast<void*>(&fiber_main);
+  for (int k = 0; k < 6; ++k) *sp-- = nullptr;
+  fiber_stacks[i] = sp + 1;
+#else
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack.get();
+  fiber.context.uc_stack.ss_size = stack_bytes;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, &fiber_main, 0);
+#endif
+}
+
+void resume(std::size_t i) {
+  block->running = static_cast<int>(i);
+#ifdef DSB_FAST_SWITCH
+  dsb_switch(&scheduler_stack, fiber_stacks[i]);
+#else
+  swapcontext(&block->scheduler, &block->fibers[i].context);
+#endif
+}
+
+Fiber& mine() { return block->fibers[static_cast<std::size_t>(block->running)]; }
+
+void wait_for(const std::uint64_t* turns) {
+  Fiber& fiber = mine();
+  fiber.gate = turns;
+  fiber.gate_was = *turns;
+  while (*fiber.gate == fiber.gate_was) to_scheduler();
+  fiber.gate = nullptr;
+}
+
+bool runnable(const Fiber& fiber) { return !fiber.done && (fiber.gate == nullptr || *fiber.gate != fiber.gate_was); }
+
+// Runs a warp until all of its lanes wait for something outside it; true if any moved.
+bool run_warp(std::size_t w) {
+  bool moved = false;
+  for (bool again = true; again;) {
+    again = false;
+    for (std::size_t lane = 0; lane < 32; ++lane) {
+      const std::size_t i = w * 32 + (order == simt::Order::forward ? lane : 31 - lane);
+      if (!runnable(block->fibers[i])) continue;
+      resume(i);
+      if (block->thrown) return true;
+      moved = again = true;
+    }
+  }
+  return moved;
+}
+
+void run_block() {
+  const std::size_t warps = block->warps.size();
+  for (;;) {
+    bool moved = false;
+    for (std::size_t k = 0; k < warps; ++k) {
+      moved |= run_warp(order == simt::Order::forward ? k : warps - 1 - k);
+      if (block->thrown) std::rethrow_exception(block->thrown);
+    }
+    if (moved) continue;
+    for (const Fiber& fiber : block->fibers) {
+      if (!fiber.done) throw std::logic_error("some threads wait at a barrier that the others never reach");
+    }
+    return;
+  }
+}
+
+}  // namespace
+
+namespace simt {
+
+void set_order(Order wanted) { order = wanted; }
+
+Status run(const LaunchShape& shape, const std::function<void()>& body) {
+  if (shape.threads == 0 || shape.threads > 1024 || shape.threads % 32 != 0 || shape.grid.x == 0 || shape.grid.y == 0 ||
+      shape.grid.y > 65535 || shape.shared_bytes > most_shared)
+    return invalid_value;
+  Block now;
+  now.grid = shape.grid;
+  now.body = &body;
+  now.shared_bytes = shape.shared_bytes;
+  now.memory.resize(shape.shared_bytes + 1024);
+  const auto start = reinterpret_cast<std::uintptr_t>(now.memory.data());
+  now.shared = now.memory.data() + (1024 - start % 1024) % 1024;
+  now.fibers.resize(shape.threads);
+  now.warps.resize(shape.threads / 32);
+  block = &now;
+#ifdef DSB_FAST_SWITCH
+  fiber_stacks.assign(shape.threads, nullptr);
+#endif
+  const unsigned blocks = shape.grid.x * shape.grid.y;
+  for (unsigned i = 0; i < blocks; ++i) {
+    const unsigned b = order == Order::forward ? i : blocks - 1 - i;
+    now.x = b % shape.grid.x;
+    now.y = b / shape.grid.x;
+    std::memset(now.memory.data(), 0xff, now.memory.size());  // NaN until written
+    now.arrived = 0;
+    for (Warp& warp : now.warps) warp.arrived = 0;
+    for (std::size_t f = 0; f < now.fibers.size(); ++f) {
+      now.fibers[f] = Fiber{};
+      prepare(f);
+    }
+    try {
+      run_block();
+    } catch (...) {
+      block = nullptr;
+      throw;
+    }
+  }
+  block = nullptr;
+  return 0;
+}
+
+int thread() { return block->running; }
+int threads() { return static_cast<int>(block->fibers.size()); }
+int block_x() { return static_cast<int>(block->x); }
+int block_y() { return static_cast<int>(block->y); }
+int grid_x() { return static_cast<int>(block->grid.x); }
+unsigned char* shared() { return block->shared; }
+
+void sync_block() {
+  Block& b = *block;
+  if (++b.arrived == static_cast<int>(b.fibers.size())) {
+    b.arrived = 0;
+    ++b.turns;
+    return;
+  }
+  wait_for(&b.turns);
+}
+
+void sync_warp() {
+  detail::together(nullptr, [](void* const*) {});
+}
+
+namespace detail {
+
+void together(void* slot, void (*work)(void* const*)) {
+  const int me = block->running;
+  Warp& warp = block->warps[static_cast<std::size_t>(me / 32)];
+  warp.slots[me % 32] = slot;
+  if (++warp.arrived == 32) {
+    warp.arrived = 0;
+    work(warp.slots);
+    ++warp.turns;
+    return;
+  }
+  wait_for(&warp.turns);
+}
+
+void check_shared(const void* p, int bytes, int alignment) {
+  const auto at = reinterpret_cast<std::uintptr_t>(p);
+  const auto begin = reinterpret_cast<std::uintptr_t>(block->shared);
+  if (at < begin || at + static_cast<std::uintptr_t>(bytes) > begin + block->shared_bytes)
+    throw std::logic_error("access outside of the shared memory that was asked for");
+  if (at % static_cast<std::uintptr_t>(alignment) != 0) throw std::logic_error("misaligned access to shared memory");
+}
+
+void queue_copy(void* to, const void* from, bool valid) {
+  check_shared(to, 16, 16);
+  if (valid) require_aligned(from, 16);
+  // What the copy will overwrite is undefined from now on.
+  std::memset(to, 0xff, 16);
+  mine().open.push_back({to, from, valid});
+}
+
+void commit() {
+  Fiber& fiber = mine();
+  fiber.groups.push_back(std::move(fiber.open));
+  fiber.open.clear();
+}
+
+void wait(int left) {
+  Fiber& fiber = mine();
+  while (static_cast<int>(fiber.groups.size()) > left) {
+    for (const Copy& copy : fiber.groups.front()) {
+      if (copy.valid)
+        std::memcpy(copy.to, copy.from, 16);
+      else
+        std::memset(copy.to, 0, 16);
+    }
+    fiber.groups.erase(fiber.groups.begin());
+  }
+}
+
+std::uint8_t encode_e4m3(float v) {
+  const std::uint32_t bits = float_bits(v);
+  const auto sign = static_cast<std::uint8_t>((bits >> 24) & 0x80u);
+  if (std::isnan(v)) return sign | 0x7f;
+  const float a = std::fabs(v);
+  if (a >= 448.0f) return sign | 0x7e;
+  // Steps of 2^-9 below 2^-6, else 8 to a power of two; nearbyint rounds ties to even.
+  int exponent = 0;
+  std::frexp(a, &exponent);  // a in [2^(e−1), 2^e)
+  const int shift = std::max(exponent - 1, -6) - 3;
+  const auto steps = static_cast<int>(std::nearbyint(std::ldexp(a, -shift)));  // 0 … 16
+  if (steps < 8) return sign | static_cast<std::uint8_t>(steps);  // subnormal: shift is −9
+  const int biased = shift + 3 + 7 + (steps == 16 ? 1 : 0);
+  return static_cast<std::uint8_t>(sign | (biased << 3) | (steps == 16 ? 0 : steps - 8));
+}
+
+namespace {
+
+float decode_e4m3(std::uint8_t code) {
+  const int exponent = (code >> 3) & 15;
+  const int mantissa = code & 7;
+  if (exponent == 15 && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();
+  const float size = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                                   : std::ldexp(static_cast<float>(mantissa + 8), exponent - 10);
+  return (code & 0x80) != 0 ? -size : size;
+}
+
+const float* e4m3_table() {
+  static const auto table = [] {
+    std::vector<float> values(256);
+    for (int i = 0; i < 256; ++i) values[static_cast<std::size_t>(i)] = decode_e4m3(static_cast<std::uint8_t>(i));
+    return values;
+  }();
+  return table.data();
+}
+
+struct MatrixSlot {
+  const unsigned char* row;
+  bool trans;
+  std::uint32_t* out;
+};
+
+struct MmaSlot {
+  float* c;
+  const std::uint32_t* a;
+  std::uint32_t b[2];
+  bool e4m3;
+};
+
+// The bytes of one register, as numbers.
+int unpack(std::uint32_t word, bool e4m3, float* values) {
+  if (e4m3) {
+    const float* table = e4m3_table();
+    for (int i = 0; i < 4; ++i) values[i] = table[(word >> (8 * i)) & 255u];
+    return 4;
+  }
+  values[0] = from_bf16(static_cast<std::uint16_t>(word & 0xffffu));
+  values[1] = from_bf16(static_cast<std::uint16_t>(word >> 16));
+  return 2;
+}
+
+void mma_of_warp(void* const* all) {
+  const MmaSlot& first = *static_cast<const MmaSlot*>(all[0]);
+  const bool e4m3 = first.e4m3;
+  const int width = e4m3 ? 1 : 2;  // bytes of an element
+  const int depth = 32 / width;
+  float a[16][32];
+  float b[8][32];
+  for (int lane = 0; lane < 32; ++lane) {
+    const MmaSlot& slot = *static_cast<const MmaSlot*>(all[lane]);
+    for (int i = 0; i < 4; ++i) unpack(slot.a[i], e4m3, &a[a_row(lane, i)][a_byte(lane, i) / width]);
+    for (int i = 0; i < 2; ++i) unpack(slot.b[i], e4m3, &b[b_col(lane)][b_byte(lane, i) / width]);
+  }
+  for (int lane = 0; lane < 32; ++lane) {
+    float* c = static_cast<MmaSlot*>(all[lane])->c;
+    for (int i = 0; i < 4; ++i) {
+      const float* row = a[c_row(lane, i)];
+      const float* col = b[c_col(lane, i)];
+      float sum = 0;
+      for (int k = 0; k < depth; ++k) sum += row[k] * col[k];
+      c[i] += sum;
+    }
+  }
+}
+
+void load_of_warp(void* const* all) {
+  for (int lane = 0; lane < 32; ++lane) {
+    const MatrixSlot& slot = *static_cast<const MatrixSlot*>(all[lane]);
+    for (int matrix = 0; matrix < 4; ++matrix) {
+      std::uint16_t pair[2];
+      for (int k = 0; k < 2; ++k) {
+        // Plain: row lane/4, items 2·(lane%4) and the next. Transposed: the same of the transposed matrix.
+        const int row = slot.trans ? (lane % 4) * 2 + k : lane / 4;
+        const int item = slot.trans ? lane / 4 : (lane % 4) * 2 + k;
+        const MatrixSlot& owner = *static_cast<const MatrixSlot*>(all[matrix * 8 + row]);
+        std::memcpy(&pair[k], owner.row + item * 2, 2);
+      }
+      slot.out[matrix] = pair[0] | (static_cast<std::uint32_t>(pair[1]) << 16);
+    }
+  }
+}
+
+}  // namespace
+
+void load_matrix(std::uint32_t (&r)[4], const void* p, bool trans) {
+  check_shared(p, 16, 16);
+  MatrixSlot slot{static_cast<const unsigned char*>(p), trans, r};
+  together(&slot, &load_of_warp);
+}
+
+void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1, bool e4m3) {
+  MmaSlot slot{c, a, {b0, b1}, e4m3};
+  together(&slot, &mma_of_warp);
+}
+
+}  // namespace detail
+}  // namespace simt
+}  // namespace dsbench::engine::kernels::cuda

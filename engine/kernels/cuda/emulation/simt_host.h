@@ -1,0 +1,166 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "engine/kernels/cuda/launch.h"
+
+#define DSB_KERNEL(threads, per_sm) inline void
+#define DSB_DEVICE inline
+#define DSB_UNROLL
+#define DSB_NO_UNROLL
+#define DSB_UNROLL_4
+
+namespace dsbench::engine::kernels::cuda {
+
+struct alignas(16) Bytes16 {
+  std::uint32_t word[4];
+};
+
+// The emulated machine: see emulation/fibers.h for how a block of threads runs.
+namespace simt {
+
+// In which order the warps of a block get their turns. A result that depends on it lacks a barrier.
+enum class Order : int { forward, backward };
+void set_order(Order order);
+
+// Runs the kernel's body for every thread of every block, one block at a time; 0, or invalid_value when the shape is not one that a
+// GPU takes. A barrier that not all threads reach, a shared-memory access beyond what was asked for and a misaligned copy
+// throw std::logic_error with a sentence.
+Status run(const LaunchShape& shape, const std::function<void()>& body);
+
+int thread();
+int threads();
+int block_x();
+int block_y();
+int grid_x();
+unsigned char* shared();
+void sync_block();
+void sync_warp();
+
+namespace detail {
+// All 32 lanes of a warp hand in a pointer; the last one runs `work` over the 32 of them, then all go on.
+void together(void* mine, void (*work)(void* const* all));
+void check_shared(const void* p, int bytes, int alignment);
+void queue_copy(void* to, const void* from, bool valid);
+void commit();
+void wait(int left);
+std::uint8_t encode_e4m3(float v);
+void load_matrix(std::uint32_t (&r)[4], const void* p, bool trans);
+void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1, bool e4m3);
+}  // namespace detail
+
+inline float shuffle(float v, int lane) {
+  struct Slot {
+    float v;
+    int lane;
+    float got;
+  } slot{v, lane, 0};
+  detail::together(&slot, [](void* const* all) {
+    for (int i = 0; i < 32; ++i) {
+      Slot& s = *static_cast<Slot*>(all[i]);
+      s.got = static_cast<Slot*>(all[s.lane & 31])->v;
+    }
+  });
+  return slot.got;
+}
+inline int shuffle(int v, int lane) { return std::bit_cast<int>(shuffle(std::bit_cast<float>(v), lane)); }
+inline float shuffle_xor(float v, int mask) { return shuffle(v, (thread() & 31) ^ mask); }
+inline int shuffle_xor(int v, int mask) { return shuffle(v, (thread() & 31) ^ mask); }
+inline std::uint32_t match(int v) {
+  struct Slot {
+    int v;
+    std::uint32_t same;
+  } slot{v, 0};
+  detail::together(&slot, [](void* const* all) {
+    for (int i = 0; i < 32; ++i) {
+      for (int j = 0; j < 32; ++j) {
+        if (static_cast<Slot*>(all[i])->v == static_cast<Slot*>(all[j])->v)
+          static_cast<Slot*>(all[i])->same |= 1u << j;
+      }
+    }
+  });
+  return slot.same;
+}
+inline std::uint32_t ballot(bool p) {
+  const std::uint32_t same = match(p ? 1 : 0);
+  return p ? same : ~same;
+}
+inline int count_bits(std::uint32_t v) { return std::popcount(v); }
+inline int lowest_bit(std::uint32_t v) { return v == 0 ? -1 : std::countr_zero(v); }
+inline int add_shared(int* p, int v) {
+  detail::check_shared(p, 4, 4);
+  const int before = *p;
+  *p += v;
+  return before;
+}
+
+inline void load_matrix(std::uint32_t (&r)[4], const void* p) { detail::load_matrix(r, p, false); }
+inline void load_matrix_trans(std::uint32_t (&r)[4], const void* p) { detail::load_matrix(r, p, true); }
+inline void mma_bf16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  detail::mma(c, a, b0, b1, false);
+}
+inline void mma_e4m3(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  detail::mma(c, a, b0, b1, true);
+}
+inline void copy_async(void* to, const void* from, bool valid) { detail::queue_copy(to, from, valid); }
+inline void commit_copies() { detail::commit(); }
+template <int kLeft>
+void wait_copies() {
+  detail::wait(kLeft);
+}
+
+inline void require_aligned(const void* p, std::uintptr_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0) throw std::logic_error("misaligned vector access");
+}
+inline Bytes16 load16(const void* p) {
+  require_aligned(p, 16);
+  Bytes16 v;
+  std::memcpy(&v, p, 16);
+  return v;
+}
+inline void store16(void* p, const Bytes16& v) {
+  require_aligned(p, 16);
+  std::memcpy(p, &v, 16);
+}
+inline void store8(void* p, std::uint32_t low, std::uint32_t high) {
+  require_aligned(p, 8);
+  std::memcpy(p, &low, 4);
+  std::memcpy(static_cast<char*>(p) + 4, &high, 4);
+}
+
+inline std::uint32_t float_bits(float v) { return std::bit_cast<std::uint32_t>(v); }
+inline float bits_float(std::uint32_t v) { return std::bit_cast<float>(v); }
+inline float from_bf16(std::uint16_t bits) { return bits_float(static_cast<std::uint32_t>(bits) << 16); }
+inline std::uint16_t to_bf16(float v) {
+  const std::uint32_t bits = float_bits(v);
+  if (std::isnan(v)) return 0x7fff;
+  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+inline std::uint32_t to_bf16x2(float low, float high) {
+  return to_bf16(low) | (static_cast<std::uint32_t>(to_bf16(high)) << 16);
+}
+inline std::uint32_t to_e4m3x4(float v0, float v1, float v2, float v3) {
+  return detail::encode_e4m3(v0) | (static_cast<std::uint32_t>(detail::encode_e4m3(v1)) << 8) |
+         (static_cast<std::uint32_t>(detail::encode_e4m3(v2)) << 16) |
+         (static_cast<std::uint32_t>(detail::encode_e4m3(v3)) << 24);
+}
+inline float infinity() { return std::numeric_limits<float>::infinity(); }
+inline float divide(float a, float b) { return a / b; }
+inline float square_root(float v) { return std::sqrt(v); }
+inline float exp_e(float v) { return std::exp(v); }
+inline float exp_2(float v) { return std::exp2(v); }
+inline float log_e(float v) { return std::log(v); }
+inline float log_1p(float v) { return std::log1p(v); }
+inline float larger(float a, float b) { return std::fmax(a, b); }
+inline float absolute(float v) { return std::fabs(v); }
+
+}  // namespace simt
+}  // namespace dsbench::engine::kernels::cuda

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+
+#include "engine/kernels/cuda/element.h"
+#include "engine/kernels/cuda/launch.h"
+
+namespace dsbench::engine::kernels::cuda {
+
+// y = x / rms(x) · weight, rms = √(mean x² + 1e-6), rows of `hidden`. With a residual, x + residual is rounded to the
+// element type, kept in residual_out and normalised.
+struct RmsnormArgs {
+  const void* x = nullptr;
+  const void* residual = nullptr;  // null: none
+  const void* weight = nullptr;
+  void* y = nullptr;
+  void* residual_out = nullptr;
+  std::int64_t tokens = 0;
+  int hidden = 0;
+  Element type = Element::bf16;
+};
+
+// Rows are multiples of 16 bytes and fit a block's registers: up to 32,768 bf16.
+[[nodiscard]] bool rmsnorm_supports(int hidden, Element type);
+[[nodiscard]] Status rmsnorm(const RmsnormArgs& args, void* stream);
+
+}  // namespace dsbench::engine::kernels::cuda
