@@ -25,5 +25,8 @@ struct DeviceShape {
   int processors = 132;
 };
 [[nodiscard]] DeviceShape device_shape();
+// The SM version that the kernels were compiled for, 90 for sm_90a.
+[[nodiscard]] int compiled_arch();
+[[nodiscard]] const char* status_text(Status status);
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -59,6 +59,7 @@ struct Block {
 
 Block* block = nullptr;
 simt::Order order = simt::Order::forward;
+int processors = 7;
 
 // swapcontext saves the signal mask with two system calls each time; this only swaps what the calling convention keeps.
 #if defined(__x86_64__)
@@ -97,7 +98,7 @@ void fiber_main() {
 
 void prepare(std::size_t i) {
   Fiber& fiber = block->fibers[i];
-  fiber.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
+  if (!fiber.stack) fiber.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
 #ifdef DSB_FAST_SWITCH
   // As dsb_switch leaves it: six registers, the return address; the entry sees a stack that is 8 past a multiple of 16.
   auto top = reinterpret_cast<std::uintptr_t>(fiber.stack.get() + stack_bytes) & ~std::uintptr_t{15};
@@ -169,9 +170,14 @@ void run_block() {
 
 }  // namespace
 
+DeviceShape device_shape() { return {processors}; }
+int compiled_arch() { return 90; }
+const char* status_text(Status status) { return status == invalid_value ? "invalid value" : "no error"; }
+
 namespace simt {
 
 void set_order(Order wanted) { order = wanted; }
+void set_processors(int wanted) { processors = wanted; }
 
 Status run(const LaunchShape& shape, const std::function<void()>& body) {
   if (shape.threads == 0 || shape.threads > 1024 || shape.threads % 32 != 0 || shape.grid.x == 0 || shape.grid.y == 0 ||
@@ -199,7 +205,9 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
     now.arrived = 0;
     for (Warp& warp : now.warps) warp.arrived = 0;
     for (std::size_t f = 0; f < now.fibers.size(); ++f) {
-      now.fibers[f] = Fiber{};
+      Fiber fresh;
+      fresh.stack = std::move(now.fibers[f].stack);
+      now.fibers[f] = std::move(fresh);
       prepare(f);
     }
     try {

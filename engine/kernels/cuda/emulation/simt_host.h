@@ -30,6 +30,8 @@ namespace simt {
 // In which order the warps of a block get their turns. A result that depends on it lacks a barrier.
 enum class Order : int { forward, backward };
 void set_order(Order order);
+// What device_shape() says: an odd number of processors tries the planners harder.
+void set_processors(int processors);
 
 // Runs the kernel's body for every thread of every block, one block at a time; 0, or invalid_value when the shape is not one that a
 // GPU takes. A barrier that not all threads reach, a shared-memory access beyond what was asked for and a misaligned copy

@@ -1,0 +1,93 @@
+#include "engine/kernels/cuda/gemm.h"
+#include "kernelbench/kernels_cuda/kernel_adapter.h"
+#include "kernelbench/kernels_cuda/tables.h"
+
+namespace dsbench::kernelbench::cuda {
+namespace {
+
+// All products are one kernel; what differs is where rows and groups come from.
+kernels::GemmArgs dense(const Problem& p) {
+  return {.type = element_of(p), .rows = number(p, "m"), .n = number(p, "n"), .k = number(p, "k")};
+}
+
+kernels::GemmArgs grouped(const Problem& p) {
+  const bool masked = p.word("layout") == "masked";
+  const std::int64_t pairs = p["tokens"] * p["top_k"];
+  return {.type = element_of(p),
+          .rows_kind = masked ? kernels::Rows::masked : kernels::Rows::contiguous,
+          .groups = number(p, "experts"),
+          .rows = masked ? number(p, "max_m") : static_cast<int>(pairs),
+          .typical_rows = static_cast<int>((pairs + p["experts"] - 1) / p["experts"]),
+          .n = number(p, "n"),
+          .k = number(p, "k")};
+}
+
+// One group to a head: x[T, H, in] · w[H, out, in].
+kernels::GemmArgs absorb(const Problem& p) {
+  const std::int64_t heads = p["heads"];
+  return {.type = kernels::Element::bf16,
+          .groups = static_cast<int>(heads),
+          .rows = number(p, "tokens"),
+          .n = number(p, "out"),
+          .k = number(p, "in"),
+          .a_row = heads * p["in"],
+          .c_row = heads * p["out"],
+          .a_group = p["in"],
+          .c_group = p["out"]};
+}
+
+struct Product {
+  Product(const Cell& cell, const kernels::GemmArgs& shape) : args{shape} {
+    const bool scaled = args.type == kernels::Element::e4m3;
+    args.a = cell.input(0);
+    args.a_scale = scaled ? cell.input<float>(1) : nullptr;
+    args.w = cell.input(scaled ? 2 : 1);
+    args.w_scale = scaled ? cell.input<float>(3) : nullptr;
+    if (args.rows_kind != kernels::Rows::same) args.table = cell.input<int>(scaled ? 4 : 2);
+    args.c = cell.output(0);
+    args.partial = static_cast<float*>(cell.workspace);
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::gemm(args, stream); }
+  kernels::GemmArgs args;
+};
+
+struct Gemm : Product {
+  static constexpr const char* kOp = "gemm";
+  static bool supports(const Problem& p) { return p.dtype == "bf16" && kernels::gemm_supports(dense(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_workspace_bytes(dense(p)); }
+  explicit Gemm(const Cell& cell) : Product(cell, dense(cell.problem)) {}
+};
+
+struct Fp8Gemm : Product {
+  static constexpr const char* kOp = "fp8_gemm";
+  static bool supports(const Problem& p) { return p.dtype == "fp8" && kernels::gemm_supports(dense(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_workspace_bytes(dense(p)); }
+  explicit Fp8Gemm(const Cell& cell) : Product(cell, dense(cell.problem)) {}
+};
+
+struct GroupedGemm : Product {
+  static constexpr const char* kOp = "moe_grouped_gemm";
+  static bool supports(const Problem& p) {
+    return (p.dtype == "bf16" || p.dtype == "fp8") && kernels::gemm_supports(grouped(p));
+  }
+  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_workspace_bytes(grouped(p)); }
+  explicit GroupedGemm(const Cell& cell) : Product(cell, grouped(cell.problem)) {}
+};
+
+struct Absorb : Product {
+  static constexpr const char* kOp = "mla_absorb";
+  static bool supports(const Problem& p) { return p.dtype == "bf16" && kernels::gemm_supports(absorb(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_workspace_bytes(absorb(p)); }
+  explicit Absorb(const Cell& cell) : Product(cell, absorb(cell.problem)) {}
+};
+
+}  // namespace
+
+void add_products(std::vector<dsb_kernel>& kernels) {
+  kernels.push_back(Adapter<Gemm>::table("mma_slabs"));
+  kernels.push_back(Adapter<Fp8Gemm>::table("mma_slabs"));
+  kernels.push_back(Adapter<GroupedGemm>::table("mma_slabs"));
+  kernels.push_back(Adapter<Absorb>::table("mma_slabs"));
+}
+
+}  // namespace dsbench::kernelbench::cuda

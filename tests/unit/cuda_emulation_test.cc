@@ -1,0 +1,175 @@
+// Every CUDA kernel's own source, run on the host over the emulation, against the float64 oracles of the ops.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/kernels/cuda/emulation/simt_host.h"
+#include "kernelbench/kernels_cuda/adapters.h"
+#include "kernelbench/op.h"
+
+namespace dsbench::kernelbench {
+namespace {
+
+namespace simt = engine::kernels::cuda::simt;
+
+struct AlignedFree {
+  void operator()(std::byte* p) const { std::free(p); }
+};
+using Aligned = std::unique_ptr<std::byte, AlignedFree>;
+
+Aligned aligned(std::size_t bytes) {
+  return Aligned(static_cast<std::byte*>(std::aligned_alloc(256, (bytes + 511) / 256 * 256)));
+}
+
+// "Device" memory: 256-byte aligned, as the ABI promises.
+struct DeviceTensors {
+  explicit DeviceTensors(const std::vector<HostTensor>& host) {
+    for (const HostTensor& t : host) {
+      memory.push_back(aligned(static_cast<std::size_t>(t.bytes())));
+      std::memcpy(memory.back().get(), t.data(), static_cast<std::size_t>(t.bytes()));
+      dsb_tensor tensor{};
+      tensor.data = memory.back().get();
+      tensor.dtype = static_cast<std::int32_t>(t.type());
+      tensor.device = DSB_CUDA;
+      tensor.ndim = static_cast<std::int32_t>(t.shape().size());
+      std::int64_t stride = 1;
+      for (int i = tensor.ndim - 1; i >= 0; --i) {
+        tensor.shape[i] = t.shape()[static_cast<std::size_t>(i)];
+        tensor.strides[i] = stride;
+        stride *= tensor.shape[i];
+      }
+      tensors.push_back(tensor);
+    }
+  }
+  void copy_to(std::vector<HostTensor>& host) const {
+    for (std::size_t i = 0; i < host.size(); ++i)
+      std::memcpy(host[i].data(), memory[i].get(), static_cast<std::size_t>(host[i].bytes()));
+  }
+  std::vector<Aligned> memory;
+  std::vector<dsb_tensor> tensors;
+};
+
+std::vector<HostTensor> run_kernel(const dsb_kernel& kernel, const std::string& json, const Operands& operands) {
+  DeviceTensors in(operands.in);
+  DeviceTensors out(operands.out);
+  const std::uint64_t bytes = kernel.workspace_bytes(json.c_str());
+  const Aligned workspace = aligned(bytes);
+  std::memset(workspace.get(), 0xff, bytes);
+  dsb_call call{};
+  call.size = sizeof(call);
+  call.version = DSB_KERNEL_ABI_VERSION;
+  call.workspace = workspace.get();
+  call.workspace_bytes = bytes;
+  call.in = in.tensors.data();
+  call.n_in = static_cast<std::int32_t>(in.tensors.size());
+  call.out = out.tensors.data();
+  call.n_out = static_cast<std::int32_t>(out.tensors.size());
+  call.problem_json = json.c_str();
+  EXPECT_EQ(kernel.prepare(&call), 0) << kernel.last_error();
+  EXPECT_EQ(kernel.run(&call), 0) << kernel.last_error();
+  kernel.release();
+  std::vector<HostTensor> result = operands.out;
+  out.copy_to(result);
+  return result;
+}
+
+bool same_bits(const std::vector<HostTensor>& a, const std::vector<HostTensor>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::memcmp(a[i].data(), b[i].data(), static_cast<std::size_t>(a[i].bytes())) != 0) return false;
+  }
+  return true;
+}
+
+// Runs every kernel that takes the problem, warps in one order and in the other, and checks what came out.
+void check_all(const Problem& problem) {
+  SCOPED_TRACE(name_of(problem));
+  const std::string json = to_json(problem);
+  const Op* op = find_op(problem.op);
+  ASSERT_NE(op, nullptr);
+  const Operands operands = op->make(problem);
+  int ran = 0;
+  for (const dsb_kernel& kernel : cuda::adapters()) {
+    if (problem.op != kernel.op || kernel.supports(json.c_str(), 90) == 0) continue;
+    ++ran;
+    simt::set_order(simt::Order::forward);
+    const std::vector<HostTensor> out = run_kernel(kernel, json, operands);
+    const CheckResult result = op->check(problem, operands.in, out, 1e12);
+    EXPECT_TRUE(result.passed) << kernel.name << ": " << result.what;
+    EXPECT_EQ(result.rows_checked, result.rows);
+    simt::set_order(simt::Order::backward);
+    EXPECT_TRUE(same_bits(out, run_kernel(kernel, json, operands))) << kernel.name << " depends on the order of its warps";
+  }
+  EXPECT_GT(ran, 0) << "no kernel takes this problem";
+}
+
+void check_all(std::string_view json) {
+  if (find_op(std::string{json.substr(json.find("op\": \"") + 6, json.find("\",") - json.find("op\": \"") - 6)}) == nullptr)
+    GTEST_SKIP() << "no such op yet: " << json;
+  const Result<Problem> problem = problem_from_json(json);
+  ASSERT_TRUE(problem) << problem.error().message;
+  check_all(*problem);
+}
+
+class EmulatedKernel : public testing::TestWithParam<const char*> {};
+
+TEST_P(EmulatedKernel, AgreesWithTheOracle) { check_all(GetParam()); }
+
+INSTANTIATE_TEST_SUITE_P(Rows, EmulatedKernel, testing::Values(
+    R"({"op": "rmsnorm", "dtype": "bf16", "params": {"tokens": 3, "hidden": 7168}})",
+    R"({"op": "rmsnorm", "dtype": "f32", "params": {"tokens": 40, "hidden": 264}})",
+    R"({"op": "add_rmsnorm", "dtype": "bf16", "params": {"tokens": 2, "hidden": 2048}})",
+    R"({"op": "add_rmsnorm", "dtype": "f32", "params": {"tokens": 20, "hidden": 512}})",
+    R"({"op": "rope_kv_write", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "slots": 9}})",
+    R"({"op": "rope_kv_write", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "slots": 9}, "words": {"pairing": "half"}})",
+    R"({"op": "rope_kv_write", "dtype": "f32", "params": {"tokens": 5, "heads": 3, "slots": 9}})",
+    R"({"op": "rope_kv_write", "dtype": "f32", "params": {"tokens": 5, "heads": 3, "slots": 9}, "words": {"pairing": "half"}})",
+    R"({"op": "swiglu", "dtype": "bf16", "params": {"rows": 3, "inter": 1408}})",
+    R"({"op": "swiglu", "dtype": "f32", "params": {"rows": 3, "inter": 20}})",
+    R"({"op": "swiglu_quant", "dtype": "fp8", "params": {"rows": 3, "inter": 2048}})",
+    R"({"op": "group_quant", "dtype": "fp8", "params": {"tokens": 5, "hidden": 7168}})"));
+
+INSTANTIATE_TEST_SUITE_P(Moe, EmulatedKernel, testing::Values(
+    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 33, "experts": 256, "top_k": 8, "groups": 8, "kept_groups": 4, "scale_milli": 2500}})",
+    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 64, "top_k": 6}, "words": {"scoring": "softmax", "renormalise": "no", "bias": "no"}})",
+    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 160, "top_k": 6, "groups": 8, "kept_groups": 3}, "words": {"scoring": "softmax", "renormalise": "no", "bias": "no"}})",
+    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 384, "top_k": 6, "scale_milli": 2500}, "words": {"scoring": "sqrt_softplus"}})",
+    R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 200, "experts": 33, "top_k": 8}})",
+    R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 1, "experts": 256, "top_k": 8}, "words": {"routing": "one"}})",
+    R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 300, "experts": 256, "top_k": 8}, "words": {"routing": "zipf"}})",
+    R"({"op": "moe_permute", "dtype": "fp8", "params": {"tokens": 7, "hidden": 384, "top_k": 3, "experts": 8}})",
+    R"({"op": "moe_permute", "dtype": "bf16", "params": {"tokens": 7, "hidden": 72, "top_k": 8, "experts": 16}})",
+    R"({"op": "moe_unpermute", "dtype": "bf16", "params": {"tokens": 7, "hidden": 264, "top_k": 8, "experts": 16}})",
+    R"({"op": "moe_unpermute", "dtype": "f32", "params": {"tokens": 7, "hidden": 36, "top_k": 2, "experts": 16}})"));
+
+INSTANTIATE_TEST_SUITE_P(Products, EmulatedKernel, testing::Values(
+    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 1, "n": 256, "k": 2048}})",
+    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 17, "n": 200, "k": 256}})",
+    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 64, "n": 129, "k": 1152}})",
+    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 130, "n": 136, "k": 384}})",
+    R"({"op": "gemm", "dtype": "bf16", "params": {"m": 3, "n": 130, "k": 1032}})",
+    R"({"op": "gemm", "dtype": "bf16", "params": {"m": 50, "n": 64, "k": 96}})",
+    R"({"op": "gemm", "dtype": "bf16", "params": {"m": 200, "n": 131, "k": 192}})",
+    R"({"op": "moe_grouped_gemm", "dtype": "fp8", "params": {"experts": 9, "tokens": 20, "top_k": 2, "n": 256, "k": 256}})",
+    R"({"op": "moe_grouped_gemm", "dtype": "fp8", "params": {"experts": 4, "tokens": 100, "top_k": 2, "n": 160, "k": 128, "max_m": 208}, "words": {"layout": "masked", "routing": "zipf"}})",
+    R"({"op": "moe_grouped_gemm", "dtype": "bf16", "params": {"experts": 3, "tokens": 70, "top_k": 1, "n": 72, "k": 64}, "words": {"routing": "one"}})",
+    R"({"op": "moe_grouped_gemm", "dtype": "bf16", "params": {"experts": 5, "tokens": 7, "top_k": 2, "n": 136, "k": 200, "max_m": 16}, "words": {"layout": "masked"}})",
+    R"({"op": "mla_absorb", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "in": 128, "out": 512}})",
+    R"({"op": "mla_absorb", "dtype": "bf16", "params": {"tokens": 70, "heads": 2, "in": 512, "out": 128}})"));
+
+INSTANTIATE_TEST_SUITE_P(Attention, EmulatedKernel, testing::Values(
+    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 3, "context": 200, "heads": 16, "queries": 1}})",
+    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 4, "context": 130, "heads": 16, "queries": 2}, "adversarial": true})",
+    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 2, "context": 100, "heads": 128, "queries": 1}, "words": {"lengths": "normal"}})",
+    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 5, "context": 90, "heads": 20, "queries": 4}, "words": {"lengths": "list"}, "list": [1, 0, 3, 129, 64]})",
+    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 1, "context": 700, "heads": 5, "queries": 1}})",
+    R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 2, "context": 300, "heads": 16, "top_k": 100}})",
+    R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})"));
+
+}  // namespace
+}  // namespace dsbench::kernelbench

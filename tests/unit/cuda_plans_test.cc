@@ -1,0 +1,201 @@
+// What the CUDA kernels decide before they compute: tiles, splits, swizzles, permutations.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "engine/kernels/cuda/gemm.h"
+#include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/mma_layout.h"
+#include "engine/kernels/cuda/permutation.h"
+#include "engine/kernels/cuda/split_plan.h"
+#include "engine/kernels/cuda/swizzle.h"
+#include "engine/kernels/cuda/tile_schedule.h"
+
+namespace dsbench::engine::kernels::cuda {
+namespace {
+
+TEST(Swizzle, IsABijectionOfEachRow) {
+  for (const int chunks : {8, 16, 24, 72}) {
+    for (int row = 0; row < 64; ++row) {
+      std::set<int> seen;
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        const int at = swizzled_offset(row, chunk, chunks);
+        EXPECT_EQ(at % 16, 0);
+        EXPECT_EQ(at / 16 / chunks, row);
+        seen.insert(at);
+      }
+      EXPECT_EQ(std::ssize(seen), chunks);
+    }
+  }
+}
+
+// A 16-byte piece covers four of the 32 banks; the eight pieces of one matrix must cover all.
+void expect_no_conflict(const std::array<Piece, 32>& pieces, int row0, int chunk0, int chunks) {
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    std::set<int> banks;
+    for (int r = 0; r < 8; ++r) {
+      const Piece p = pieces[static_cast<std::size_t>(matrix * 8 + r)];
+      banks.insert(swizzled_offset(row0 + p.row, chunk0 + p.chunk, chunks) / 16 % 8);
+    }
+    EXPECT_EQ(banks.size(), 8u);
+  }
+}
+
+TEST(Swizzle, LdmatrixMeetsNoBankTwice) {
+  for (const auto piece : {&a_piece, &b_piece, &b_piece_long, &bt_piece}) {
+    std::array<Piece, 32> pieces;
+    for (int lane = 0; lane < 32; ++lane) pieces[static_cast<std::size_t>(lane)] = piece(lane);
+    for (const int chunks : {8, 16, 24, 72}) {
+      for (int chunk = 0; chunk + 4 <= chunks; chunk += 2) expect_no_conflict(pieces, 16, chunk, chunks);
+    }
+  }
+}
+
+TEST(Fragments, HoldEveryElementOnce) {
+  std::set<std::pair<int, int>> a;
+  std::set<std::pair<int, int>> b;
+  std::set<std::pair<int, int>> c;
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int i = 0; i < 4; ++i) a.emplace(a_row(lane, i), a_byte(lane, i));
+    for (int i = 0; i < 2; ++i) b.emplace(b_col(lane), b_byte(lane, i));
+    for (int i = 0; i < 4; ++i) c.emplace(c_row(lane, i), c_col(lane, i));
+  }
+  EXPECT_EQ(a.size(), 16u * 32 / 4);
+  EXPECT_EQ(b.size(), 8u * 32 / 4);
+  EXPECT_EQ(c.size(), 16u * 8);
+  EXPECT_EQ(*c.rbegin(), std::pair(15, 7));
+}
+
+// Walks through all tiles and checks that they cover every row and column of every group once.
+void expect_cover(Rows kind, const std::vector<int>& table, int rows, int groups, int tile_rows, int columns) {
+  std::vector<int> first{0};
+  long long all = 0;
+  for (int g = 0; g < groups; ++g) {
+    const int mine = rows_of(kind, table.data(), rows, g);
+    all += mine;
+    first.push_back(first.back() + ceil_div(mine, tile_rows) * columns);
+  }
+  EXPECT_LE(first.back(), most_tiles(kind, groups, kind == Rows::contiguous ? all : rows, tile_rows, columns));
+  std::set<std::array<int, 3>> seen;
+  for (int tile = 0; tile < first.back(); ++tile) {
+    const TileCoord at = tile_at(first.data(), groups, columns, tile);
+    EXPECT_LT(at.row_tile * tile_rows, rows_of(kind, table.data(), rows, at.group));
+    EXPECT_LT(at.col_tile, columns);
+    EXPECT_TRUE(seen.insert({at.group, at.row_tile, at.col_tile}).second);
+  }
+  EXPECT_EQ(std::ssize(seen), first.back());
+}
+
+TEST(TileSchedule, CoversEveryTileOnce) {
+  expect_cover(Rows::same, {}, 130, 1, 128, 17);
+  expect_cover(Rows::same, {}, 5, 128, 16, 4);
+  expect_cover(Rows::contiguous, {0, 0, 3, 3, 130, 131, 131}, 131, 6, 16, 3);    // empty experts, first and last too
+  expect_cover(Rows::contiguous, {0, 0, 0, 0, 500}, 500, 4, 64, 2);              // all to one
+  expect_cover(Rows::contiguous, {0, 0, 0}, 0, 2, 64, 2);                        // nothing at all
+  expect_cover(Rows::masked, {0, 192, 1, 64, 0, 65}, 192, 6, 64, 5);
+}
+
+TEST(TileSchedule, SlabsAreDealtOnceAndEvenly) {
+  for (const int slabs : {1, 4, 7, 56, 128}) {
+    for (const int splits : {1, 2, 3, 8}) {
+      int next = 0;
+      int least = slabs;
+      int most = 0;
+      for (int part = 0; part < splits; ++part) {
+        const SlabRange range = slabs_of(slabs, splits, part);
+        EXPECT_EQ(range.begin, next);
+        next = range.end;
+        least = std::min(least, range.end - range.begin);
+        most = std::max(most, range.end - range.begin);
+      }
+      EXPECT_EQ(next, slabs);
+      EXPECT_LE(most - least, 1);
+    }
+  }
+}
+
+TEST(GemmPlan, FewTilesAreSplitAlongKAndManyAreNot) {
+  const DeviceShape h200{132};
+  const GemmPlan small = plan_gemm({.type = Element::e4m3, .rows = 1, .n = 2112, .k = 7168}, h200);
+  EXPECT_EQ(small.tile_rows, 16);
+  EXPECT_EQ(small.splits, 8);  // 17 tiles · 8 = 136 of 264 places
+  const GemmPlan large = plan_gemm({.type = Element::e4m3, .rows = 4096, .n = 7168, .k = 16384}, h200);
+  EXPECT_EQ(large.tile_rows, 128);
+  EXPECT_EQ(large.splits, 1);
+  EXPECT_EQ(large.grid, 132u);
+  const GemmPlan masked = plan_gemm({.type = Element::e4m3, .rows_kind = Rows::masked, .groups = 32, .rows = 1024, .typical_rows = 20, .n = 4096, .k = 7168}, h200);
+  EXPECT_EQ(masked.tile_rows, 64);
+  EXPECT_EQ(masked.splits, 1);
+}
+
+// Deals the blocks of these requests to the parts and checks that each is dealt once, that no two pieces share a slot, and
+// that no part has more than its share.
+void expect_dealt(const std::vector<int>& blocks, int parts) {
+  std::vector<int> first{0};
+  for (const int b : blocks) first.push_back(first.back() + b);
+  const int requests = static_cast<int>(blocks.size());
+  const int per_part = part_blocks(first.back(), parts);
+  std::set<std::pair<int, int>> dealt;
+  std::set<int> slots;
+  for (int part = 0; part < parts; ++part) {
+    int mine = 0;
+    if (part * per_part >= first.back()) continue;
+    for (int r = request_at(first.data(), requests, part * per_part); r < requests && first[static_cast<std::size_t>(r)] < (part + 1) * per_part; ++r) {
+      const int n = blocks[static_cast<std::size_t>(r)];
+      if (n == 0) continue;
+      const KvPiece piece = piece_of(part, per_part, first[static_cast<std::size_t>(r)], n);
+      ASSERT_LT(piece.begin, piece.end);
+      mine += piece.end - piece.begin;
+      for (int b = piece.begin; b < piece.end; ++b) EXPECT_TRUE(dealt.emplace(r, b).second);
+      const KvPiece range = parts_of(per_part, first[static_cast<std::size_t>(r)], n);
+      EXPECT_GE(part, range.begin);
+      EXPECT_LT(part, range.end);
+      EXPECT_TRUE(slots.insert(partial_slot(part, r)).second);
+      EXPECT_LT(partial_slot(part, r), parts + requests);
+    }
+    EXPECT_LE(mine, per_part);
+  }
+  EXPECT_EQ(std::ssize(dealt), first.back());
+  EXPECT_EQ(per_part, std::max(1, ceil_div(first.back(), parts)));  // no part has more than its share
+}
+
+TEST(SplitPlan, DealsEveryBlockOnce) {
+  expect_dealt({64}, 132);
+  expect_dealt({1, 2, 3, 4, 5}, 4);
+  expect_dealt({0, 7, 0, 0, 9, 0}, 5);
+  expect_dealt({0, 0}, 3);
+  expect_dealt({73, 705, 28, 27}, 66);  // ThunderMLA's lengths in blocks
+  expect_dealt(std::vector<int>(128, 64), 66);
+  for (int parts = 1; parts < 40; ++parts) expect_dealt({3, 1, 0, 12, 5, 5, 1, 0, 31}, parts);
+}
+
+TEST(MlaPlan, FillsTheProcessors) {
+  const DeviceShape h200{132};
+  const MlaDecodePlan wide = plan_mla_decode({.requests = 128, .heads = 128, .max_blocks = 64}, h200);
+  EXPECT_EQ(wide.tile_rows, 64);
+  EXPECT_EQ(wide.parts * wide.row_blocks, 132);
+  const MlaDecodePlan narrow = plan_mla_decode({.requests = 128, .heads = 16, .max_blocks = 64}, h200);
+  EXPECT_EQ(narrow.tile_rows, 16);
+  EXPECT_EQ(narrow.parts, 132);
+  EXPECT_EQ(plan_mla_decode({.requests = 1, .heads = 16, .max_blocks = 3}, h200).parts, 3);
+}
+
+TEST(Permutation, WarpsGetEveryPairOnceInOrder) {
+  for (const long long pairs : {0LL, 1LL, 8LL, 31LL, 32LL, 33LL, 1024LL, 1025LL, 32768LL, 40001LL}) {
+    long long next = 0;
+    for (int warp = 0; warp < 32; ++warp) {
+      const PairRun run = pairs_of_warp(pairs, 32, warp);
+      EXPECT_EQ(run.begin, next);
+      EXPECT_TRUE(run.begin % 32 == 0 || run.begin == pairs);
+      next = run.end;
+    }
+    EXPECT_EQ(next, pairs);
+  }
+}
+
+}  // namespace
+}  // namespace dsbench::engine::kernels::cuda
