@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
+#include <limits>
 #include <set>
 #include <utility>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "engine/kernels/cuda/mla_decode.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/permutation.h"
+#include "engine/kernels/cuda/radix.h"
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/tile_schedule.h"
@@ -182,6 +186,24 @@ TEST(MlaPlan, FillsTheProcessors) {
   EXPECT_EQ(narrow.tile_rows, 16);
   EXPECT_EQ(narrow.parts, 132);
   EXPECT_EQ(plan_mla_decode({.requests = 1, .heads = 16, .max_blocks = 3}, h200).parts, 3);
+}
+
+TEST(Radix, KeysKeepTheOrderOfFloats) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> ascending{-inf, -3e38F, -1, -1e-40F, -0.0F, 0.0F, 1e-40F, 1, 3e38F, inf};
+  for (std::size_t i = 1; i < ascending.size(); ++i)
+    EXPECT_LT(ordered_key(std::bit_cast<std::uint32_t>(ascending[i - 1])), ordered_key(std::bit_cast<std::uint32_t>(ascending[i])));
+}
+
+TEST(Radix, PassesLookAtEveryBitOnce) {
+  std::uint32_t seen = 0;
+  for (int pass = 0; pass < radix_passes; ++pass) {
+    const RadixDigit digit = radix_digit(pass);
+    EXPECT_EQ(settled_bits(pass), seen);
+    EXPECT_LT(digit.mask, static_cast<std::uint32_t>(radix_bins));
+    seen |= digit.mask << digit.shift;
+  }
+  EXPECT_EQ(seen, 0xffffffffu);
 }
 
 TEST(Permutation, WarpsGetEveryPairOnceInOrder) {
