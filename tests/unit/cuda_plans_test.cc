@@ -18,6 +18,7 @@
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/tile_schedule.h"
+#include "engine/kernels/cuda/wgmma_descriptor.h"
 
 namespace dsbench::engine::kernels::cuda {
 namespace {
@@ -33,6 +34,22 @@ TEST(Swizzle, IsABijectionOfEachRow) {
         seen.insert(at);
       }
       EXPECT_EQ(std::ssize(seen), chunks);
+    }
+  }
+}
+
+TEST(Wgmma, ReadsWhatTmaAndOurSwizzleWrote) {
+  const std::uint64_t descriptor = k_major_descriptor(3 * 1024);
+  EXPECT_EQ(descriptor_fields(descriptor).address, 3u * 1024);
+  EXPECT_EQ(descriptor_fields(descriptor).stride, 1024u);
+  EXPECT_EQ(descriptor_fields(descriptor).swizzle, 1);
+  for (int step = 0; step < 4; ++step) {
+    for (int row = 0; row < 128; ++row) {
+      for (int byte = 0; byte < 32; ++byte) {
+        const int k = step * 32 + byte;
+        EXPECT_EQ(operand_address(descriptor + static_cast<std::uint64_t>(step * 2), row, byte),
+                  static_cast<std::uint32_t>(3 * 1024 + swizzled_offset(row, k / 16, 8) + k % 16));
+      }
     }
   }
 }
