@@ -1,4 +1,6 @@
+#include "engine/kernels/cuda/dsa.h"
 #include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/mla_prefill.h"
 #include "kernelbench/kernels_cuda/kernel_adapter.h"
 #include "kernelbench/kernels_cuda/tables.h"
 
@@ -54,10 +56,63 @@ struct Sparse {
   kernels::MlaDecodeArgs args;
 };
 
+struct Prefill {
+  static constexpr const char* kOp = "mla_prefill";
+  static bool supports(const Problem& p) { return p.dtype == "bf16" && p["qk"] == 192 && p["v"] == 128; }
+  static std::uint64_t workspace_bytes(const Problem&) { return 0; }
+  explicit Prefill(const Cell& cell)
+      : args{.q = cell.input(0),
+             .k = cell.input(1),
+             .v = cell.input(2),
+             .o = cell.output(0),
+             .queries = number(cell.problem, "queries"),
+             .context = number(cell.problem, "context"),
+             .heads = number(cell.problem, "heads")} {}
+  [[nodiscard]] Status run(void* stream) const { return kernels::mla_prefill(args, stream); }
+  kernels::MlaPrefillArgs args;
+};
+
+struct Indexer {
+  static constexpr const char* kOp = "dsa_indexer";
+  static bool supports(const Problem& p) {
+    return p.dtype == "fp8" && p["heads"] == kernels::indexer_heads && p["dim"] == kernels::indexer_dim;
+  }
+  static std::uint64_t workspace_bytes(const Problem&) { return 0; }
+  explicit Indexer(const Cell& cell)
+      : args{.q = cell.input(0),
+             .weights = cell.input<float>(1),
+             .k = cell.input(2),
+             .k_scale = cell.input<float>(3),
+             .lengths = cell.input<std::int32_t>(4),
+             .logits = cell.output<float>(0),
+             .requests = number(cell.problem, "batch"),
+             .context = static_cast<int>(cell.in[2].shape[1])} {}
+  [[nodiscard]] Status run(void* stream) const { return kernels::dsa_indexer(args, stream); }
+  kernels::IndexerArgs args;
+};
+
+struct Topk {
+  static constexpr const char* kOp = "dsa_topk";
+  static bool supports(const Problem&) { return true; }
+  static std::uint64_t workspace_bytes(const Problem&) { return 0; }
+  explicit Topk(const Cell& cell)
+      : args{.logits = cell.input<float>(0),
+             .lengths = cell.input<std::int32_t>(1),
+             .ids = cell.output<std::int32_t>(0),
+             .rows = number(cell.problem, "rows"),
+             .context = static_cast<int>(cell.in[0].shape[1]),
+             .top_k = number(cell.problem, "top_k")} {}
+  [[nodiscard]] Status run(void* stream) const { return kernels::dsa_topk(args, stream); }
+  kernels::TopkArgs args;
+};
+
 }  // namespace
 
 void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Decode>::table("mma_split_kv"));
+  kernels.push_back(Adapter<Prefill>::table("mma_flash"));
+  kernels.push_back(Adapter<Indexer>::table("mma_heads"));
+  kernels.push_back(Adapter<Topk>::table("radix_select"));
   kernels.push_back(Adapter<Sparse>::table("mma_gather"));
 }
 

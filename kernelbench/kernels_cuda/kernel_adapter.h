@@ -112,7 +112,11 @@ class Adapter {
       return 4;
     }
     const Status status = at->second->run(call->stream);
-    if (status != 0) set_last_error(kernels::status_text(status));
+    if (status == 0) return 0;
+    if constexpr (requires { K::text_of(status); })
+      set_last_error(K::text_of(status));
+    else
+      set_last_error(kernels::status_text(status));
     return status;
   }
   static void release() { slots().clear(); }

@@ -1,4 +1,8 @@
+#include <stdexcept>
+#include <string>
+
 #include "engine/kernels/cuda/gemm.h"
+#include "engine/kernels/cuda/gemm_wgmma.h"
 #include "kernelbench/kernels_cuda/kernel_adapter.h"
 #include "kernelbench/kernels_cuda/tables.h"
 
@@ -36,17 +40,20 @@ kernels::GemmArgs absorb(const Problem& p) {
           .c_group = p["out"]};
 }
 
+kernels::GemmArgs with_operands(const Cell& cell, kernels::GemmArgs args) {
+  const bool scaled = args.type == kernels::Element::e4m3;
+  args.a = cell.input(0);
+  args.a_scale = scaled ? cell.input<float>(1) : nullptr;
+  args.w = cell.input(scaled ? 2 : 1);
+  args.w_scale = scaled ? cell.input<float>(3) : nullptr;
+  if (args.rows_kind != kernels::Rows::same) args.table = cell.input<int>(scaled ? 4 : 2);
+  args.c = cell.output(0);
+  args.partial = static_cast<float*>(cell.workspace);
+  return args;
+}
+
 struct Product {
-  Product(const Cell& cell, const kernels::GemmArgs& shape) : args{shape} {
-    const bool scaled = args.type == kernels::Element::e4m3;
-    args.a = cell.input(0);
-    args.a_scale = scaled ? cell.input<float>(1) : nullptr;
-    args.w = cell.input(scaled ? 2 : 1);
-    args.w_scale = scaled ? cell.input<float>(3) : nullptr;
-    if (args.rows_kind != kernels::Rows::same) args.table = cell.input<int>(scaled ? 4 : 2);
-    args.c = cell.output(0);
-    args.partial = static_cast<float*>(cell.workspace);
-  }
+  Product(const Cell& cell, const kernels::GemmArgs& shape) : args{with_operands(cell, shape)} {}
   [[nodiscard]] Status run(void* stream) const { return kernels::gemm(args, stream); }
   kernels::GemmArgs args;
 };
@@ -81,12 +88,37 @@ struct Absorb : Product {
   explicit Absorb(const Cell& cell) : Product(cell, absorb(cell.problem)) {}
 };
 
+struct WgmmaProduct {
+  WgmmaProduct(const Cell& cell, const kernels::GemmArgs& shape) {
+    if (const Status status = kernels::prepare_gemm_wgmma(gemm, with_operands(cell, shape)); status != 0)
+      throw std::runtime_error(std::string{"making the tensor maps: "} + kernels::status_text(status));
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::gemm_wgmma(gemm, stream); }
+  kernels::WgmmaGemm gemm;
+};
+
+struct WgmmaFp8Gemm : WgmmaProduct {
+  static constexpr const char* kOp = "fp8_gemm";
+  static bool supports(const Problem& p) { return kernels::gemm_wgmma_supports(dense(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_wgmma_workspace_bytes(dense(p)); }
+  explicit WgmmaFp8Gemm(const Cell& cell) : WgmmaProduct(cell, dense(cell.problem)) {}
+};
+
+struct WgmmaGrouped : WgmmaProduct {
+  static constexpr const char* kOp = "moe_grouped_gemm";
+  static bool supports(const Problem& p) { return kernels::gemm_wgmma_supports(grouped(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_wgmma_workspace_bytes(grouped(p)); }
+  explicit WgmmaGrouped(const Cell& cell) : WgmmaProduct(cell, grouped(cell.problem)) {}
+};
+
 }  // namespace
 
 void add_products(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Gemm>::table("mma_slabs"));
   kernels.push_back(Adapter<Fp8Gemm>::table("mma_slabs"));
   kernels.push_back(Adapter<GroupedGemm>::table("mma_slabs"));
+  kernels.push_back(Adapter<WgmmaFp8Gemm>::table("wgmma_tma"));
+  kernels.push_back(Adapter<WgmmaGrouped>::table("wgmma_tma"));
   kernels.push_back(Adapter<Absorb>::table("mma_slabs"));
 }
 

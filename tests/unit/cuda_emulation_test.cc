@@ -168,6 +168,12 @@ INSTANTIATE_TEST_SUITE_P(Attention, EmulatedKernel, testing::Values(
     R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 2, "context": 100, "heads": 128, "queries": 1}, "words": {"lengths": "normal"}})",
     R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 5, "context": 90, "heads": 20, "queries": 4}, "words": {"lengths": "list"}, "list": [1, 0, 3, 129, 64]})",
     R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 1, "context": 700, "heads": 5, "queries": 1}})",
+    R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 130, "context": 130, "heads": 2}})",
+    R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 5, "context": 200, "heads": 3}})",
+    R"({"op": "dsa_indexer", "dtype": "fp8", "params": {"batch": 3, "context": 300}})",
+    R"({"op": "dsa_indexer", "dtype": "fp8", "params": {"batch": 2, "context": 1500}, "words": {"lengths": "normal"}})",
+    R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 3, "context": 3000, "top_k": 512}})",
+    R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 4, "context": 700, "top_k": 512}, "words": {"lengths": "normal"}})",
     R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 2, "context": 300, "heads": 16, "top_k": 100}})",
     R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})"));
 

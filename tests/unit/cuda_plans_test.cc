@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
+#include <limits>
 #include <set>
 #include <utility>
 #include <vector>
@@ -11,9 +14,11 @@
 #include "engine/kernels/cuda/mla_decode.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/permutation.h"
+#include "engine/kernels/cuda/radix.h"
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/tile_schedule.h"
+#include "engine/kernels/cuda/wgmma_descriptor.h"
 
 namespace dsbench::engine::kernels::cuda {
 namespace {
@@ -29,6 +34,22 @@ TEST(Swizzle, IsABijectionOfEachRow) {
         seen.insert(at);
       }
       EXPECT_EQ(std::ssize(seen), chunks);
+    }
+  }
+}
+
+TEST(Wgmma, ReadsWhatTmaAndOurSwizzleWrote) {
+  const std::uint64_t descriptor = k_major_descriptor(3 * 1024);
+  EXPECT_EQ(descriptor_fields(descriptor).address, 3u * 1024);
+  EXPECT_EQ(descriptor_fields(descriptor).stride, 1024u);
+  EXPECT_EQ(descriptor_fields(descriptor).swizzle, 1);
+  for (int step = 0; step < 4; ++step) {
+    for (int row = 0; row < 128; ++row) {
+      for (int byte = 0; byte < 32; ++byte) {
+        const int k = step * 32 + byte;
+        EXPECT_EQ(operand_address(descriptor + static_cast<std::uint64_t>(step * 2), row, byte),
+                  static_cast<std::uint32_t>(3 * 1024 + swizzled_offset(row, k / 16, 8) + k % 16));
+      }
     }
   }
 }
@@ -182,6 +203,24 @@ TEST(MlaPlan, FillsTheProcessors) {
   EXPECT_EQ(narrow.tile_rows, 16);
   EXPECT_EQ(narrow.parts, 132);
   EXPECT_EQ(plan_mla_decode({.requests = 1, .heads = 16, .max_blocks = 3}, h200).parts, 3);
+}
+
+TEST(Radix, KeysKeepTheOrderOfFloats) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> ascending{-inf, -3e38F, -1, -1e-40F, -0.0F, 0.0F, 1e-40F, 1, 3e38F, inf};
+  for (std::size_t i = 1; i < ascending.size(); ++i)
+    EXPECT_LT(ordered_key(std::bit_cast<std::uint32_t>(ascending[i - 1])), ordered_key(std::bit_cast<std::uint32_t>(ascending[i])));
+}
+
+TEST(Radix, PassesLookAtEveryBitOnce) {
+  std::uint32_t seen = 0;
+  for (int pass = 0; pass < radix_passes; ++pass) {
+    const RadixDigit digit = radix_digit(pass);
+    EXPECT_EQ(settled_bits(pass), seen);
+    EXPECT_LT(digit.mask, static_cast<std::uint32_t>(radix_bins));
+    seen |= digit.mask << digit.shift;
+  }
+  EXPECT_EQ(seen, 0xffffffffu);
 }
 
 TEST(Permutation, WarpsGetEveryPairOnceInOrder) {

@@ -1,5 +1,6 @@
 #include "engine/kernels/cuda/gemm.h"
 
+#include "engine/kernels/cuda/gemm_parts.cuh"
 #include "engine/kernels/cuda/launch.cuh"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/swizzle.h"
@@ -28,17 +29,6 @@ struct Tile {
   // e4m3 sums a slab apart before it is scaled; done for so many row tiles at a time, or the registers would not do.
   static constexpr int raw_tiles = kRows == 128 ? 2 : 1;
 };
-
-struct Group {
-  int rows;             // of this group
-  long long first_row;  // counted in the rows of a and c
-};
-
-DSB_DEVICE Group group_at(const GemmArgs& args, int g) {
-  const int rows = rows_of(args.rows_kind, args.table, args.rows, g);
-  if (args.rows_kind == Rows::contiguous) return {rows, args.table[g]};
-  return {rows, args.rows_kind == Rows::masked ? static_cast<long long>(g) * args.rows : 0};
-}
 
 // Starts the copies of one slab: rows beyond the group or n, and bytes beyond k, become zeros.
 template <int kRows>
@@ -95,15 +85,6 @@ DSB_DEVICE void multiply_slab(float (*sum)[Tile<kRows>::column_tiles][4], const 
       }
     }
   }
-}
-
-DSB_DEVICE void store_pair(Bf16* c, int column, int n, bool pairs, float v0, float v1) {
-  if (pairs && column + 1 < n) {
-    *reinterpret_cast<std::uint32_t*>(c + column) = simt::to_bf16x2(v0, v1);
-    return;
-  }
-  if (column < n) c[column] = simt::to_bf16(v0);
-  if (column + 1 < n) c[column + 1] = simt::to_bf16(v1);
 }
 
 // A persistent block walks through tiles; a tile's slabs come through a ring of stages.
@@ -182,25 +163,14 @@ gemm_kernel(GemmArgs args, int splits) {
     simt::wait_copies<0>();
     simt::sync_block();  // before the next tile's slabs overwrite the ring
 
-    const bool pairs = args.n % 2 == 0 && args.c_row % 2 == 0 && args.c_group % 2 == 0;
     DSB_UNROLL
     for (int i = 0; i < T::row_tiles; ++i) {
       DSB_UNROLL
       for (int h = 0; h < 2; ++h) {
-        const int r = row0 + row + i * 16 + c_row(lane, 2 * h);
-        if (r >= group.rows) continue;
+        const OutputRow out(args, at.group, group, row0 + row + i * 16 + c_row(lane, 2 * h), splits, part);
         DSB_UNROLL
-        for (int j = 0; j < T::column_tiles; ++j) {
-          const int col = column0 + column + j * 8 + c_col(lane, 0);
-          if (splits > 1) {
-            float* p = args.partial + (static_cast<long long>(part) * args.rows + r) * args.n;
-            if (col < args.n) p[col] = sum[i][j][2 * h];
-            if (col + 1 < args.n) p[col + 1] = sum[i][j][2 * h + 1];
-          } else {
-            Bf16* c = static_cast<Bf16*>(args.c) + at.group * args.c_group + (group.first_row + r) * args.c_row;
-            store_pair(c, col, args.n, pairs, sum[i][j][2 * h], sum[i][j][2 * h + 1]);
-          }
-        }
+        for (int j = 0; j < T::column_tiles; ++j)
+          out.store(args, column0 + column + j * 8 + c_col(lane, 0), sum[i][j][2 * h], sum[i][j][2 * h + 1]);
       }
     }
   }
@@ -247,10 +217,14 @@ Status gemm(const GemmArgs& asked, void* stream) {
   if (plan.splits > 1 && args.partial == nullptr) return invalid_value;
   const Status status = args.type == Element::e4m3 ? start<true>(args, plan, stream) : start<false>(args, plan, stream);
   if (status != 0 || plan.splits == 1) return status;
+  return add_gemm_parts(args, plan.splits, stream);
+}
+
+Status add_gemm_parts(const GemmArgs& args, int splits, void* stream) {
   const std::int64_t all = static_cast<std::int64_t>(args.rows) * args.n;
   const LaunchShape shape{{static_cast<unsigned>(ceil_div<std::int64_t>(all, block_threads)), 1}, block_threads, 0};
-  return launch(&add_parts_kernel, shape, stream, static_cast<const float*>(args.partial), static_cast<Bf16*>(args.c), plan.splits,
-                args.rows, args.n, static_cast<long long>(args.c_row));
+  return launch(&add_parts_kernel, shape, stream, static_cast<const float*>(args.partial), static_cast<Bf16*>(args.c), splits, args.rows,
+                args.n, static_cast<long long>(args.c_row));
 }
 
 }  // namespace dsbench::engine::kernels::cuda

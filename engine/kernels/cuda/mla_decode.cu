@@ -188,34 +188,48 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
       DSB_UNROLL
       for (int j = 0; j < S::score_tiles; ++j) {
         DSB_UNROLL
-        for (int h = 0; h < 2; ++h) {
-          const float p0 = simt::exp_2(score[j][2 * h] - base[h]);
-          const float p1 = simt::exp_2(score[j][2 * h + 1] - base[h]);
-          sum[h] += p0 + p1;
-          const int col = column + j * 8 + c_col(lane, 0);
-          *reinterpret_cast<std::uint32_t*>(p_tile + swizzled_offset(tile_row + c_row(lane, 2 * h), col / 8, mla_block / 8) +
-                                            col % 8 * 2) = simt::to_bf16x2(p0, p1);
-        }
+        for (int e = 0; e < 4; ++e) score[j][e] = simt::exp_2(score[j][e] - base[e / 2]);
       }
-      simt::sync_block();
-
       DSB_UNROLL
       for (int j = 0; j < S::output_tiles; ++j) {
         DSB_UNROLL
         for (int e = 0; e < 4; ++e) o[j][e] *= shrink[e / 2];
       }
+      // Probabilities rounded to bf16 are off by up to 2^−9. Over many entries that averages out; over a few it would show, so
+      // a request of one block gets a second pass with what the rounding cut off.
+      const int passes = blocks == 1 ? 2 : 1;
       DSB_NO_UNROLL
-      for (int step = 0; step < mla_block / 16; ++step) {
-        std::uint32_t a[4];
-        const Piece p = a_piece(lane);
-        simt::load_matrix(a, p_tile + swizzled_offset(tile_row + p.row, step * 2 + p.chunk, mla_block / 8));
+      for (int pass = 0; pass < passes; ++pass) {
+        if (pass > 0) simt::sync_block();  // all have read the first probabilities
         DSB_UNROLL
-        for (int j = 0; j < S::output_tiles; j += 2) {
-          std::uint32_t b[4];
-          const Piece v = bt_piece(lane);
-          simt::load_matrix_trans(b, kv + swizzled_offset(step * 16 + v.row, beside * S::output_tiles + j + v.chunk, row_chunks));
-          simt::mma_bf16(o[j], a, b[0], b[1]);
-          simt::mma_bf16(o[j + 1], a, b[2], b[3]);
+        for (int j = 0; j < S::score_tiles; ++j) {
+          DSB_UNROLL
+          for (int h = 0; h < 2; ++h) {
+            const std::uint32_t rounded = simt::to_bf16x2(score[j][2 * h], score[j][2 * h + 1]);
+            const float p0 = simt::bits_float(rounded << 16);
+            const float p1 = simt::bits_float(rounded & 0xffff0000u);
+            sum[h] += p0 + p1;  // of what multiplies V: rounding then shifts weight between entries but adds none
+            score[j][2 * h] -= p0;
+            score[j][2 * h + 1] -= p1;
+            const int col = column + j * 8 + c_col(lane, 0);
+            *reinterpret_cast<std::uint32_t*>(p_tile + swizzled_offset(tile_row + c_row(lane, 2 * h), col / 8, mla_block / 8) +
+                                              col % 8 * 2) = rounded;
+          }
+        }
+        simt::sync_block();
+        DSB_NO_UNROLL
+        for (int step = 0; step < mla_block / 16; ++step) {
+          std::uint32_t a[4];
+          const Piece p = a_piece(lane);
+          simt::load_matrix(a, p_tile + swizzled_offset(tile_row + p.row, step * 2 + p.chunk, mla_block / 8));
+          DSB_UNROLL
+          for (int j = 0; j < S::output_tiles; j += 2) {
+            std::uint32_t b[4];
+            const Piece v = bt_piece(lane);
+            simt::load_matrix_trans(b, kv + swizzled_offset(step * 16 + v.row, beside * S::output_tiles + j + v.chunk, row_chunks));
+            simt::mma_bf16(o[j], a, b[0], b[1]);
+            simt::mma_bf16(o[j + 1], a, b[2], b[3]);
+          }
         }
       }
     }

@@ -33,16 +33,20 @@ struct Fiber {
   std::vector<std::vector<Copy>> groups;  // committed, oldest first
 };
 
-struct Warp {
-  void* slots[32] = {};
+template <int kThreads>
+struct Together {
+  void* slots[kThreads] = {};
   int arrived = 0;
   std::uint64_t turns = 0;
 };
+using Warp = Together<32>;
+using WarpGroup = Together<128>;
 
 // The block that runs. One at a time: the emulation is single-threaded.
 struct Block {
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
+  std::vector<WarpGroup> groups;
   std::vector<unsigned char> memory;
   unsigned char* shared = nullptr;
   std::size_t shared_bytes = 0;
@@ -192,6 +196,7 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
   now.shared = now.memory.data() + (1024 - start % 1024) % 1024;
   now.fibers.resize(shape.threads);
   now.warps.resize(shape.threads / 32);
+  now.groups.resize((shape.threads + 127) / 128);
   block = &now;
 #ifdef DSB_FAST_SWITCH
   fiber_stacks.assign(shape.threads, nullptr);
@@ -204,6 +209,7 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
     std::memset(now.memory.data(), 0xff, now.memory.size());  // NaN until written
     now.arrived = 0;
     for (Warp& warp : now.warps) warp.arrived = 0;
+    for (WarpGroup& group : now.groups) group.arrived = 0;
     for (std::size_t f = 0; f < now.fibers.size(); ++f) {
       Fiber fresh;
       fresh.stack = std::move(now.fibers[f].stack);
@@ -244,18 +250,29 @@ void sync_warp() {
 
 namespace detail {
 
-void together(void* slot, void (*work)(void* const*)) {
-  const int me = block->running;
-  Warp& warp = block->warps[static_cast<std::size_t>(me / 32)];
-  warp.slots[me % 32] = slot;
-  if (++warp.arrived == 32) {
-    warp.arrived = 0;
-    work(warp.slots);
-    ++warp.turns;
+namespace {
+
+template <int kThreads>
+void meet(Together<kThreads>& place, void* slot, void (*work)(void* const*)) {
+  place.slots[block->running % kThreads] = slot;
+  if (++place.arrived == kThreads) {
+    place.arrived = 0;
+    work(place.slots);
+    ++place.turns;
     return;
   }
-  wait_for(&warp.turns);
+  wait_for(&place.turns);
 }
+
+}  // namespace
+
+void together(void* slot, void (*work)(void* const*)) { meet(block->warps[static_cast<std::size_t>(block->running / 32)], slot, work); }
+
+void together_group(void* slot, void (*work)(void* const*)) {
+  meet(block->groups[static_cast<std::size_t>(block->running / 128)], slot, work);
+}
+
+void wait_for_change(const std::uint64_t* word) { wait_for(word); }
 
 void check_shared(const void* p, int bytes, int alignment) {
   const auto at = reinterpret_cast<std::uintptr_t>(p);
@@ -308,8 +325,6 @@ std::uint8_t encode_e4m3(float v) {
   return static_cast<std::uint8_t>(sign | (biased << 3) | (steps == 16 ? 0 : steps - 8));
 }
 
-namespace {
-
 float decode_e4m3(std::uint8_t code) {
   const int exponent = (code >> 3) & 15;
   const int mantissa = code & 7;
@@ -318,6 +333,8 @@ float decode_e4m3(std::uint8_t code) {
                                    : std::ldexp(static_cast<float>(mantissa + 8), exponent - 10);
   return (code & 0x80) != 0 ? -size : size;
 }
+
+namespace {
 
 const float* e4m3_table() {
   static const auto table = [] {

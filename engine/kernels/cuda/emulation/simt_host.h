@@ -50,11 +50,16 @@ void sync_warp();
 namespace detail {
 // All 32 lanes of a warp hand in a pointer; the last one runs `work` over the 32 of them, then all go on.
 void together(void* mine, void (*work)(void* const* all));
+// The same for the 128 threads of a warpgroup.
+void together_group(void* mine, void (*work)(void* const* all));
+// Until the word is another one than now.
+void wait_for_change(const std::uint64_t* word);
 void check_shared(const void* p, int bytes, int alignment);
 void queue_copy(void* to, const void* from, bool valid);
 void commit();
 void wait(int left);
 std::uint8_t encode_e4m3(float v);
+float decode_e4m3(std::uint8_t code);
 void load_matrix(std::uint32_t (&r)[4], const void* p, bool trans);
 void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1, bool e4m3);
 }  // namespace detail

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "engine/kernels/cuda/emulation/simt_host.h"
+#include "engine/kernels/cuda/tensor_map.h"
+
+#define DSB_GRID_CONSTANT
+
+// hopper.cuh on the host. A copy by TMA arrives only when somebody waits at its barrier, and spoils its destination before: who
+// reads without waiting, or fetches into a stage that is still read, gets NaN.
+namespace dsbench::engine::kernels::cuda::simt {
+
+struct alignas(8) Barrier {
+  std::int16_t pending;  // arrivals that this phase lacks
+  std::int16_t arrivals;
+  std::int32_t bytes;  // · 2 + the parity of the phase that runs
+};
+static_assert(sizeof(Barrier) == 8);
+
+void init_barrier(Barrier* b, int arrivals);
+inline void fence_barriers() {}
+void expect_bytes(Barrier* b, int bytes);
+void arrive(Barrier* b);
+void wait_barrier(Barrier* b, int parity);
+void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row);
+std::uint32_t shared_address(const void* p);
+inline void wgmma_fence() {}
+inline void wgmma_commit() {}
+inline void wgmma_wait() {}
+void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
+template <int kRegisters>
+void release_registers() {}
+template <int kRegisters>
+void take_registers() {}
+
+}  // namespace dsbench::engine::kernels::cuda::simt

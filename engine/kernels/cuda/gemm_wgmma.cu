@@ -1,0 +1,195 @@
+#include "engine/kernels/cuda/gemm_wgmma.h"
+
+#include "engine/kernels/cuda/gemm_parts.cuh"
+#include "engine/kernels/cuda/hopper.cuh"
+#include "engine/kernels/cuda/launch.cuh"
+#include "engine/kernels/cuda/mma_layout.h"
+#include "engine/kernels/cuda/warp_scan.cuh"
+#include "engine/kernels/cuda/wgmma_descriptor.h"
+
+namespace dsbench::engine::kernels::cuda {
+
+namespace {
+
+constexpr int tile_columns = 128;
+constexpr int slab = 128;         // of k: one scale, one box of TMA, four steps of wgmma
+constexpr int group_threads = 128;  // a warpgroup
+constexpr int consumer_rows = 64;
+
+// kConsumers warpgroups multiply 64 rows each; one more fetches.
+template <int kConsumers>
+struct Shape {
+  static constexpr int rows = kConsumers * consumer_rows;
+  static constexpr int stages = kConsumers == 1 ? 8 : 6;
+  static constexpr int a_bytes = rows * slab;
+  static constexpr int w_bytes = tile_columns * slab;
+  static constexpr int stage_bytes = a_bytes + w_bytes;
+  static constexpr int threads = (kConsumers + 1) * group_threads;
+  static constexpr int ring_bytes = stages * stage_bytes;
+};
+
+// Where a block is in its ring of stages: both sides count slabs over all their tiles.
+template <int kStages>
+struct Turn {
+  int stage = 0;
+  int phase = 0;
+  DSB_DEVICE void next() {
+    if (++stage == kStages) {
+      stage = 0;
+      phase ^= 1;
+    }
+  }
+};
+
+// What a block has before it: tile and part of k by number, the same walk for the one who fetches and those who multiply.
+struct Walk {
+  const int* first;
+  int groups;
+  int columns;
+  int tiles;
+  int splits;
+  int slabs;
+
+  DSB_DEVICE int items() const { return tiles * splits; }
+  DSB_DEVICE TileCoord tile(int item) const { return tile_at(first, groups, columns, item % tiles); }
+  DSB_DEVICE SlabRange range(int item) const { return slabs_of(slabs, splits, item / tiles); }
+};
+
+// Rows of a box beyond its group belong to the next group, columns beyond n to its weights: they only reach rows and columns
+// that are not written.
+template <int kConsumers>
+DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const TensorMap& a_map, const TensorMap& w_map, unsigned char* ring,
+                            simt::Barrier* full, simt::Barrier* empty) {
+  using S = Shape<kConsumers>;
+  Turn<S::stages> turn;
+  DSB_NO_UNROLL
+  for (int item = simt::block_x(); item < walk.items(); item += simt::grid_x()) {
+    const TileCoord at = walk.tile(item);
+    const SlabRange range = walk.range(item);
+    const int a_row = static_cast<int>(group_at(args, at.group).first_row) + at.row_tile * S::rows;
+    const int w_row = at.group * args.n + at.col_tile * tile_columns;
+    DSB_NO_UNROLL
+    for (int i = range.begin; i < range.end; ++i, turn.next()) {
+      simt::wait_barrier(&empty[turn.stage], turn.phase ^ 1);  // the first time round nobody has to be waited for
+      simt::expect_bytes(&full[turn.stage], S::stage_bytes);
+      unsigned char* const stage = ring + turn.stage * S::stage_bytes;
+      simt::copy_box(stage, a_map, &full[turn.stage], i * slab, a_row);
+      simt::copy_box(stage + S::a_bytes, w_map, &full[turn.stage], i * slab, w_row);
+    }
+  }
+}
+
+template <int kConsumers>
+DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, unsigned char* ring, simt::Barrier* full, simt::Barrier* empty) {
+  using S = Shape<kConsumers>;
+  const int consumer = simt::thread() / group_threads;
+  const int lane = simt::thread() % 32;
+  const int my_row = consumer * consumer_rows + simt::thread() % group_threads / 32 * 16 + c_row(lane, 0);
+  Turn<S::stages> turn;
+  DSB_NO_UNROLL
+  for (int item = simt::block_x(); item < walk.items(); item += simt::grid_x()) {
+    const TileCoord at = walk.tile(item);
+    const SlabRange range = walk.range(item);
+    const Group group = group_at(args, at.group);
+    const int row = at.row_tile * S::rows + my_row;  // and row + 8
+    const float* const w_scale = args.w_scale + (static_cast<long long>(at.group) * walk.columns + at.col_tile) * walk.slabs;
+    const float* const a_scale = args.a_scale + (group.first_row + row) * walk.slabs;
+    float sum[64] = {};
+    DSB_NO_UNROLL
+    for (int i = range.begin; i < range.end; ++i, turn.next()) {
+      const float ws = w_scale[i];
+      const float scale0 = row < group.rows ? a_scale[i] * ws : 0.0f;
+      const float scale1 = row + 8 < group.rows ? a_scale[8LL * walk.slabs + i] * ws : 0.0f;
+      simt::wait_barrier(&full[turn.stage], turn.phase);
+      const std::uint32_t stage = simt::shared_address(ring) + static_cast<std::uint32_t>(turn.stage * S::stage_bytes);
+      const std::uint64_t a = k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_rows * slab));
+      const std::uint64_t w = k_major_descriptor(stage + static_cast<std::uint32_t>(S::a_bytes));
+      float raw[64];
+      simt::wgmma_fence();
+      DSB_UNROLL
+      for (int step = 0; step < slab / 32; ++step) simt::wgmma_e4m3(raw, a + static_cast<std::uint64_t>(step * 32 / 16), w + static_cast<std::uint64_t>(step * 32 / 16), step > 0);
+      simt::wgmma_commit();
+      simt::wgmma_wait();
+      if (lane == 0) simt::arrive(&empty[turn.stage]);  // each warp for itself: the wait covers only its own part
+      DSB_UNROLL
+      for (int e = 0; e < 64; e += 4) {
+        sum[e] += raw[e] * scale0;
+        sum[e + 1] += raw[e + 1] * scale0;
+        sum[e + 2] += raw[e + 2] * scale1;
+        sum[e + 3] += raw[e + 3] * scale1;
+      }
+    }
+    const int part = item / walk.tiles;
+    const OutputRow low(args, at.group, group, row, walk.splits, part);
+    const OutputRow high(args, at.group, group, row + 8, walk.splits, part);
+    DSB_UNROLL
+    for (int e = 0; e < 64; e += 4) {
+      const int column = at.col_tile * tile_columns + e / 4 * 8 + c_col(lane, 0);
+      low.store(args, column, sum[e], sum[e + 1]);
+      high.store(args, column, sum[e + 2], sum[e + 3]);
+    }
+  }
+}
+
+template <int kConsumers>
+DSB_KERNEL(Shape<kConsumers>::threads, 1)
+gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTANT TensorMap w_map, const DSB_GRID_CONSTANT GemmArgs args,
+                  int splits) {
+  using S = Shape<kConsumers>;
+  unsigned char* const ring = simt::shared();
+  auto* const full = reinterpret_cast<simt::Barrier*>(ring + S::ring_bytes);
+  simt::Barrier* const empty = full + S::stages;
+  int* const first = reinterpret_cast<int*>(empty + S::stages);
+  const int columns = ceil_div(args.n, tile_columns);
+  if (simt::thread() / 32 == 0)
+    prefix_of(first, args.groups, [&](int g) { return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), S::rows) * columns; });
+  if (simt::thread() == 32) {
+    for (int i = 0; i < S::stages; ++i) {
+      simt::init_barrier(&full[i], 1);
+      simt::init_barrier(&empty[i], kConsumers * group_threads / 32);
+    }
+    simt::fence_barriers();
+  }
+  simt::sync_block();
+  const Walk walk{first, args.groups, columns, first[args.groups], splits, args.k / slab};
+  if (simt::thread() / group_threads == kConsumers) {
+    simt::release_registers<40>();
+    if (simt::thread() % group_threads == 0) fetch_tiles<kConsumers>(walk, args, a_map, w_map, ring, full, empty);
+  } else {
+    simt::take_registers<232>();
+    multiply_tiles<kConsumers>(walk, args, ring, full, empty);
+  }
+}
+
+template <int kConsumers>
+Status start(const WgmmaGemm& gemm, void* stream) {
+  using S = Shape<kConsumers>;
+  const std::size_t shared = S::ring_bytes + 2 * S::stages * sizeof(simt::Barrier) + static_cast<std::size_t>(gemm.args.groups + 1) * sizeof(int);
+  return launch(&gemm_wgmma_kernel<kConsumers>, LaunchShape{{gemm.plan.grid, 1}, S::threads, shared}, stream, gemm.a, gemm.w, gemm.args,
+                gemm.plan.splits);
+}
+
+}  // namespace
+
+Status prepare_gemm_wgmma(WgmmaGemm& gemm, const GemmArgs& args) {
+  if (!gemm_wgmma_supports(args)) return invalid_value;
+  gemm.args = args;
+  gemm.args.a_row = args.k;
+  if (args.c_row == 0) gemm.args.c_row = args.n;
+  gemm.plan = plan_gemm_wgmma(args, device_shape());
+  const std::uint64_t a_rows = static_cast<std::uint64_t>(args.rows) * (args.rows_kind == Rows::masked ? static_cast<std::uint64_t>(args.groups) : 1);
+  const auto k = static_cast<std::uint64_t>(args.k);
+  const Status status = make_tensor_map(gemm.a, args.a, a_rows, k, static_cast<std::uint32_t>(gemm.plan.tile_rows));
+  if (status != 0) return status;
+  return make_tensor_map(gemm.w, args.w, static_cast<std::uint64_t>(args.groups) * static_cast<std::uint64_t>(args.n), k, tile_columns);
+}
+
+Status gemm_wgmma(const WgmmaGemm& gemm, void* stream) {
+  if (gemm.args.rows == 0) return 0;
+  if (gemm.plan.splits > 1 && gemm.args.partial == nullptr) return invalid_value;
+  const Status status = gemm.plan.tile_rows == 64 ? start<1>(gemm, stream) : start<2>(gemm, stream);
+  if (status != 0 || gemm.plan.splits == 1) return status;
+  return add_gemm_parts(gemm.args, gemm.plan.splits, stream);
+}
+
+}  // namespace dsbench::engine::kernels::cuda

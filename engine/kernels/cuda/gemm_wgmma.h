@@ -1,0 +1,24 @@
+#pragma once
+
+#include "engine/kernels/cuda/gemm.h"
+#include "engine/kernels/cuda/tensor_map.h"
+
+namespace dsbench::engine::kernels::cuda {
+
+// The e4m3 products of gemm.h by wgmma and TMA: one warpgroup fetches, one or two multiply, blocks stay and walk through tiles.
+struct WgmmaGemm {
+  GemmArgs args;
+  GemmPlan plan;
+  TensorMap a;
+  TensorMap w;
+};
+
+// e4m3 with rows of a one after another (dense, contiguous or masked; not the heads of absorb products).
+[[nodiscard]] bool gemm_wgmma_supports(const GemmArgs& args);
+[[nodiscard]] GemmPlan plan_gemm_wgmma(const GemmArgs& args, const DeviceShape& device);
+[[nodiscard]] std::size_t gemm_wgmma_workspace_bytes(const GemmArgs& args);
+// Makes the tensor maps: once for operands that stay where they are.
+[[nodiscard]] Status prepare_gemm_wgmma(WgmmaGemm& gemm, const GemmArgs& args);
+[[nodiscard]] Status gemm_wgmma(const WgmmaGemm& gemm, void* stream);
+
+}  // namespace dsbench::engine::kernels::cuda
