@@ -14,6 +14,7 @@
 #include "cli/doctor.h"
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
+#include "cli/gate.h"
 #include "cli/load.h"
 #include "cli/profile.h"
 #include "cli/rehearse.h"
@@ -25,7 +26,8 @@
 namespace dsbench::cli {
 namespace {
 
-constexpr std::array<std::string_view, 6> verbs{"rehearse", "load", "serve", "report", "profile", "doctor"};
+constexpr std::array<std::string_view, 7> verbs{"rehearse", "load",    "serve", "gate",
+                                                  "report",   "profile", "doctor"};
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";
@@ -72,6 +74,7 @@ int run(int argc, char** argv) {
   add_rehearse(app, chosen, command);
   add_load(app, chosen, command);
   add_serve(app, chosen);
+  add_gate(app, chosen);
   add_report(app, chosen);
   add_profile(app, chosen);
   add_doctor(app, chosen);

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace dsbench::cli {
+
+void add_gate_selftest(CLI::App& verb, std::function<int()>& chosen);
+
+}  // namespace dsbench::cli
