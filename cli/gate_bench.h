@@ -30,7 +30,7 @@ struct GateBenchOptions {
   Nanos server_timeout{600'000'000'000};
   Nanos run_limit{0};             // 0: none
   std::uint64_t seed = 1;
-  bool same_seed = false;
+  bool vary_seed = false;
   std::int32_t retries = 1;       // of a run that is invalid
   std::filesystem::path out;
 };
@@ -70,7 +70,7 @@ class GateBench {
   void set_aside(const std::string& name, const std::string& why);
   Result<void> wait_until_ready(ChildProcess& server, const std::string& log);
   [[nodiscard]] std::vector<std::size_t> order_of(std::size_t round) const;
-  [[nodiscard]] std::uint64_t seed_of(std::size_t round) const { return o_.seed + (o_.same_seed ? 0 : round); }
+  [[nodiscard]] std::uint64_t seed_of(std::size_t round) const { return o_.seed + (o_.vary_seed ? round : 0); }
 
   GateBenchOptions o_;
   std::atomic<bool>& stop_;

@@ -251,12 +251,13 @@ Result<std::filesystem::path> make_gate_directory(const std::string& out) {
 
 void add_bench_flags(CLI::App& app, GateBenchOptions& o, std::string& out) {
   const std::string group = "Runs";
-  app.add_option("--seed", o.seed, "of the first round; the next round has the next, both sides the same")
+  app.add_option("--seed", o.seed, "of every run, so that all offer the same requests at the same times")
       ->type_name("N")
       ->capture_default_str()
       ->group(group);
-  app.add_flag("--same-seed", o.same_seed,
-               "one seed for every round: less noise, and an answer about one schedule only")
+  app.add_flag("--vary-seed", o.vary_seed,
+               "another seed for each round, the same for both sides: an answer about more than one schedule, and much "
+               "more noise")
       ->group(group);
   app.add_option("--warm-up", o.warm_up,
                  "before it counts: the same run once a side, or once after each start of a server; none; with servers "

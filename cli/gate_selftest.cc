@@ -45,6 +45,7 @@ Result<std::string> slow_fleet(const std::string& name, double factor, const std
       hardware = Json::parse(text.text);
     }
     fleet.erase("hardware");
+    hardware.erase("schema");
     for (auto& [key, parameter] : hardware.at("step_time").items()) {
       if (parameter.is_object() && parameter.contains("value"))
         parameter["value"] = parameter["value"].get<double>() * factor;

