@@ -40,7 +40,8 @@ struct Outcome {
 void conclude(Outcome& outcome);
 
 // Judges the bounds on every candidate run: a bound is met when each run meets it, no data being a failure. One
-// criterion for each. Errors: usage, for one given twice, and for a kernel result, which has no stages.
+// criterion for each. Stages as `--require` of `dsbench load` knows them; "class NAME: …" is of a class of the
+// workload. Errors: usage, for one given twice, and for a kernel result, which has no stages.
 [[nodiscard]] Result<std::vector<Criterion>> judge_requirements(const std::vector<std::string>& requirements,
                                                                 std::span<const Evidence> candidate);
 

@@ -297,6 +297,22 @@ TEST(GateOutcome, bounds_hold_in_every_run_and_no_data_is_a_failure) {
             "--require 'p50 ttft < 2s': there is a bound on this already; give one");
 }
 
+TEST(GateOutcome, bounds_of_a_class) {
+  RunSummary run = run_of(1, Nanos{100'000'000});
+  TenantSummary gold;
+  gold.name = "gold";
+  gold.slice.requests = 100;
+  gold.slice.completed = gold.slice.good = 90;
+  gold.slice.ttft = latency(100, Nanos{700'000'000}, std::nullopt);
+  run.tenants = {gold};
+  const std::vector<Evidence> runs{evidence_of(run, "r")};
+  EXPECT_EQ((*judge_requirements({"class gold: p50 ttft < 1s"}, runs))[0].verdict, StepVerdict::good);
+  EXPECT_EQ((*judge_requirements({"class gold: good_share >= 95%"}, runs))[0].measured, "met in 0 of 1 runs; r: 90.00 %");
+  EXPECT_EQ((*judge_requirements({"class iron: p50 ttft < 1s"}, runs))[0].measured, "met in 0 of 1 runs; r: no such class");
+  EXPECT_THAT(judge_requirements({"class gold: p50 tpot < 1s"}, runs).error().message,
+              HasSubstr("of a class a run tells ttft, e2e, good_share, completed_share and failed_share"));
+}
+
 TEST(GateOutcome, what_counts_most_comes_first) {
   Outcome o;
   o.judgement.metrics.resize(2);
