@@ -14,3 +14,5 @@ target_link_libraries(gate_power PRIVATE dsbench::gate fmt::fmt dsbench_warnings
 target_include_directories(gate_power PRIVATE "${PROJECT_SOURCE_DIR}")
 add_test(NAME gate_power COMMAND "${PROJECT_SOURCE_DIR}/scripts/bench_gate" --gates 1000 --check "$<TARGET_FILE:gate_power>")
 set_tests_properties(gate_power PROPERTIES LABELS host TIMEOUT 120)
+add_test(NAME e2e_gate_ci COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/gate_ci_test.py" -v)
+set_tests_properties(e2e_gate_ci PROPERTIES LABELS "host;e2e" TIMEOUT 240 ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")

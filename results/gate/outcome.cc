@@ -23,10 +23,11 @@ std::string names_of(const Judgement& judgement, MetricVerdict verdict) {
 // "class gold: p95 ttft < 1s": the class's requests of the whole run, in the form of a stage.
 constexpr std::string_view class_prefix = "class ";
 Result<std::vector<Criterion>> judge_class(const Threshold& threshold, const RunSummary& run) {
-  if (threshold.window > Nanos{0} || (threshold.metric != "ttft" && threshold.metric != "e2e" &&
-                                      !threshold.metric.ends_with("_share"))) {
+  if (threshold.window > Nanos{0} ||
+      (threshold.metric != "ttft" && threshold.metric != "e2e" && !threshold.metric.ends_with("_share"))) {
     return fail(ErrorKind::usage,
-                "--require '{}': of a class a run tells ttft, e2e, good_share, completed_share and failed_share, over the "
+                "--require '{}': of a class a run tells ttft, e2e, good_share, completed_share and "
+                "failed_share, over the "
                 "whole run",
                 threshold.text);
   }
@@ -71,7 +72,8 @@ Result<Criterion> judge_requirement(const Threshold& threshold, std::span<const 
       if (missed->name != threshold.text) worst += " in " + missed->name;
     }
   }
-  criterion.measured = fmt::format("met in {} of {} runs{}", met, candidate.size(), worst.empty() ? "" : "; " + worst);
+  criterion.measured =
+      fmt::format("met in {} of {} runs{}", met, candidate.size(), worst.empty() ? "" : "; " + worst);
   if (met < candidate.size() || candidate.empty()) criterion.verdict = StepVerdict::bad;
   return criterion;
 }
@@ -110,7 +112,8 @@ void conclude(Outcome& o) {
     o.sentence = fmt::format("The candidate misses {} of {} absolute bounds.", missed, o.requirements.size());
   } else if (!decided) {
     o.overall = Overall::inconclusive;
-    o.sentence = "The evidence does not decide about " + names_of(o.judgement, MetricVerdict::inconclusive) + ".";
+    o.sentence =
+        "The evidence does not decide about " + names_of(o.judgement, MetricVerdict::inconclusive) + ".";
   } else {
     o.overall = Overall::passed;
     const std::string improved = names_of(o.judgement, MetricVerdict::improved);

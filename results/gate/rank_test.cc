@@ -17,8 +17,9 @@ double normal_upper_tail(double z) {
 }
 
 struct Pooled {
-  std::vector<std::uint32_t> doubled_ranks;  // 2 × mid-rank, whole numbers also with ties; of a's values first
-  double tie_term = 0;                       // Σ (t³ − t) over groups of t equal values
+  std::vector<std::uint32_t>
+      doubled_ranks;    // 2 × mid-rank, whole numbers also with ties; of a's values first
+  double tie_term = 0;  // Σ (t³ − t) over groups of t equal values
 };
 
 Pooled rank(std::span<const double> a, std::span<const double> b) {
@@ -47,8 +48,8 @@ Pooled rank(std::span<const double> a, std::span<const double> b) {
 std::vector<double> sums_of_choices(std::span<const std::uint32_t> ranks, std::size_t k) {
   std::vector<std::uint32_t> largest{ranks.begin(), ranks.end()};
   std::sort(largest.begin(), largest.end(), std::greater<>{});
-  const std::size_t most = std::accumulate(largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(k),
-                                           std::size_t{0});
+  const std::size_t most =
+      std::accumulate(largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(k), std::size_t{0});
   std::vector<std::vector<double>> ways(k + 1, std::vector<double>(most + 1, 0.0));
   ways[0][0] = 1;
   for (const std::uint32_t r : ranks) {
@@ -88,7 +89,8 @@ std::vector<double> make_cumulative_u(std::size_t m, std::size_t n) {
   return cumulative;
 }
 
-// P(U ≤ u) for u = 0, 1, … of two sides without ties; kept, for a gate asks for the same sizes again and again.
+// P(U ≤ u) for u = 0, 1, … of two sides without ties; kept, for a gate asks for the same sizes again and
+// again.
 const std::vector<double>& cumulative_u(std::size_t m, std::size_t n) {
   thread_local std::map<std::pair<std::size_t, std::size_t>, std::vector<double>> kept;
   auto& found = kept[{m, n}];
@@ -109,8 +111,9 @@ RankTest mann_whitney(std::span<const double> a, std::span<const double> b) {
   RankTest test;
   if (a.empty() || b.empty()) return test;
   const Pooled pooled = rank(a, b);
-  const auto doubled_sum = std::accumulate(pooled.doubled_ranks.begin() + static_cast<std::ptrdiff_t>(a.size()),
-                                           pooled.doubled_ranks.end(), std::uint64_t{0});
+  const auto doubled_sum =
+      std::accumulate(pooled.doubled_ranks.begin() + static_cast<std::ptrdiff_t>(a.size()),
+                      pooled.doubled_ranks.end(), std::uint64_t{0});
   const auto m = static_cast<double>(a.size()), n = static_cast<double>(b.size());
   test.u = static_cast<double>(doubled_sum) / 2 - n * (n + 1) / 2;
   if (a.size() <= exact_up_to && b.size() <= exact_up_to) {

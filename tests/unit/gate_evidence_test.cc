@@ -146,17 +146,20 @@ TEST(GateEvidence, kernels_are_one_number_a_process) {
   EXPECT_EQ(value_of(*e, "cuda"), "12.9");
   EXPECT_EQ(value_of(*e, "date"), "absent");
   EXPECT_EQ(value_of(*e, "load_avg"), "absent");
-  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[{"name":"x","real_time":1,"time_unit":"fortnights"}]})", "k.json")
+  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[{"name":"x","real_time":1,"time_unit":"fortnights"}]})",
+                                  "k.json")
                 .error()
                 .message,
             "k.json: benchmark x: time unit 'fortnights'; accepted: ns, us, ms, s");
-  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[]})", "k.json").error().message, "k.json: it has no benchmark in it");
+  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[]})", "k.json").error().message,
+            "k.json: it has no benchmark in it");
 }
 
 TEST(GateEvidence, paths_that_are_none) {
   const auto none = read_evidence("/nowhere/at/all");
   EXPECT_EQ(none.error().message,
-            "/nowhere/at/all is no evidence: there is no such file; accepted: a run directory, its run.json, or a JSON "
+            "/nowhere/at/all is no evidence: there is no such file; accepted: a run directory, its run.json, "
+            "or a JSON "
             "file of Google Benchmark's form");
   EXPECT_EQ(none.error().kind, ErrorKind::usage);
   const auto folder = std::filesystem::temp_directory_path() / "dsbench-gate-evidence-test";
@@ -183,9 +186,11 @@ TEST(GateComparability, what_differs_is_told_with_both_values) {
   const auto allowed = compare_keys(a, b, {"seed", "server_flags"});
   ASSERT_EQ(allowed->size(), 2U);
   EXPECT_EQ(describe_refused(*allowed), "");
-  EXPECT_THAT(compare_keys(a, b, {"sead"}).error().message,
-              HasSubstr("--allow-mismatch sead: these runs have no such key; accepted: workload, arrivals, rates, slo, "
-                        "client, seed, model, server_flags, hardware, driver, client_version"));
+  EXPECT_THAT(
+      compare_keys(a, b, {"sead"}).error().message,
+      HasSubstr(
+          "--allow-mismatch sead: these runs have no such key; accepted: workload, arrivals, rates, slo, "
+          "client, seed, model, server_flags, hardware, driver, client_version"));
   EXPECT_THAT(compare_keys(a, b, {"kind"}).error().message, HasSubstr("cannot be compared at all"));
 }
 
@@ -235,7 +240,8 @@ TEST(GateJudge, defaults_are_what_every_baseline_run_has) {
 }
 
 TEST(GateJudge, significant_but_small_is_not_a_regression) {
-  const auto a = runs_at({1000, 1001, 1002, 1003, 1004, 1005}), b = runs_at({1020, 1021, 1022, 1023, 1024, 1025});
+  const auto a = runs_at({1000, 1001, 1002, 1003, 1004, 1005}),
+             b = runs_at({1020, 1021, 1022, 1023, 1024, 1025});
   const auto judged = judge(a, b, {});
   EXPECT_LT(judged->metrics[0].p_holm, 0.05);
   EXPECT_EQ(judged->metrics[0].verdict, MetricVerdict::same) << "2 % with a margin of 5 %";
@@ -244,7 +250,8 @@ TEST(GateJudge, significant_but_small_is_not_a_regression) {
   EXPECT_EQ(judge(a, b, strict)->metrics[0].verdict, MetricVerdict::regressed);
   strict.margins["p50 ttft"] = 0.021;
   EXPECT_EQ(judge(a, b, strict)->metrics[0].verdict, MetricVerdict::inconclusive);
-  EXPECT_EQ(judge(a, b, strict)->metrics[0].note, "a change, but not shown to be beyond the margin nor within it");
+  EXPECT_EQ(judge(a, b, strict)->metrics[0].note,
+            "a change, but not shown to be beyond the margin nor within it");
 }
 
 TEST(GateJudge, large_but_not_significant_is_inconclusive) {
@@ -278,7 +285,8 @@ TEST(GateJudge, metrics_by_name_and_pattern) {
               HasSubstr("--metric 'p55 ttft': the runs have no such metric; did you mean 'p50 ttft'?"));
   settings.metrics.clear();
   settings.margins["knee"] = 0.1;
-  EXPECT_THAT(gated_metrics(a, a, settings).error().message, HasSubstr("--margin 'knee': the runs have no such metric"));
+  EXPECT_THAT(gated_metrics(a, a, settings).error().message,
+              HasSubstr("--margin 'knee': the runs have no such metric"));
   EXPECT_TRUE(matches("a*c*", "abcd"));
   EXPECT_FALSE(matches("a*d", "abc"));
 }
@@ -307,8 +315,10 @@ TEST(GateOutcome, bounds_of_a_class) {
   run.tenants = {gold};
   const std::vector<Evidence> runs{evidence_of(run, "r")};
   EXPECT_EQ((*judge_requirements({"class gold: p50 ttft < 1s"}, runs))[0].verdict, StepVerdict::good);
-  EXPECT_EQ((*judge_requirements({"class gold: good_share >= 95%"}, runs))[0].measured, "met in 0 of 1 runs; r: 90.00 %");
-  EXPECT_EQ((*judge_requirements({"class iron: p50 ttft < 1s"}, runs))[0].measured, "met in 0 of 1 runs; r: no such class");
+  EXPECT_EQ((*judge_requirements({"class gold: good_share >= 95%"}, runs))[0].measured,
+            "met in 0 of 1 runs; r: 90.00 %");
+  EXPECT_EQ((*judge_requirements({"class iron: p50 ttft < 1s"}, runs))[0].measured,
+            "met in 0 of 1 runs; r: no such class");
   EXPECT_THAT(judge_requirements({"class gold: p50 tpot < 1s"}, runs).error().message,
               HasSubstr("of a class a run tells ttft, e2e, good_share, completed_share and failed_share"));
 }

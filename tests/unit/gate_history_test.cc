@@ -105,8 +105,10 @@ TEST(History, lines_read_back) {
 
 TEST(History, the_baseline_begins_after_the_last_change_and_states_are_explicit) {
   History history;
-  for (int i = 0; i < 20; ++i) history.runs.push_back(line("a" + std::to_string(i), 0.100 + 0.0001 * (i % 3)));
-  for (int i = 0; i < 20; ++i) history.runs.push_back(line("b" + std::to_string(i), 0.110 + 0.0001 * (i % 3)));
+  for (int i = 0; i < 20; ++i)
+    history.runs.push_back(line("a" + std::to_string(i), 0.100 + 0.0001 * (i % 3)));
+  for (int i = 0; i < 20; ++i)
+    history.runs.push_back(line("b" + std::to_string(i), 0.110 + 0.0001 * (i % 3)));
   history.runs.insert(history.runs.begin() + 5, line("elsewhere", 9, "another key"));
   auto series = series_of(history, {});
   ASSERT_EQ(series.size(), 2U);

@@ -1,5 +1,5 @@
-// Simulated gates by the thousand: how often two identical builds are called different, and how often a slower one is
-// found. scripts/bench_gate prints what it says; docs/gate.md quotes it.
+// Simulated gates by the thousand: how often two identical builds are called different, and how often a
+// slower one is found. scripts/bench_gate prints what it says; docs/gate.md quotes it.
 //   gate_power GATES [--json]
 #include <fmt/format.h>
 
@@ -56,8 +56,8 @@ Counts one_look(int gates, std::size_t n, double effect, double margin, const No
 }
 
 // The gate as `gate run` goes through it: looks with alpha split over them, and a confirmation.
-Counts whole_gate(int gates, std::size_t runs, std::size_t max_runs, std::size_t confirmation, double effect, double margin,
-                  const Noise& noise, std::size_t metrics) {
+Counts whole_gate(int gates, std::size_t runs, std::size_t max_runs, std::size_t confirmation, double effect,
+                  double margin, const Noise& noise, std::size_t metrics) {
   const Sequence sequence = *plan_sequence(runs, max_runs, 0.05, Spending::pocock, confirmation);
   Counts c;
   for (int g = 0; g < gates; ++g) {
@@ -98,7 +98,8 @@ Counts whole_gate(int gates, std::size_t runs, std::size_t max_runs, std::size_t
         if (m.verdict == MetricVerdict::regressed) called.push_back(m.metric.name);
       }
       const bool last = i + 1 >= sequence.looks.size();
-      const std::size_t before = a[0].size(), to = last ? before + sequence.confirmation : sequence.looks[i + 1].runs;
+      const std::size_t before = a[0].size(),
+                        to = last ? before + sequence.confirmation : sequence.looks[i + 1].runs;
       measure_to(to);
       judgement = look(sequence.looks[std::min(i + 1, sequence.looks.size() - 1)].alpha);
       keep_confirmed(judgement, called, to - before);
@@ -131,29 +132,36 @@ int main(int argc, char** argv) {
   std::string rows;
   const auto row = [&](std::string_view rule, std::size_t n, double effect, const Counts& c) {
     if (json) {
-      rows += fmt::format("{}{{\"rule\":\"{}\",\"runs\":{},\"effect\":{},\"regressed\":{:.3f},\"improved\":{:.3f},\"same\":{:.3f},"
-                          "\"inconclusive\":{:.3f},\"mean_runs\":{:.2f}}}",
-                          rows.empty() ? "" : ",\n ", rule, n, effect, percent(c.regressed), percent(c.improved), percent(c.same),
-                          percent(c.inconclusive), c.runs);
+      rows += fmt::format(
+          "{}{{\"rule\":\"{}\",\"runs\":{},\"effect\":{},\"regressed\":{:.3f},\"improved\":{:.3f},\"same\":{:"
+          ".3f},"
+          "\"inconclusive\":{:.3f},\"mean_runs\":{:.2f}}}",
+          rows.empty() ? "" : ",\n ", rule, n, effect, percent(c.regressed), percent(c.improved),
+          percent(c.same), percent(c.inconclusive), c.runs);
     } else {
-      fmt::print("{:<46} {:>4}  {:>+5.0f} %  {:>8.2f} %  {:>8.2f} %  {:>6.1f} %  {:>6.1f} %  {:>6.1f}\n", rule, n, 100 * effect,
-                 percent(c.regressed), percent(c.improved), percent(c.same), percent(c.inconclusive), c.runs);
+      fmt::print("{:<46} {:>4}  {:>+5.0f} %  {:>8.2f} %  {:>8.2f} %  {:>6.1f} %  {:>6.1f} %  {:>6.1f}\n",
+                 rule, n, 100 * effect, percent(c.regressed), percent(c.improved), percent(c.same),
+                 percent(c.inconclusive), c.runs);
     }
   };
   if (!json) {
     fmt::print("{} gates each; noise 1.5 %, one run in ten +15 %; margin 3 %, alpha 0.05\n", gates);
-    fmt::print("{:<46} {:>4}  {:>7}  {:>10}  {:>10}  {:>8}  {:>8}  {:>6}\n", "rule", "runs", "true", "REGRESSED", "IMPROVED", "SAME",
-               "INCONCL.", "runs");
+    fmt::print("{:<46} {:>4}  {:>7}  {:>10}  {:>10}  {:>8}  {:>8}  {:>6}\n", "rule", "runs", "true",
+               "REGRESSED", "IMPROVED", "SAME", "INCONCL.", "runs");
   }
   for (const std::size_t n : {5, 8, 10}) {
-    for (const double effect : {0.0, 0.05, 0.08, 0.12}) row("one look", n, effect, one_look(gates, n, effect, 0.03, contaminated));
+    for (const double effect : {0.0, 0.05, 0.08, 0.12})
+      row("one look", n, effect, one_look(gates, n, effect, 0.03, contaminated));
   }
   for (const double effect : {0.0, 0.05, 0.08, 0.12})
-    row("one look, 5 more to confirm", 10, effect, whole_gate(gates, 10, 10, 5, effect, 0.03, contaminated, 1));
+    row("one look, 5 more to confirm", 10, effect,
+        whole_gate(gates, 10, 10, 5, effect, 0.03, contaminated, 1));
   for (const double effect : {0.0, 0.05, 0.08, 0.12})
-    row("3 looks to 20 (Pocock), 5 to confirm", 10, effect, whole_gate(gates, 10, 20, 5, effect, 0.03, contaminated, 1));
+    row("3 looks to 20 (Pocock), 5 to confirm", 10, effect,
+        whole_gate(gates, 10, 20, 5, effect, 0.03, contaminated, 1));
   for (const double effect : {0.0, 0.05, 0.08, 0.12})
-    row("5 metrics, 3 looks to 20, 5 to confirm", 10, effect, whole_gate(gates, 10, 20, 5, effect, 0.03, contaminated, 5));
+    row("5 metrics, 3 looks to 20, 5 to confirm", 10, effect,
+        whole_gate(gates, 10, 20, 5, effect, 0.03, contaminated, 5));
   if (json) fmt::print("[{}]\n", rows);
   return 0;
 }
