@@ -20,7 +20,8 @@ namespace {
 constexpr Nanos poll_gap{10'000'000};
 
 // Between fork and exec: only what a signal handler may call.
-[[noreturn]] void become(const char* program, char* const* argv, int log, int null, int report, pid_t parent) {
+[[noreturn]] void become(const char* program, char* const* argv, int log, int null, int report,
+                         pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);  // it went away in between
@@ -78,7 +79,8 @@ ChildProcess::~ChildProcess() {
 std::optional<int> ChildProcess::ended() {
   if (status_) return status_;
   siginfo_t info{};
-  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != pid_)
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      info.si_pid != pid_)
     return std::nullopt;
   // Grandchildren that outlived it; as long as it has not been reaped the group's number is its own.
   ::kill(-pid_, SIGKILL);
@@ -124,7 +126,8 @@ std::string last_lines(const std::string& log_path, std::size_t lines) {
   std::string text = *log;
   while (text.ends_with('\n')) text.pop_back();
   std::size_t from = text.size();
-  for (std::size_t i = 0; i < lines && from != std::string::npos && from > 0; ++i) from = text.rfind('\n', from - 1);
+  for (std::size_t i = 0; i < lines && from != std::string::npos && from > 0; ++i)
+    from = text.rfind('\n', from - 1);
   text = from == std::string::npos || from == 0 ? text : text.substr(from + 1);
   constexpr std::size_t most = 4000;
   if (text.size() > most) text = "…" + text.substr(text.size() - most);

@@ -13,14 +13,14 @@
 
 namespace dsbench::cli {
 
-// A program in a process group of its own: the terminal's Ctrl-C reaches us, and we stop the group. It dies with
-// us, and is killed with its group when this object goes.
+// A program in a process group of its own: the terminal's Ctrl-C reaches us, and we stop the group. It dies
+// with us, and is killed with its group when this object goes.
 class ChildProcess {
  public:
   // What it prints goes to a file, stdout and stderr in the order written. `self`: this same binary, whatever
   // argv[0] says. Errors: usage, for a program that cannot be started.
-  [[nodiscard]] static Result<std::unique_ptr<ChildProcess>> start(const std::vector<std::string>& argv, bool self,
-                                                                   const std::string& log_path);
+  [[nodiscard]] static Result<std::unique_ptr<ChildProcess>> start(const std::vector<std::string>& argv,
+                                                                   bool self, const std::string& log_path);
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
   ~ChildProcess();

@@ -38,7 +38,8 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
       in_word = true;
     }
   }
-  if (quote != 0) return fail(ErrorKind::usage, "the command \"{}\" opens a {} that it does not close", text, quote);
+  if (quote != 0)
+    return fail(ErrorKind::usage, "the command \"{}\" opens a {} that it does not close", text, quote);
   if (in_word) words.push_back(std::move(word));
   return words;
 }

@@ -8,8 +8,8 @@
 
 namespace dsbench::cli {
 
-// A command line as a shell would take it apart: blanks, '…', "…" and backslashes; nothing is expanded. Errors:
-// usage, for a quote that is not closed.
+// A command line as a shell would take it apart: blanks, '…', "…" and backslashes; nothing is expanded.
+// Errors: usage, for a quote that is not closed.
 [[nodiscard]] Result<std::vector<std::string>> split_words(std::string_view text);
 
 }  // namespace dsbench::cli

@@ -43,13 +43,16 @@ void add_check(CLI::App& verb, std::function<int()>& chosen) {
   sub->footer(
       "Examples:\n"
       "  dsbench gate check --baseline old/run-* --candidate new/run-*\n"
-      "  dsbench gate check --baseline a1.json a2.json … --candidate b1.json b2.json …   kernels, one file a process\n"
+      "  dsbench gate check --baseline a1.json a2.json … --candidate b1.json b2.json …   kernels, one file a "
+      "process\n"
       "The runs should have been interleaved: `dsbench gate run` does that. docs/gate.md");
   CheckOptions& o = *options;
   sub->add_option("--baseline", o.baseline, "run directories, or JSON files of Google Benchmark's form")
       ->required()
       ->type_name("RUN...");
-  sub->add_option("--candidate", o.candidate, "the same, of what is to be judged")->required()->type_name("RUN...");
+  sub->add_option("--candidate", o.candidate, "the same, of what is to be judged")
+      ->required()
+      ->type_name("RUN...");
   add_judge_flags(*sub, o.flags);
   add_output_flags(*sub, o.flags);
   sub->callback([options, &chosen] {
@@ -68,8 +71,10 @@ void add_gate(CLI::App& app, std::function<int()>& chosen) {
   verb->footer(
       "Examples:\n"
       "  dsbench gate selftest --target sim:laptop --load \"--traffic 'hold(4/s,5m)'\"\n"
-      "  dsbench gate run --base 'load --target http://a:8000' --cand 'load --target http://b:8000' --runs 10\n"
-      "  dsbench gate run --base-server 'vllm serve M' --cand-server './new serve M' --target http://127.0.0.1:8000\n"
+      "  dsbench gate run --base 'load --target http://a:8000' --cand 'load --target http://b:8000' --runs "
+      "10\n"
+      "  dsbench gate run --base-server 'vllm serve M' --cand-server './new serve M' --target "
+      "http://127.0.0.1:8000\n"
       "  dsbench gate check --baseline old/run-* --candidate new/run-*\n"
       "  dsbench gate history add --file history.jsonl new/run-*\n"
       "How it judges, and what that was measured to be worth: docs/gate.md");

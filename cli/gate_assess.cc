@@ -30,20 +30,22 @@ Result<std::vector<gate::Mismatch>> check_comparable(std::span<const gate::Evide
     for (const gate::Mismatch& m : mismatches) {
       if (!m.allowed) keys += (keys.empty() ? "" : ",") + m.key;
     }
-    return fail(ErrorKind::usage,
-                "the runs are not comparable:\n  {}\nIf this is what you mean to compare: --allow-mismatch {}",
-                [&] {
-                  std::string indented;
-                  for (const char c : refused) indented += c == '\n' ? std::string{"\n  "} : std::string(1, c);
-                  return indented;
-                }(),
-                keys);
+    return fail(
+        ErrorKind::usage,
+        "the runs are not comparable:\n  {}\nIf this is what you mean to compare: --allow-mismatch {}",
+        [&] {
+          std::string indented;
+          for (const char c : refused) indented += c == '\n' ? std::string{"\n  "} : std::string(1, c);
+          return indented;
+        }(),
+        keys);
   }
   return mismatches;
 }
 
-Result<gate::Outcome> assess(std::span<const gate::Evidence> baseline, std::span<const gate::Evidence> candidate,
-                             const GateFlags& flags, double alpha) {
+Result<gate::Outcome> assess(std::span<const gate::Evidence> baseline,
+                             std::span<const gate::Evidence> candidate, const GateFlags& flags,
+                             double alpha) {
   gate::Outcome outcome;
   outcome.dsbench_version = version();
   outcome.alpha = flags.alpha;
@@ -64,12 +66,14 @@ Result<gate::Outcome> assess(std::span<const gate::Evidence> baseline, std::span
   DSBENCH_TRY(const auto metrics, gate::gated_metrics(baseline, candidate, settings));
   const double smallest = gate::smallest_p(baseline.size(), candidate.size());
   if (smallest * static_cast<double>(metrics.size()) >= alpha) {
-    return fail(ErrorKind::usage,
-                "{} and {} runs cannot call anything: the smallest p of a Mann-Whitney test of so many is {:.2g}, and "
-                "{} metrics at an error level of {:.3g} need less than {:.2g}; accepted: at least {} runs a side, or "
-                "fewer --metric",
-                baseline.size(), candidate.size(), smallest, metrics.size(), alpha,
-                alpha / static_cast<double>(metrics.size()), gate::runs_needed(alpha, metrics.size()));
+    return fail(
+        ErrorKind::usage,
+        "{} and {} runs cannot call anything: the smallest p of a Mann-Whitney test of so many is {:.2g}, "
+        "and "
+        "{} metrics at an error level of {:.3g} need less than {:.2g}; accepted: at least {} runs a side, or "
+        "fewer --metric",
+        baseline.size(), candidate.size(), smallest, metrics.size(), alpha,
+        alpha / static_cast<double>(metrics.size()), gate::runs_needed(alpha, metrics.size()));
   }
   if (const std::string path = noise_path(flags); !path.empty()) {
     DSBENCH_TRY(const auto entries, gate::read_noise(path));
@@ -79,7 +83,8 @@ Result<gate::Outcome> assess(std::span<const gate::Evidence> baseline, std::span
       outcome.notes.push_back(fmt::format("margins are above the noise floor that the self-test of {} found",
                                           noise->measured_at));
     } else {
-      outcome.notes.emplace_back("the noise floor of this workload is not known here; `dsbench gate selftest` finds it");
+      outcome.notes.emplace_back(
+          "the noise floor of this workload is not known here; `dsbench gate selftest` finds it");
     }
   }
   DSBENCH_TRY(outcome.requirements, gate::judge_requirements(flags.requirements, candidate));

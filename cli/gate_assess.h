@@ -13,8 +13,8 @@
 namespace dsbench::cli {
 
 // Everything that stands before the statistics, and then the statistics. Errors: usage, for runs that are not
-// comparable, a margin below the noise floor, so few runs that nothing could ever be called, a wrong flag; io.
-// `alpha` is of this look.
+// comparable, a margin below the noise floor, so few runs that nothing could ever be called, a wrong flag;
+// io. `alpha` is of this look.
 [[nodiscard]] Result<results::gate::Outcome> assess(std::span<const results::gate::Evidence> baseline,
                                                     std::span<const results::gate::Evidence> candidate,
                                                     const GateFlags& flags, double alpha);

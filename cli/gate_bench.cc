@@ -52,11 +52,14 @@ Result<GateBench::Command> GateBench::parse(const std::string& text) {
     command.self = true;
     words.insert(words.begin(), "dsbench");
   }
-  command.is_load = words.size() > 1 && is_load_verb(words[1]) && (command.self || base_name(words[0]) == "dsbench");
+  command.is_load =
+      words.size() > 1 && is_load_verb(words[1]) && (command.self || base_name(words[0]) == "dsbench");
   if (!command.is_load) {
-    if (std::none_of(words.begin(), words.end(), [](const auto& w) { return w.find("{out}") != std::string::npos; })) {
+    if (std::none_of(words.begin(), words.end(),
+                     [](const auto& w) { return w.find("{out}") != std::string::npos; })) {
       return fail(ErrorKind::usage,
-                  "the command '{}' does not say where its result goes; accepted: load … and rehearse … of dsbench, or "
+                  "the command '{}' does not say where its result goes; accepted: load … and rehearse … of "
+                  "dsbench, or "
                   "any command with {{out}} where the name of its run directory or JSON file stands",
                   text);
     }
@@ -65,8 +68,9 @@ Result<GateBench::Command> GateBench::parse(const std::string& text) {
   for (const std::string& word : words) {
     const std::string flag = word.substr(0, word.find('='));
     if (flag == "--out" || flag == "--seed") {
-      return fail(ErrorKind::usage, "the command '{}' has {}, which is the gate's to give ({} of `gate` itself)", text,
-                  flag, flag);
+      return fail(ErrorKind::usage,
+                  "the command '{}' has {}, which is the gate's to give ({} of `gate` itself)", text, flag,
+                  flag);
     }
   }
   return command;
@@ -95,7 +99,8 @@ Result<std::unique_ptr<GateBench>> GateBench::open(GateBenchOptions options, std
                   parse("load --target '" + o.target + "' " + (o.warm_up == "same" ? o.load : o.warm_up)));
     }
   } else if (o.warm_up != "none" && o.warm_up != "same") {
-    return fail(ErrorKind::usage, "--warm-up '{}': accepted are same and none; flags only with --base-server", o.warm_up);
+    return fail(ErrorKind::usage, "--warm-up '{}': accepted are same and none; flags only with --base-server",
+                o.warm_up);
   }
   return bench;
 }
@@ -105,11 +110,13 @@ void GateBench::set_aside(const std::string& name, const std::string& why) {
   std::filesystem::rename(o_.out / name, o_.out / (name + "-" + why), error);
 }
 
-Result<gate::Evidence> GateBench::run_command(const Command& command, const std::string& name, std::uint64_t seed) {
+Result<gate::Evidence> GateBench::run_command(const Command& command, const std::string& name,
+                                              std::uint64_t seed) {
   const std::string out = (o_.out / name).string(), log = out + ".log";
   std::vector<std::string> argv = command.words;
   if (command.is_load) {
-    for (const std::string& word : {std::string{"--out"}, out, std::string{"--seed"}, fmt::format("{}", seed)})
+    for (const std::string& word :
+         {std::string{"--out"}, out, std::string{"--seed"}, fmt::format("{}", seed)})
       argv.push_back(word);
     argv.emplace_back("--quiet");
   } else {
@@ -123,7 +130,8 @@ Result<gate::Evidence> GateBench::run_command(const Command& command, const std:
   if (!status) {
     set_aside(name, "interrupted");
     if (status.error().kind == ErrorKind::interrupted) return tl::unexpected(status.error());
-    return fail(status.error().kind, "run {}: {}; the last it said:\n{}", name, status.error().message, last_lines(log));
+    return fail(status.error().kind, "run {}: {}; the last it said:\n{}", name, status.error().message,
+                last_lines(log));
   }
   if (stop_) {
     set_aside(name, "interrupted");
@@ -134,8 +142,8 @@ Result<gate::Evidence> GateBench::run_command(const Command& command, const std:
     std::string line;
     for (const std::string& word : argv) line += (line.empty() ? "" : " ") + word;
     return fail(*status == 8 ? ErrorKind::unreachable : ErrorKind::usage,
-                "run {} ended with status {}; the last it said:\n{}\nThe command was: {}", name, *status, last_lines(log),
-                line);
+                "run {} ended with status {}; the last it said:\n{}\nThe command was: {}", name, *status,
+                last_lines(log), line);
   }
   return gate::read_evidence(out);
 }
@@ -151,14 +159,15 @@ Result<void> GateBench::wait_until_ready(ChildProcess& server, const std::string
       if (loadgen::http_get(origin + path, Nanos{2'000'000'000})) return {};
     }
     if (const auto status = server.ended()) {
-      return fail(ErrorKind::unreachable, "the server ended with status {} before it was ready; the last it said:\n{}",
-                  *status, last_lines(log));
+      return fail(ErrorKind::unreachable,
+                  "the server ended with status {} before it was ready; the last it said:\n{}", *status,
+                  last_lines(log));
     }
     if (stop_) return fail(ErrorKind::interrupted, "interrupted");
     if (clock.now() - begin > o_.server_timeout) {
       return fail(ErrorKind::unreachable,
-                  "the server did not answer at {}/health nor /v1/models within {}; the last it said:\n{}", origin,
-                  format_duration(o_.server_timeout), last_lines(log));
+                  "the server did not answer at {}/health nor /v1/models within {}; the last it said:\n{}",
+                  origin, format_duration(o_.server_timeout), last_lines(log));
     }
     clock.sleep_until(clock.now() + Nanos{100'000'000});
   }
@@ -173,7 +182,8 @@ Result<gate::Evidence> GateBench::run(std::size_t side, const std::string& name,
                                         loadgen::http_get(o_.target + "/health", Nanos{1'000'000'000});) {
     if (clock.now() - begin > Nanos{5'000'000'000}) {
       return fail(ErrorKind::usage,
-                  "{} answers before the {} server was started: another process listens there; stop it, or use another "
+                  "{} answers before the {} server was started: another process listens there; stop it, or "
+                  "use another "
                   "port",
                   o_.target, o_.sides[side].name);
     }
@@ -188,7 +198,8 @@ Result<gate::Evidence> GateBench::run(std::size_t side, const std::string& name,
   }
   auto evidence = run_command(load_, name, seed);
   if (const auto status = server->ended(); status && evidence) {
-    return fail(ErrorKind::unreachable, "the {} server ended with status {} under the load of run {}; the last it said:\n{}",
+    return fail(ErrorKind::unreachable,
+                "the {} server ended with status {} under the load of run {}; the last it said:\n{}",
                 o_.sides[side].name, *status, name, last_lines(log));
   }
   server->stop(server_patience);
@@ -209,7 +220,8 @@ Result<std::vector<gate::Evidence>> GateBench::warm_up() {
   if (o_.warm_up == "none" || !o_.sides.front().server.empty()) return runs;
   for (std::size_t side = 0; side < o_.sides.size(); ++side) {
     progress_.status(fmt::format("warming up · {}", o_.sides[side].name));
-    DSBENCH_TRY(gate::Evidence run, this->run(side, o_.sides[side].name + "-warm-up", o_.seed + warm_up_seed));
+    DSBENCH_TRY(gate::Evidence run,
+                this->run(side, o_.sides[side].name + "-warm-up", o_.seed + warm_up_seed));
     runs.push_back(std::move(run));
   }
   return runs;
@@ -228,14 +240,16 @@ Result<void> GateBench::measure(std::size_t from, std::size_t to, std::size_t ex
       std::string left;
       if (finished > 0) {
         const double all = static_cast<double>((expected - from) * o_.sides.size());
-        left = " · about " + format_duration(from_seconds(to_seconds(clock.now() - begin) / finished * (all - finished))) +
+        left = " · about " +
+               format_duration(from_seconds(to_seconds(clock.now() - begin) / finished * (all - finished))) +
                " left";
       }
       progress_.status(fmt::format("round {} of {} · {}{}", round + 1, expected, o_.sides[side].name, left));
       const std::string name = fmt::format("{}-{:03}", o_.sides[side].name, round + 1);
       auto measured = run(side, name, seed_of(round));
       for (std::int32_t again = 1; measured && again <= o_.retries && !measured->invalid.empty(); ++again) {
-        notes_.push_back(fmt::format("run {} was invalid ({}) and was made again", name, measured->invalid.front()));
+        notes_.push_back(
+            fmt::format("run {} was invalid ({}) and was made again", name, measured->invalid.front()));
         progress_.line(notes_.back());
         set_aside(name, fmt::format("invalid-{}", again));
         measured = run(side, name, seed_of(round));
@@ -250,7 +264,8 @@ Result<void> GateBench::measure(std::size_t from, std::size_t to, std::size_t ex
       of_round[side] = std::move(*measured);
       ++done;
     }
-    for (std::size_t side = 0; side < of_round.size(); ++side) runs[side].push_back(std::move(of_round[side]));
+    for (std::size_t side = 0; side < of_round.size(); ++side)
+      runs[side].push_back(std::move(of_round[side]));
   }
   return {};
 }

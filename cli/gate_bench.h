@@ -24,14 +24,14 @@ struct GateSide {
 
 struct GateBenchOptions {
   std::vector<GateSide> sides;
-  std::string target;             // of servers: where they answer
-  std::string load;               // of servers: flags of `dsbench load`
-  std::string warm_up = "same";   // "same", "none"; of servers also other flags of `dsbench load`
+  std::string target;            // of servers: where they answer
+  std::string load;              // of servers: flags of `dsbench load`
+  std::string warm_up = "same";  // "same", "none"; of servers also other flags of `dsbench load`
   Nanos server_timeout{600'000'000'000};
-  Nanos run_limit{0};             // 0: none
+  Nanos run_limit{0};  // 0: none
   std::uint64_t seed = 1;
-  bool same_seed = false;
-  std::int32_t retries = 1;       // of a run that is invalid
+  bool vary_seed = false;
+  std::int32_t retries = 1;  // of a run that is invalid
   std::filesystem::path out;
 };
 
@@ -39,15 +39,16 @@ struct GateBenchOptions {
 class GateBench {
  public:
   // Errors: usage, for a command that cannot be understood.
-  [[nodiscard]] static Result<std::unique_ptr<GateBench>> open(GateBenchOptions options, std::atomic<bool>& stop,
-                                                               Progress& progress);
+  [[nodiscard]] static Result<std::unique_ptr<GateBench>> open(GateBenchOptions options,
+                                                               std::atomic<bool>& stop, Progress& progress);
 
   // One run of each side that counts for nothing, where there is a warm-up and no server to start; what they
   // measured, by side. Empty otherwise.
   [[nodiscard]] Result<std::vector<results::gate::Evidence>> warm_up();
 
-  // Rounds [from, to): each side once a round, in an order drawn for every other round; the round between has it
-  // reversed (ABBA). Appends to `runs`, by side. Errors: interrupted; what a command that failed said last.
+  // Rounds [from, to): each side once a round, in an order drawn for every other round; the round between has
+  // it reversed (ABBA). Appends to `runs`, by side. Errors: interrupted; what a command that failed said
+  // last.
   [[nodiscard]] Result<void> measure(std::size_t from, std::size_t to, std::size_t expected,
                                      std::vector<std::vector<results::gate::Evidence>>& runs);
 
@@ -65,12 +66,15 @@ class GateBench {
 
   static Result<Command> parse(const std::string& text);
   Result<results::gate::Evidence> run(std::size_t side, const std::string& name, std::uint64_t seed);
-  Result<results::gate::Evidence> run_command(const Command& command, const std::string& name, std::uint64_t seed);
+  Result<results::gate::Evidence> run_command(const Command& command, const std::string& name,
+                                              std::uint64_t seed);
   // So that NAME-??? are runs that count.
   void set_aside(const std::string& name, const std::string& why);
   Result<void> wait_until_ready(ChildProcess& server, const std::string& log);
   [[nodiscard]] std::vector<std::size_t> order_of(std::size_t round) const;
-  [[nodiscard]] std::uint64_t seed_of(std::size_t round) const { return o_.seed + (o_.same_seed ? 0 : round); }
+  [[nodiscard]] std::uint64_t seed_of(std::size_t round) const {
+    return o_.seed + (o_.vary_seed ? round : 0);
+  }
 
   GateBenchOptions o_;
   std::atomic<bool>& stop_;

@@ -42,7 +42,8 @@ Result<int> add(const HistoryOptions& o) {
   DSBENCH_TRY(const gate::HistoryRun line, gate::history_run_of(runs, id, now));
   for (const gate::HistoryRun& run : history.runs) {
     if (run.id != line.id || run.key != line.key || run.kind != line.kind) continue;
-    return fail(ErrorKind::usage, "{} has a run '{}' of this workload already, of {}; give another --id", o.file, id, run.at);
+    return fail(ErrorKind::usage, "{} has a run '{}' of this workload already, of {}; give another --id",
+                o.file, id, run.at);
   }
   DSBENCH_CHECK(gate::append_line(o.file, gate::print_line(line)));
   fmt::print("added {}: {} metrics, medians of {} runs\n", id, line.metrics.size(), line.runs);
@@ -50,9 +51,9 @@ Result<int> add(const HistoryOptions& o) {
 }
 
 bool is_wanted(const HistoryOptions& o, const gate::Series& series) {
-  return o.metrics.empty() || std::any_of(o.metrics.begin(), o.metrics.end(), [&](const std::string& pattern) {
-           return gate::matches(pattern, series.metric.name);
-         });
+  return o.metrics.empty() ||
+         std::any_of(o.metrics.begin(), o.metrics.end(),
+                     [&](const std::string& pattern) { return gate::matches(pattern, series.metric.name); });
 }
 
 Result<std::vector<gate::Series>> read_series(const HistoryOptions& o, bool only_wanted) {
@@ -66,25 +67,32 @@ Result<std::vector<gate::Series>> read_series(const HistoryOptions& o, bool only
 }
 
 std::string describe(const gate::Series& s, const gate::Change& c) {
-  return fmt::format("{}: {} from {} on, {} to {} ({}, p {}), {}{}", s.metric.name,
-                     c.worse ? "worse" : "better", c.id, gate::format_value(s.metric.unit, c.point.before),
-                     gate::format_value(s.metric.unit, c.point.after),
-                     gate::format_change(c.point.before == 0 ? HUGE_VAL : c.point.after / c.point.before),
-                     gate::format_p(c.point.p), gate::to_word(c.state), c.note.empty() ? "" : " (" + c.note + ")");
+  return fmt::format(
+      "{}: {} from {} on, {} to {} ({}, p {}), {}{}", s.metric.name, c.worse ? "worse" : "better", c.id,
+      gate::format_value(s.metric.unit, c.point.before), gate::format_value(s.metric.unit, c.point.after),
+      gate::format_change(c.point.before == 0 ? HUGE_VAL : c.point.after / c.point.before),
+      gate::format_p(c.point.p), gate::to_word(c.state), c.note.empty() ? "" : " (" + c.note + ")");
 }
 
 nlohmann::ordered_json to_json(const std::vector<gate::Series>& all) {
-  nlohmann::ordered_json json{{"schema", "dsbench.gate-history/1"}, {"series", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json{{"schema", "dsbench.gate-history/1"},
+                              {"series", nlohmann::ordered_json::array()}};
   for (const gate::Series& s : all) {
-    nlohmann::ordered_json one{{"metric", s.metric.name}, {"runs", s.values.size()}, {"baseline_from", s.ids[s.baseline_from]}};
+    nlohmann::ordered_json one{
+        {"metric", s.metric.name}, {"runs", s.values.size()}, {"baseline_from", s.ids[s.baseline_from]}};
     const std::span<const double> values{s.values};
     double sum = 0;
     for (const double v : values.subspan(s.baseline_from)) sum += v;
     one["baseline_mean"] = sum / static_cast<double>(values.size() - s.baseline_from);
     one["changes"] = nlohmann::ordered_json::array();
     for (const gate::Change& c : s.changes) {
-      one["changes"].push_back({{"at", c.id}, {"worse", c.worse}, {"before", c.point.before}, {"after", c.point.after},
-                                {"p", c.point.p}, {"state", gate::to_word(c.state)}, {"note", c.note}});
+      one["changes"].push_back({{"at", c.id},
+                                {"worse", c.worse},
+                                {"before", c.point.before},
+                                {"after", c.point.after},
+                                {"p", c.point.p},
+                                {"state", gate::to_word(c.state)},
+                                {"note", c.note}});
     }
     json["series"].push_back(std::move(one));
   }
@@ -116,7 +124,9 @@ Result<int> show(const HistoryOptions& o) {
   }
   const gate::Change* worst = gate::worst_open(all);
   if (worst == nullptr || !o.fail_on_open) return exit_ok;
-  fmt::print(stderr, "dsbench gate history show: an open regression: {} since {}; `gate history accept` or `fix` closes it\n",
+  fmt::print(stderr,
+             "dsbench gate history show: an open regression: {} since {}; `gate history accept` or `fix` "
+             "closes it\n",
              worst->metric, worst->id);
   return exit_regression;
 }
@@ -142,7 +152,9 @@ Result<int> close_change(const HistoryOptions& o, gate::ChangeState state) {
 }
 
 void add_file(CLI::App& app, HistoryOptions& o) {
-  app.add_option("--file", o.file, "the history: JSON lines, only ever appended to")->required()->type_name("FILE");
+  app.add_option("--file", o.file, "the history: JSON lines, only ever appended to")
+      ->required()
+      ->type_name("FILE");
 }
 
 void add_detection(CLI::App& app, HistoryOptions& o) {
@@ -162,8 +174,8 @@ void add_detection(CLI::App& app, HistoryOptions& o) {
 
 using Verb = std::function<Result<int>(const HistoryOptions&)>;
 
-CLI::App* add_verb(CLI::App& history, std::function<int()>& chosen, const std::string& name, const std::string& help,
-                   const std::shared_ptr<HistoryOptions>& options, Verb run) {
+CLI::App* add_verb(CLI::App& history, std::function<int()>& chosen, const std::string& name,
+                   const std::string& help, const std::shared_ptr<HistoryOptions>& options, Verb run) {
   CLI::App* sub = history.add_subcommand(name, help);
   add_file(*sub, *options);
   sub->callback([options, &chosen, name, run = std::move(run)] {
@@ -182,21 +194,26 @@ void add_gate_history(CLI::App& verb, std::function<int()>& chosen) {
   history->require_subcommand(1);
   history->footer(
       "Examples:\n"
-      "  dsbench gate history add --file history.jsonl --id 1f3c9ab runs/*     one line: the medians of these runs\n"
+      "  dsbench gate history add --file history.jsonl --id 1f3c9ab runs/*     one line: the medians of "
+      "these runs\n"
       "  dsbench gate history show --file history.jsonl --fail-on-open\n"
       "  dsbench gate history accept --file history.jsonl --id 1f3c9ab --note 'longer answers, on purpose'\n"
       "Change points by E-divisive; docs/gate.md");
   {
     auto o = std::make_shared<HistoryOptions>();
-    CLI::App* sub = add_verb(*history, chosen, "add", "append the medians of a build's runs as one line", o, add);
-    sub->add_option("runs", o->runs, "run directories, or JSON files of Google Benchmark's form")->required()->type_name("RUN...");
+    CLI::App* sub =
+        add_verb(*history, chosen, "add", "append the medians of a build's runs as one line", o, add);
+    sub->add_option("runs", o->runs, "run directories, or JSON files of Google Benchmark's form")
+        ->required()
+        ->type_name("RUN...");
     sub->add_option("--id", o->id, "what was measured: a commit, a version")
         ->type_name("TEXT")
         ->default_str("of dsbench's own engine: its commit");
   }
   {
     auto o = std::make_shared<HistoryOptions>();
-    CLI::App* sub = add_verb(*history, chosen, "show", "change points and the baseline of every metric", o, show);
+    CLI::App* sub =
+        add_verb(*history, chosen, "show", "change points and the baseline of every metric", o, show);
     sub->add_option("--metric", o->metrics, "only these, with '*' for anything")
         ->type_name("NAME")
         ->default_str("all")
@@ -208,9 +225,10 @@ void add_gate_history(CLI::App& verb, std::function<int()>& chosen) {
   for (const auto state : {gate::ChangeState::accepted, gate::ChangeState::fixed}) {
     auto o = std::make_shared<HistoryOptions>();
     const bool accept = state == gate::ChangeState::accepted;
-    CLI::App* sub = add_verb(*history, chosen, accept ? "accept" : "fix",
-                             accept ? "say that a change is meant to be so" : "say that a change has been mended", o,
-                             [state](const HistoryOptions& options) { return close_change(options, state); });
+    CLI::App* sub =
+        add_verb(*history, chosen, accept ? "accept" : "fix",
+                 accept ? "say that a change is meant to be so" : "say that a change has been mended", o,
+                 [state](const HistoryOptions& options) { return close_change(options, state); });
     sub->add_option("--id", o->id, "the run at which the change is")->required()->type_name("TEXT");
     sub->add_option("--metric", o->metric, "of which metric; '*': of all that changed there")
         ->type_name("NAME")

@@ -73,27 +73,32 @@ std::vector<std::string> split_list(const std::vector<std::string>& given) {
 
 void add_judge_flags(CLI::App& app, GateFlags& f) {
   const std::string group = "Judging";
-  app.add_option("--margin", f.margins,
-                 "what is too small a change to matter: 5%, or of one metric, 'p99 ttft=8%'; any number of times")
+  app.add_option(
+         "--margin", f.margins,
+         "what is too small a change to matter: 5%, or of one metric, 'p99 ttft=8%'; any number of times")
       ->type_name("P|METRIC=P")
       ->default_str("3% for kernels, 5% for runs")
       ->allow_extra_args(false)
       ->group(group);
-  app.add_option("--metric", f.metrics,
-                 "gate this metric, as in 'p95 ttft', 'climb: p50 tpot', 'knee' or 'BM_*'; any number of times")
+  app.add_option(
+         "--metric", f.metrics,
+         "gate this metric, as in 'p95 ttft', 'climb: p50 tpot', 'knee' or 'BM_*'; any number of times")
       ->type_name("NAME")
-      ->default_str("load: p50 ttft, p99 ttft, p50 tpot, p50 e2e, good_rate; rehearse: knee, peak_good_rate, "
-                    "recovery_time; kernels: all")
+      ->default_str(
+          "load: p50 ttft, p99 ttft, p50 tpot, p50 e2e, good_rate; rehearse: knee, peak_good_rate, "
+          "recovery_time; kernels: all")
       ->allow_extra_args(false)
       ->group(group);
-  app.add_option("--alpha", f.alpha, "chance of calling any metric of two identical builds, over all metrics and looks")
+  app.add_option("--alpha", f.alpha,
+                 "chance of calling any metric of two identical builds, over all metrics and looks")
       ->check(CLI::Range(1e-6, 0.5))
       ->type_name("P")
       ->capture_default_str()
       ->group(group);
-  app.add_option("--require", f.requirements,
-                 "an absolute bound on every candidate run, as in 'p99 ttft <= 2s' (docs/load.md); no data is a "
-                 "failure; any number of times")
+  app.add_option(
+         "--require", f.requirements,
+         "an absolute bound on every candidate run, as in 'p99 ttft <= 2s' (docs/load.md); no data is a "
+         "failure; any number of times")
       ->type_name("BOUND")
       ->default_str("none")
       ->allow_extra_args(false)
@@ -121,16 +126,19 @@ void add_output_flags(CLI::App& app, GateFlags& f) {
     app.add_option(flag, value, help)->type_name("FILE")->default_str("none")->group(group);
   };
   file("--junit", f.junit, "write JUnit XML");
-  file("--markdown", f.markdown, "write Markdown; appended to $GITHUB_STEP_SUMMARY as well, where that is set");
+  file("--markdown", f.markdown,
+       "write Markdown; appended to $GITHUB_STEP_SUMMARY as well, where that is set");
   file("--bmf", f.bmf, "write Bencher Metric Format");
-  file("--github-benchmark", f.github_smaller, "write what github-action-benchmark takes as customSmallerIsBetter");
+  file("--github-benchmark", f.github_smaller,
+       "write what github-action-benchmark takes as customSmallerIsBetter");
   file("--github-benchmark-bigger", f.github_bigger, "the same for the metrics of which more is better");
 }
 
 void add_runs_flags(CLI::App& app, RunsFlags& f) {
   const std::string group = "Runs";
   add_count(app, "--runs", f.runs, 2, 1000, "runs of each side before the first look")->group(group);
-  app.add_option("--max-runs", f.max_runs, "runs of each side while the evidence does not decide; up to three looks")
+  app.add_option("--max-runs", f.max_runs,
+                 "runs of each side while the evidence does not decide; up to three looks")
       ->check(CLI::Range(2, 3000))
       ->type_name("N")
       ->default_str("as many as --runs: one look")
@@ -159,10 +167,12 @@ Result<gate::JudgeSettings> settings_of(const GateFlags& f) {
   settings.metrics = f.metrics;
   for (const std::string& text : f.margins) {
     const std::size_t equals = text.rfind('=');
-    DSBENCH_TRY(const double share,
-                parse_share(std::string_view{text}.substr(equals == std::string::npos ? 0 : equals + 1), "--margin"));
+    DSBENCH_TRY(
+        const double share,
+        parse_share(std::string_view{text}.substr(equals == std::string::npos ? 0 : equals + 1), "--margin"));
     if (equals == std::string::npos) {
-      if (settings.margin) return fail(ErrorKind::usage, "--margin '{}': a margin of all metrics was given already", text);
+      if (settings.margin)
+        return fail(ErrorKind::usage, "--margin '{}': a margin of all metrics was given already", text);
       settings.margin = share;
     } else if (!settings.margins.emplace(text.substr(0, equals), share).second) {
       return fail(ErrorKind::usage, "--margin '{}': a margin of this metric was given already", text);
@@ -207,9 +217,11 @@ Result<int> publish(const gate::Outcome& outcome, const GateFlags& f) {
   if (!f.markdown.empty()) DSBENCH_CHECK(write_file_atomically(f.markdown, gate::render_markdown(outcome)));
   if (!f.bmf.empty()) DSBENCH_CHECK(write_file_atomically(f.bmf, gate::render_bmf(outcome)));
   if (!f.github_smaller.empty())
-    DSBENCH_CHECK(write_file_atomically(f.github_smaller, gate::render_github_benchmark(outcome, gate::Better::lower)));
+    DSBENCH_CHECK(
+        write_file_atomically(f.github_smaller, gate::render_github_benchmark(outcome, gate::Better::lower)));
   if (!f.github_bigger.empty())
-    DSBENCH_CHECK(write_file_atomically(f.github_bigger, gate::render_github_benchmark(outcome, gate::Better::higher)));
+    DSBENCH_CHECK(
+        write_file_atomically(f.github_bigger, gate::render_github_benchmark(outcome, gate::Better::higher)));
   if (const std::string summary = environment("GITHUB_STEP_SUMMARY"); !summary.empty())
     DSBENCH_CHECK(append(summary, gate::render_markdown(outcome) + "\n"));
   // The runner reads its commands from both streams; stdout may be JSON.

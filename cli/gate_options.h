@@ -43,8 +43,9 @@ void add_runs_flags(CLI::App& app, RunsFlags& flags);
 // "a,b" and repeated flags alike.
 [[nodiscard]] std::vector<std::string> split_list(const std::vector<std::string>& given);
 
-// Prints the outcome, writes the files that were asked for, appends to the step summary and prints annotations
-// where the environment says that we are in GitHub Actions, and returns the exit code. Errors: io.
+// Prints the outcome, writes the files that were asked for, appends to the step summary and prints
+// annotations where the environment says that we are in GitHub Actions, and returns the exit code. Errors:
+// io.
 [[nodiscard]] Result<int> publish(const results::gate::Outcome& outcome, const GateFlags& flags);
 [[nodiscard]] int exit_code_of(const results::gate::Outcome& outcome, const GateFlags& flags);
 

@@ -33,19 +33,25 @@ struct RunOptions {
 };
 
 Result<void> check_forms(RunOptions& o) {
-  const bool commands = !o.base.empty() || !o.cand.empty(), servers = !o.base_server.empty() || !o.cand_server.empty();
+  const bool commands = !o.base.empty() || !o.cand.empty(),
+             servers = !o.base_server.empty() || !o.cand_server.empty();
   if (commands == servers) {
-    return fail(ErrorKind::usage, "{}; accepted: --base CMD and --cand CMD, or --base-server CMD and --cand-server CMD",
+    return fail(ErrorKind::usage,
+                "{}; accepted: --base CMD and --cand CMD, or --base-server CMD and --cand-server CMD",
                 commands ? "commands and servers together" : "nothing to run");
   }
   if (commands && (o.base.empty() || o.cand.empty()))
-    return fail(ErrorKind::usage, "--{} is missing: two sides are compared", o.base.empty() ? "base" : "cand");
+    return fail(ErrorKind::usage, "--{} is missing: two sides are compared",
+                o.base.empty() ? "base" : "cand");
   if (servers && (o.base_server.empty() || o.cand_server.empty()))
-    return fail(ErrorKind::usage, "--{}-server is missing: two sides are compared", o.base_server.empty() ? "base" : "cand");
+    return fail(ErrorKind::usage, "--{}-server is missing: two sides are compared",
+                o.base_server.empty() ? "base" : "cand");
   if (servers && !o.bench.target.starts_with("http"))
-    return fail(ErrorKind::usage, "servers need --target URL, where they will answer; found '{}'", o.bench.target);
+    return fail(ErrorKind::usage, "servers need --target URL, where they will answer; found '{}'",
+                o.bench.target);
   if (commands && !(o.bench.target.empty() && o.bench.load.empty()))
-    return fail(ErrorKind::usage, "--target and --load have no effect on --base and --cand; write them into the commands");
+    return fail(ErrorKind::usage,
+                "--target and --load have no effect on --base and --cand; write them into the commands");
   o.bench.sides = {{"base", o.base, o.base_server}, {"cand", o.cand, o.cand_server}};
   return {};
 }
@@ -53,7 +59,8 @@ Result<void> check_forms(RunOptions& o) {
 // Run after run, look after look.
 class GateRun {
  public:
-  GateRun(RunOptions& options, std::atomic<bool>& stop) : o_{options}, stop_{stop}, progress_{options.flags.quiet} {}
+  GateRun(RunOptions& options, std::atomic<bool>& stop)
+      : o_{options}, stop_{stop}, progress_{options.flags.quiet} {}
 
   Result<int> operator()() {
     DSBENCH_CHECK(check_forms(o_));
@@ -67,7 +74,8 @@ class GateRun {
     progress_.clear();
     if (!outcome) {
       tell_what_is_kept();
-      if (outcome.error().kind == ErrorKind::interrupted && signal_exit_code() != 0) return signal_exit_code();
+      if (outcome.error().kind == ErrorKind::interrupted && signal_exit_code() != 0)
+        return signal_exit_code();
       return tl::unexpected(outcome.error());
     }
     for (const std::string& note : bench_->notes()) outcome->notes.push_back(note);
@@ -88,7 +96,8 @@ class GateRun {
     const gate::Look& look = sequence_.looks.front();
     if (gate::smallest_p(look.runs, look.runs) * static_cast<double>(gated_.size()) >= look.alpha) {
       return fail(ErrorKind::usage,
-                  "--runs {} cannot call anything: {} metrics at a level of {:.3g} (of {} looks) need at least {} runs a "
+                  "--runs {} cannot call anything: {} metrics at a level of {:.3g} (of {} looks) need at "
+                  "least {} runs a "
                   "side before the first look, or fewer --metric",
                   look.runs, gated_.size(), look.alpha, sequence_.looks.size(),
                   gate::runs_needed(look.alpha, gated_.size()));
@@ -102,11 +111,13 @@ class GateRun {
     DSBENCH_CHECK(gate::check_margins(*noise, gated_, settings_, kind_, look.runs));
     std::vector<std::pair<std::string, double>> spreads;
     for (const std::string& name : gated_) {
-      if (const auto m = noise->metrics.find(name); m != noise->metrics.end()) spreads.emplace_back(name, m->second.spread);
+      if (const auto m = noise->metrics.find(name); m != noise->metrics.end())
+        spreads.emplace_back(name, m->second.spread);
     }
     if (spreads.empty()) return {};
-    progress_.line(fmt::format("{} runs a side can show, 4 times in 5 (by the self-test of {}): {}", look.runs,
-                               noise->measured_at, describe_detectable(spreads, settings_, kind_, look)));
+    progress_.line(fmt::format("{} runs a side can show, 4 times in 5 (by the self-test of {}): {}",
+                               look.runs, noise->measured_at,
+                               describe_detectable(spreads, settings_, kind_, look)));
     told_ = true;
     return {};
   }
@@ -122,10 +133,12 @@ class GateRun {
       }
       spreads.emplace_back(name, gate::relative_spread(values[0], values[1]));
     }
-    progress_.line(fmt::format(
-        "{} runs a side will show, 4 times in 5 (by the first {} rounds, a rough guess; `dsbench gate selftest` knows "
-        "better): {}",
-        sequence_.looks.front().runs, rounds, describe_detectable(spreads, settings_, kind_, sequence_.looks.front())));
+    progress_.line(
+        fmt::format("{} runs a side will show, 4 times in 5 (by the first {} rounds, a rough guess; `dsbench "
+                    "gate selftest` knows "
+                    "better): {}",
+                    sequence_.looks.front().runs, rounds,
+                    describe_detectable(spreads, settings_, kind_, sequence_.looks.front())));
     told_ = true;
   }
 
@@ -154,8 +167,8 @@ class GateRun {
     outcome.looks = taken_;
     outcome.planned_looks = sequence_.looks.size();
     outcome.title = "dsbench gate";
-    progress_.line(fmt::format("look {} at {} runs a side: {} {}", index + 1, measured_, to_word(outcome.overall),
-                               outcome.sentence));
+    progress_.line(fmt::format("look {} at {} runs a side: {} {}", index + 1, measured_,
+                               to_word(outcome.overall), outcome.sentence));
     return outcome;
   }
 
@@ -176,16 +189,17 @@ class GateRun {
         if (m.verdict == gate::MetricVerdict::regressed) called.push_back(m.metric.name);
       }
       const bool last = i + 1 >= looks.size();
-      const std::size_t to = last ? measured_ + sequence_.confirmation : looks[i + 1].runs, block = to - measured_;
+      const std::size_t to = last ? measured_ + sequence_.confirmation : looks[i + 1].runs,
+                        block = to - measured_;
       progress_.line(fmt::format("{} more runs a side to confirm it", block));
       DSBENCH_CHECK(measure_to(to, to));
       DSBENCH_TRY(outcome, look(i + 1, looks[std::min(i + 1, looks.size() - 1)].alpha));
       if (outcome.overall == gate::Overall::invalid) return outcome;
       gate::keep_confirmed(outcome.judgement, called, block);
       gate::conclude(outcome);
-      outcome.notes.push_back(fmt::format("after {} runs a side it looked like a regression; {} more {}",
-                                          measured_ - block, block,
-                                          outcome.overall == gate::Overall::regressed ? "confirmed it" : "did not confirm it"));
+      outcome.notes.push_back(fmt::format(
+          "after {} runs a side it looked like a regression; {} more {}", measured_ - block, block,
+          outcome.overall == gate::Overall::regressed ? "confirmed it" : "did not confirm it"));
       if (outcome.overall == gate::Overall::regressed || i + 2 >= looks.size()) return outcome;
       if (!outcome.judgement.any(gate::MetricVerdict::inconclusive)) return outcome;
       ++i;  // that look has been taken
@@ -222,13 +236,15 @@ class GateRun {
 }  // namespace
 
 std::string describe_detectable(const std::vector<std::pair<std::string, double>>& spreads,
-                                const gate::JudgeSettings& settings, std::string_view kind, const gate::Look& look) {
+                                const gate::JudgeSettings& settings, std::string_view kind,
+                                const gate::Look& look) {
   std::string text;
   const double level = look.alpha / static_cast<double>(std::max<std::size_t>(1, spreads.size()));
   std::size_t n = 0;
   for (const auto& [name, spread] : spreads) {
     if (++n == 9) return text + fmt::format(" and {} metrics more", spreads.size() - 8);
-    const double effect = gate::detectable_effect(look.runs, spread, gate::margin_of(settings, name, kind), level);
+    const double effect =
+        gate::detectable_effect(look.runs, spread, gate::margin_of(settings, name, kind), level);
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name,
                         std::isinf(effect) ? "nothing" : fmt::format("{:.1f} %", 100 * effect));
   }
@@ -251,15 +267,18 @@ Result<std::filesystem::path> make_gate_directory(const std::string& out) {
 
 void add_bench_flags(CLI::App& app, GateBenchOptions& o, std::string& out) {
   const std::string group = "Runs";
-  app.add_option("--seed", o.seed, "of the first round; the next round has the next, both sides the same")
+  app.add_option("--seed", o.seed, "of every run, so that all offer the same requests at the same times")
       ->type_name("N")
       ->capture_default_str()
       ->group(group);
-  app.add_flag("--same-seed", o.same_seed,
-               "one seed for every round: less noise, and an answer about one schedule only")
+  app.add_flag("--vary-seed", o.vary_seed,
+               "another seed for each round, the same for both sides: an answer about more than one "
+               "schedule, and much "
+               "more noise")
       ->group(group);
   app.add_option("--warm-up", o.warm_up,
-                 "before it counts: the same run once a side, or once after each start of a server; none; with servers "
+                 "before it counts: the same run once a side, or once after each start of a server; none; "
+                 "with servers "
                  "also flags of `dsbench load`")
       ->type_name("same|none|FLAGS")
       ->capture_default_str()
@@ -268,9 +287,11 @@ void add_bench_flags(CLI::App& app, GateBenchOptions& o, std::string& out) {
       ->check(CLI::Range(0, 10))
       ->capture_default_str()
       ->group(group);
-  add_duration(app, "--run-limit", o.run_limit, "a run that takes longer is ended and is an error; 0s: no limit")
+  add_duration(app, "--run-limit", o.run_limit,
+               "a run that takes longer is ended and is an error; 0s: no limit")
       ->group(group);
-  add_duration(app, "--server-timeout", o.server_timeout, "a server that is not ready after so long is an error")
+  add_duration(app, "--server-timeout", o.server_timeout,
+               "a server that is not ready after so long is an error")
       ->group(group);
   app.add_option("--out", out, "folder of all runs; must not exist, or be empty")
       ->type_name("DIR")
@@ -284,10 +305,13 @@ void add_gate_run(CLI::App& verb, std::function<int()>& chosen) {
   sub->footer(
       "Examples:\n"
       "  dsbench gate run --base 'load --target http://a:8000' --cand 'load --target http://b:8000'\n"
-      "  dsbench gate run --base './old/dsbench kernels --json {out}' --cand './new/dsbench kernels --json {out}'\n"
-      "  dsbench gate run --base-server 'vllm serve M' --cand-server './new serve M' --target http://127.0.0.1:8000\n"
+      "  dsbench gate run --base './old/dsbench kernels --json {out}' --cand './new/dsbench kernels --json "
+      "{out}'\n"
+      "  dsbench gate run --base-server 'vllm serve M' --cand-server './new serve M' --target "
+      "http://127.0.0.1:8000\n"
       "                   --load \"--traffic 'hold(8/s,2m)'\" --require 'p99 ttft <= 2s' --junit gate.xml\n"
-      "A command is load or rehearse of dsbench, which get --out and --seed, or any other with {out} (and {seed}) in it.\n"
+      "A command is load or rehearse of dsbench, which get --out and --seed, or any other with {out} (and "
+      "{seed}) in it.\n"
       "docs/gate.md");
   RunOptions& o = *options;
   const auto text = [&](const char* flag, std::string& value, const char* type, const char* help) {

@@ -41,10 +41,12 @@ Result<std::string> slow_fleet(const std::string& name, double factor, const std
     if (fleet.contains("hardware_inline")) {
       hardware = fleet["hardware_inline"];
     } else {
-      DSBENCH_TRY(const auto text, profiles::find_profile("hardware", fleet.at("hardware").get<std::string>()));
+      DSBENCH_TRY(const auto text,
+                  profiles::find_profile("hardware", fleet.at("hardware").get<std::string>()));
       hardware = Json::parse(text.text);
     }
     fleet.erase("hardware");
+    hardware.erase("schema");
     for (auto& [key, parameter] : hardware.at("step_time").items()) {
       if (parameter.is_object() && parameter.contains("value"))
         parameter["value"] = parameter["value"].get<double>() * factor;
@@ -83,7 +85,8 @@ Result<std::pair<std::string, std::string>> commands_of(const SelftestOptions& o
                      load + quoted("sim:" + slow) + " " + o.bench.load};
   }
   return fail(ErrorKind::usage,
-              "--target {}: we cannot make it slower; accepted: embedded, sim:FLEET, or --base CMD with --slow CMD, a "
+              "--target {}: we cannot make it slower; accepted: embedded, sim:FLEET, or --base CMD with "
+              "--slow CMD, a "
               "command that is slower on purpose",
               o.target);
 }
@@ -100,7 +103,8 @@ std::vector<std::string> keys_of_the_slow_side(const gate::Evidence& run) {
 std::string floors_text(const gate::NoiseEntry& noise) {
   std::string text;
   for (const auto& [name, m] : noise.metrics)
-    text += fmt::format("  {}: noise floor {:.2f} %, spread of a run {:.2f} %\n", name, 100 * m.floor, 100 * m.spread);
+    text += fmt::format("  {}: noise floor {:.2f} %, spread of a run {:.2f} %\n", name, 100 * m.floor,
+                        100 * m.spread);
   return text;
 }
 
@@ -138,7 +142,8 @@ Result<int> selftest(SelftestOptions& o, std::atomic<bool>& stop) {
     sentence = "The runs are no evidence, and say nothing about the gate.";
     code = exit_invalid;
   } else if (called) {
-    sentence = "The same build twice was called different: with these settings the gate is not to be believed here.";
+    sentence =
+        "The same build twice was called different: with these settings the gate is not to be believed here.";
     code = exit_invalid;
   } else if (passed) {
     sentence = "The same build twice is green, and the slower one is red.";
@@ -146,7 +151,8 @@ Result<int> selftest(SelftestOptions& o, std::atomic<bool>& stop) {
     sentence = fmt::format("The build that was made slower was not found to be: {}", slow.sentence);
     code = exit_inconclusive;
   } else {
-    sentence = fmt::format("The slower build is red, but the same build twice is not green: {}", same.sentence);
+    sentence =
+        fmt::format("The slower build is red, but the same build twice is not green: {}", same.sentence);
     code = exit_inconclusive;
   }
 
@@ -165,11 +171,12 @@ Result<int> selftest(SelftestOptions& o, std::atomic<bool>& stop) {
     json["slow"] = Json::parse(gate::render_json(slow));
     fmt::print("{}\n", json.dump(2));
   } else {
-    fmt::print("{}  {}\n\nThe same build twice\n{}\nThe build that was made slower\n{}\n", passed ? "PASSED" : "FAILED",
-               sentence, gate::render_text(same, false), gate::render_text(slow, false));
+    fmt::print("{}  {}\n\nThe same build twice\n{}\nThe build that was made slower\n{}\n",
+               passed ? "PASSED" : "FAILED", sentence, gate::render_text(same, false),
+               gate::render_text(slow, false));
     if (!floors.empty()) {
-      fmt::print("Medians of {} runs of one build differ by more than the floor one time in twenty:\n{}{}", rounds, floors,
-                 stored.empty() ? "" : fmt::format("kept in {}\n", stored));
+      fmt::print("Medians of {} runs of one build differ by more than the floor one time in twenty:\n{}{}",
+                 rounds, floors, stored.empty() ? "" : fmt::format("kept in {}\n", stored));
     }
     for (const std::string& note : bench->notes()) fmt::print("note: {}\n", note);
   }
@@ -184,15 +191,19 @@ void add_gate_selftest(CLI::App& verb, std::function<int()>& chosen) {
       "selftest", "does the gate work here: the same build twice must be green, a slower one red");
   sub->footer(
       "Examples:\n"
-      "  dsbench gate selftest --load \"--traffic 'hold(4/s,1m)'\"           the reference engine on this machine\n"
+      "  dsbench gate selftest --load \"--traffic 'hold(4/s,1m)'\"           the reference engine on this "
+      "machine\n"
       "  dsbench gate selftest --target sim:laptop --load \"--traffic 'hold(4/s,5m)'\"\n"
       "  dsbench gate selftest --base 'CMD {out}' --slow 'CMD --slower {out}'     anything else\n"
-      "Keeps the noise floors it finds; `gate run` and `gate check` refuse a margin below them. docs/gate.md");
+      "Keeps the noise floors it finds; `gate run` and `gate check` refuse a margin below them. "
+      "docs/gate.md");
   SelftestOptions& o = *options;
   sub->add_option("--target", o.target, "embedded, or a simulated fleet in virtual time")
       ->type_name("embedded|sim:FLEET")
       ->capture_default_str();
-  sub->add_option("--load", o.bench.load, "flags of `dsbench load`, beside the target")->type_name("FLAGS")->default_str("none");
+  sub->add_option("--load", o.bench.load, "flags of `dsbench load`, beside the target")
+      ->type_name("FLAGS")
+      ->default_str("none");
   sub->add_option_function<std::string>(
          "--slow-by",
          [&o](const std::string& text) {
@@ -202,14 +213,20 @@ void add_gate_selftest(CLI::App& verb, std::function<int()>& chosen) {
            } catch (const std::exception&) {
              value = -1;
            }
-           if (!(value > 0 && value <= 10)) throw CLI::ValidationError("--slow-by", "'" + text + "' is no share; accepted: 15% or 0.15, up to 1000%");
+           if (!(value > 0 && value <= 10))
+             throw CLI::ValidationError("--slow-by",
+                                        "'" + text + "' is no share; accepted: 15% or 0.15, up to 1000%");
            o.slow_by = value;
          },
          "by how much every step of the engine is made slower")
       ->type_name("P")
       ->default_str("15%");
-  sub->add_option("--base", o.base, "instead: a command that measures once, as for `gate run`")->type_name("CMD")->default_str("none");
-  sub->add_option("--slow", o.slow, "and one that is slower on purpose")->type_name("CMD")->default_str("none");
+  sub->add_option("--base", o.base, "instead: a command that measures once, as for `gate run`")
+      ->type_name("CMD")
+      ->default_str("none");
+  sub->add_option("--slow", o.slow, "and one that is slower on purpose")
+      ->type_name("CMD")
+      ->default_str("none");
   sub->add_option("--runs", o.runs, "runs of each of the three")
       ->check(CLI::Range(2, 1000))
       ->type_name("N")

@@ -60,7 +60,8 @@ std::size_t best_split(std::span<const double> x, std::size_t from, std::size_t 
   return split;
 }
 
-void divide(std::span<const double> x, std::size_t from, std::size_t to, double p, std::vector<std::size_t>& found) {
+void divide(std::span<const double> x, std::size_t from, std::size_t to, double p,
+            std::vector<std::size_t>& found) {
   if (to - from < 4) return;
   const std::size_t split = best_split(x, from, to);
   if (t_test(x.subspan(from, split - from), x.subspan(split, to - split)) > p) return;
@@ -75,7 +76,8 @@ std::vector<ChangePoint> change_points(std::span<const double> series, const Cha
   const std::size_t n = series.size();
   std::vector<std::size_t> candidates;
   const double weak = std::min(0.5, settings.p * 10);
-  const std::size_t window = std::max<std::size_t>(4, settings.window), step = std::max<std::size_t>(1, window / 2);
+  const std::size_t window = std::max<std::size_t>(4, settings.window),
+                    step = std::max<std::size_t>(1, window / 2);
   for (std::size_t from = 0; from < n; from += step) {
     divide(series, from, std::min(n, from + window), weak, candidates);
     if (from + window >= n) break;
@@ -94,7 +96,8 @@ std::vector<ChangePoint> change_points(std::span<const double> series, const Cha
                         to = i + 1 == candidates.size() ? n : candidates[i + 1], at = candidates[i];
       const auto before = series.subspan(from, at - from), after = series.subspan(at, to - at);
       ChangePoint point{at, mean_of(before), mean_of(after), t_test(before, after)};
-      const bool small = point.before != 0 && std::abs(point.after / point.before - 1) < settings.least_change;
+      const bool small =
+          point.before != 0 && std::abs(point.after / point.before - 1) < settings.least_change;
       const double p = small ? 1 : point.p;
       if (p > weakest_p) {
         weakest_p = p;

@@ -85,10 +85,12 @@ std::string describe(const Mismatch& m) {
     const std::string &a = m.baseline.front(), &b = m.candidate.back();
     while (common < std::min(a.size(), b.size()) && a[common] == b[common]) ++common;
     // Not within a character of several bytes.
-    while (common > 0 && common < a.size() && (static_cast<unsigned char>(a[common]) & 0xC0U) == 0x80U) --common;
+    while (common > 0 && common < a.size() && (static_cast<unsigned char>(a[common]) & 0xC0U) == 0x80U)
+      --common;
     if (a == b) common = 0;
   }
-  return fmt::format("{}: baseline {}; candidate {}", m.key, side(m.baseline, common), side(m.candidate, common));
+  return fmt::format("{}: baseline {}; candidate {}", m.key, side(m.baseline, common),
+                     side(m.candidate, common));
 }
 
 std::string describe_refused(const std::vector<Mismatch>& mismatches) {

@@ -23,8 +23,8 @@ struct Mismatch {
                                                          std::span<const Evidence> candidate,
                                                          const std::vector<std::string>& allowed);
 
-// "seed: baseline 1, 2; candidate 1, 3", one line for each that is not allowed; long values shortened to where
-// they differ. Empty: comparable.
+// "seed: baseline 1, 2; candidate 1, 3", one line for each that is not allowed; long values shortened to
+// where they differ. Empty: comparable.
 [[nodiscard]] std::string describe_refused(const std::vector<Mismatch>& mismatches);
 [[nodiscard]] std::string describe(const Mismatch& mismatch);
 

@@ -25,12 +25,13 @@ class Collector {
     out_.push_back({std::move(metric), value, std::move(missing), by_default});
   }
 
-  void latency(const std::string& prefix, const std::string& name, const LatencySummary& l, bool p50_by_default,
-               bool p99_by_default) {
+  void latency(const std::string& prefix, const std::string& name, const LatencySummary& l,
+               bool p50_by_default, bool p99_by_default) {
     const std::int64_t samples = l.count + l.infinite;
     for (const auto& p : l.percentiles) {
       const bool by_default = (p.q == 0.5 && p50_by_default) || (p.q == 0.99 && p99_by_default);
-      const Metric metric{fmt::format("{}{} {}", prefix, percentile_name(p.q), name), Better::lower, Unit::seconds};
+      const Metric metric{fmt::format("{}{} {}", prefix, percentile_name(p.q), name), Better::lower,
+                          Unit::seconds};
       if (p.infinite) {
         add(metric, HUGE_VAL, "", by_default);
       } else if (p.value) {
@@ -73,8 +74,10 @@ void collect_stage(Collector& c, const std::string& prefix, const StageSummary& 
           false);
   c.count(prefix + "failed_share", Better::lower, Unit::share, any,
           static_cast<double>(s.requests - s.completed) / n, false);
-  c.count(prefix + "delivered_rate", Better::higher, Unit::per_second, any, s.delivered_rate.per_second(), false);
-  c.count(prefix + "completed_rate", Better::higher, Unit::per_second, any, s.completed_rate.per_second(), false);
+  c.count(prefix + "delivered_rate", Better::higher, Unit::per_second, any, s.delivered_rate.per_second(),
+          false);
+  c.count(prefix + "completed_rate", Better::higher, Unit::per_second, any, s.completed_rate.per_second(),
+          false);
   c.count(prefix + "output_token_rate", Better::higher, Unit::per_second, any && length > 0,
           length > 0 ? static_cast<double>(s.output_tokens) / length : 0, false);
 }
@@ -122,8 +125,8 @@ std::string format_value(Unit unit, double value) {
 }
 
 const Measured* Evidence::find(std::string_view metric) const {
-  const auto found =
-      std::find_if(metrics.begin(), metrics.end(), [&](const Measured& m) { return m.metric.name == metric; });
+  const auto found = std::find_if(metrics.begin(), metrics.end(),
+                                  [&](const Measured& m) { return m.metric.name == metric; });
   return found == metrics.end() ? nullptr : &*found;
 }
 

@@ -12,8 +12,8 @@
 #include "core/result.h"
 #include "results/run_summary.h"
 
-// One number per run per metric: what the gate compares. A run is a run directory of dsbench, or one process of
-// a kernel benchmark: a JSON file in Google Benchmark's form.
+// One number per run per metric: what the gate compares. A run is a run directory of dsbench, or one process
+// of a kernel benchmark: a JSON file in Google Benchmark's form.
 namespace dsbench::results::gate {
 
 enum class Better : std::uint8_t { lower, higher };

@@ -21,16 +21,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr const char* schema = "dsbench.history/1";
-// What a new build may change without beginning a new series. A seed is none of them in one line, but all of them
-// over the years.
-constexpr std::array<std::string_view, 5> of_a_build{"seed", "server_flags", "client_version", "model", "commit"};
+// What a new build may change without beginning a new series. A seed is none of them in one line, but all of
+// them over the years.
+constexpr std::array<std::string_view, 5> of_a_build{"seed", "server_flags", "client_version", "model",
+                                                     "commit"};
 
 constexpr std::array<std::string_view, 4> units{"s", "1/s", "share", ""};
 
 std::string hash_of(const Evidence& run) {
   std::string text;
   for (const auto& [name, value] : run.key) {
-    if (std::find(of_a_build.begin(), of_a_build.end(), name) == of_a_build.end()) text += name + "=" + value + "\n";
+    if (std::find(of_a_build.begin(), of_a_build.end(), name) == of_a_build.end())
+      text += name + "=" + value + "\n";
   }
   return fmt::format("{:016x}", derive_seed(0, text));
 }
@@ -43,7 +45,9 @@ Unit unit_of(const std::string& word) {
 }
 
 ChangeState state_of(const std::string& word) {
-  return word == "accepted" ? ChangeState::accepted : word == "fixed" ? ChangeState::fixed : ChangeState::open;
+  return word == "accepted" ? ChangeState::accepted
+         : word == "fixed"  ? ChangeState::fixed
+                            : ChangeState::open;
 }
 
 }  // namespace
@@ -53,7 +57,8 @@ std::string_view to_word(ChangeState state) {
 }
 
 std::string print_line(const HistoryRun& run) {
-  Json json{{"schema", schema}, {"run", run.id}, {"at", run.at}, {"kind", run.kind}, {"key", run.key}, {"runs", run.runs}};
+  Json json{{"schema", schema}, {"run", run.id},  {"at", run.at},
+            {"kind", run.kind}, {"key", run.key}, {"runs", run.runs}};
   json["metrics"] = Json::object();
   for (const auto& [name, metric] : run.metrics) {
     json["metrics"][name] = {{"value", metric.second},
@@ -64,8 +69,9 @@ std::string print_line(const HistoryRun& run) {
 }
 
 std::string print_line(const StateEvent& event) {
-  const Json json{{"schema", schema},    {"change", event.id}, {"metric", event.metric},
-                  {"state", to_word(event.state)}, {"at", event.at},     {"note", event.note}};
+  const Json json{{"schema", schema},       {"change", event.id},
+                  {"metric", event.metric}, {"state", to_word(event.state)},
+                  {"at", event.at},         {"note", event.note}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -81,8 +87,8 @@ Result<History> parse_history(std::string_view text, std::string_view source) {
     try {
       const Json json = Json::parse(line);
       if (json.at("schema") != schema) {
-        return fail(ErrorKind::usage, "{} line {}: schema {}; accepted: {}", source, number, json.at("schema").dump(),
-                    schema);
+        return fail(ErrorKind::usage, "{} line {}: schema {}; accepted: {}", source, number,
+                    json.at("schema").dump(), schema);
       }
       if (json.contains("change")) {
         history.events.push_back({json.at("change").get<std::string>(), json.at("metric").get<std::string>(),
@@ -131,7 +137,8 @@ Result<HistoryRun> history_run_of(const std::vector<Evidence>& runs, std::string
   if (runs.empty()) return fail(ErrorKind::usage, "no runs to add");
   for (const Evidence& run : runs) {
     if (!run.invalid.empty())
-      return fail(ErrorKind::usage, "{} is no evidence: {}; a history keeps only what is", run.source, run.invalid.front());
+      return fail(ErrorKind::usage, "{} is no evidence: {}; a history keeps only what is", run.source,
+                  run.invalid.front());
   }
   HistoryRun line;
   line.id = std::move(id);
@@ -148,12 +155,14 @@ Result<HistoryRun> history_run_of(const std::vector<Evidence>& runs, std::string
   for (const Measured& m : runs.front().metrics) {
     std::vector<double> values;
     for (const Evidence& run : runs) {
-      if (const Measured* found = run.find(m.metric.name); found != nullptr && found->value && std::isfinite(*found->value))
+      if (const Measured* found = run.find(m.metric.name);
+          found != nullptr && found->value && std::isfinite(*found->value))
         values.push_back(*found->value);
     }
     if (values.size() == runs.size()) line.metrics[m.metric.name] = {m.metric, median_of(values)};
   }
-  if (line.metrics.empty()) return fail(ErrorKind::usage, "{} has no metric with a finite value", runs.front().source);
+  if (line.metrics.empty())
+    return fail(ErrorKind::usage, "{} has no metric with a finite value", runs.front().source);
   return line;
 }
 

@@ -16,9 +16,10 @@
 namespace dsbench::results::gate {
 
 struct HistoryRun {
-  std::string id;      // of the build: a commit, as given; unique in the file
-  std::string at;      // UTC, when it was added
-  std::string kind, key;  // what must be equal for two runs to stand in one series; a hash of the comparability
+  std::string id;  // of the build: a commit, as given; unique in the file
+  std::string at;  // UTC, when it was added
+  std::string kind,
+      key;  // what must be equal for two runs to stand in one series; a hash of the comparability
   std::map<std::string, std::pair<Metric, double>> metrics;  // medians over the runs that were added together
   std::size_t runs = 1;
 };
@@ -41,8 +42,8 @@ struct History {
   std::vector<StateEvent> events;
 };
 
-// Schema "dsbench.history/1" on every line. A file that is not there is an empty history. Errors: io; usage, with
-// the number of a line that cannot be understood.
+// Schema "dsbench.history/1" on every line. A file that is not there is an empty history. Errors: io; usage,
+// with the number of a line that cannot be understood.
 [[nodiscard]] Result<History> read_history(const std::filesystem::path& path);
 [[nodiscard]] Result<History> parse_history(std::string_view text, std::string_view source);
 
@@ -52,14 +53,15 @@ struct History {
 // To the end, in one write, synced.
 [[nodiscard]] Result<void> append_line(const std::filesystem::path& path, std::string_view line);
 
-// Runs of one build as one line: the medians of what they all have. Errors: usage, for invalid runs, runs that
-// are not comparable, and none.
-[[nodiscard]] Result<HistoryRun> history_run_of(const std::vector<Evidence>& runs, std::string id, std::string at);
+// Runs of one build as one line: the medians of what they all have. Errors: usage, for invalid runs, runs
+// that are not comparable, and none.
+[[nodiscard]] Result<HistoryRun> history_run_of(const std::vector<Evidence>& runs, std::string id,
+                                                std::string at);
 
 struct Change {
   std::string metric;
   ChangePoint point;
-  std::string id;        // of the first run of the new level
+  std::string id;  // of the first run of the new level
   bool worse = false;
   bool is_last = false;  // the baseline begins here
   ChangeState state = ChangeState::open;

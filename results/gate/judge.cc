@@ -51,7 +51,8 @@ std::vector<std::string> all_names(std::span<const Evidence> a, std::span<const 
   const auto add = [&names](std::span<const Evidence> runs) {
     for (const Evidence& run : runs) {
       for (const Measured& m : run.metrics) {
-        if (std::find(names.begin(), names.end(), m.metric.name) == names.end()) names.push_back(m.metric.name);
+        if (std::find(names.begin(), names.end(), m.metric.name) == names.end())
+          names.push_back(m.metric.name);
       }
     }
   };
@@ -62,8 +63,8 @@ std::vector<std::string> all_names(std::span<const Evidence> a, std::span<const 
 
 std::string missing_note(const char* side, const Values& values) {
   if (values.missing == 0) return "";
-  return fmt::format("no value in {} of {} {} runs ({})", values.missing, values.missing + values.there.size(),
-                     side, values.why);
+  return fmt::format("no value in {} of {} {} runs ({})", values.missing,
+                     values.missing + values.there.size(), side, values.why);
 }
 
 }  // namespace
@@ -110,13 +111,15 @@ double margin_of(const JudgeSettings& settings, std::string_view metric, std::st
 
 Result<std::vector<std::string>> gated_metrics(std::span<const Evidence> baseline,
                                                std::span<const Evidence> candidate,
-                                               const JudgeSettings& settings, std::vector<std::string>* notes) {
+                                               const JudgeSettings& settings,
+                                               std::vector<std::string>* notes) {
   const std::vector<std::string> names = all_names(baseline, candidate);
   const auto unknown = [&](std::string_view what, std::string_view pattern) {
     std::vector<std::string_view> words{names.begin(), names.end()};
     const std::string_view near = nearest_word(pattern, words);
     std::string list;
-    for (std::size_t i = 0; i < words.size() && i < 40; ++i) list += fmt::format("{}{}", i > 0 ? ", " : "", words[i]);
+    for (std::size_t i = 0; i < words.size() && i < 40; ++i)
+      list += fmt::format("{}{}", i > 0 ? ", " : "", words[i]);
     if (words.size() > 40) list += fmt::format(" and {} more", words.size() - 40);
     return fail(ErrorKind::usage, "{} '{}': the runs have no such metric{}; they have: {}", what, pattern,
                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near), list);
@@ -158,8 +161,8 @@ Result<std::vector<std::string>> gated_metrics(std::span<const Evidence> baselin
   return gated;
 }
 
-MetricJudgement judge_values(const Metric& metric, std::vector<double> baseline, std::vector<double> candidate,
-                             double alpha, double margin) {
+MetricJudgement judge_values(const Metric& metric, std::vector<double> baseline,
+                             std::vector<double> candidate, double alpha, double margin) {
   MetricJudgement j;
   j.metric = metric;
   j.alpha = alpha;
@@ -219,7 +222,8 @@ Result<Judgement> judge(std::span<const Evidence> baseline, std::span<const Evid
   for (std::size_t i = 0; i < judgement.metrics.size(); ++i) {
     MetricJudgement& j = judgement.metrics[i];
     j.p_holm = adjusted[i];
-    j.detectable = detectable_effect(std::min(j.baseline_runs, j.candidate_runs), j.spread, j.margin, strictest);
+    j.detectable =
+        detectable_effect(std::min(j.baseline_runs, j.candidate_runs), j.spread, j.margin, strictest);
     j.verdict = verdict_of(j);
     if (j.verdict != MetricVerdict::inconclusive || !j.note.empty()) continue;
     if (!j.lower) {

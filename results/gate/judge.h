@@ -21,10 +21,10 @@ enum class MetricVerdict : std::uint8_t { regressed, improved, same, inconclusiv
 inline constexpr double kernel_margin = 0.03, serving_margin = 0.05;
 
 struct JudgeSettings {
-  double alpha = 0.05;                     // of the family of gated metrics; at this look
-  std::optional<double> margin;            // nothing: 3 % for kernels, 5 % for serving
-  std::map<std::string, double> margins;   // by metric, before `margin`
-  std::vector<std::string> metrics;        // names or patterns with '*'; empty: each run's own defaults
+  double alpha = 0.05;                    // of the family of gated metrics; at this look
+  std::optional<double> margin;           // nothing: 3 % for kernels, 5 % for serving
+  std::map<std::string, double> margins;  // by metric, before `margin`
+  std::vector<std::string> metrics;       // names or patterns with '*'; empty: each run's own defaults
 };
 
 struct MetricJudgement {
@@ -53,8 +53,8 @@ struct Judgement {
   [[nodiscard]] bool any(MetricVerdict verdict) const;
 };
 
-// The names of the metrics that are gated: those asked for, or the defaults that every baseline run has. Errors:
-// usage, for a pattern that fits nothing, with what there is.
+// The names of the metrics that are gated: those asked for, or the defaults that every baseline run has.
+// Errors: usage, for a pattern that fits nothing, with what there is.
 [[nodiscard]] Result<std::vector<std::string>> gated_metrics(std::span<const Evidence> baseline,
                                                              std::span<const Evidence> candidate,
                                                              const JudgeSettings& settings,
@@ -62,10 +62,10 @@ struct Judgement {
 
 [[nodiscard]] double margin_of(const JudgeSettings& settings, std::string_view metric, std::string_view kind);
 
-// REGRESSED (IMPROVED): the two-sided exact Mann–Whitney p, corrected by Holm over the gated metrics, is below
-// alpha, and the ratio of the medians is beyond the margin on the worse (better) side, that is above 1 + margin
-// or below its reciprocal. SAME: the interval of the Hodges–Lehmann ratio lies within these two. Else
-// INCONCLUSIVE; also what some run does not tell, unless the others show a regression. The runs must be
+// REGRESSED (IMPROVED): the two-sided exact Mann–Whitney p, corrected by Holm over the gated metrics, is
+// below alpha, and the ratio of the medians is beyond the margin on the worse (better) side, that is above 1
+// + margin or below its reciprocal. SAME: the interval of the Hodges–Lehmann ratio lies within these two.
+// Else INCONCLUSIVE; also what some run does not tell, unless the others show a regression. The runs must be
 // comparable and valid.
 [[nodiscard]] Result<Judgement> judge(std::span<const Evidence> baseline, std::span<const Evidence> candidate,
                                       const JudgeSettings& settings);

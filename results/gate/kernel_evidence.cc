@@ -14,8 +14,8 @@ using Json = nlohmann::json;
 
 // Facts of one process, or of what is being compared: they differ between runs that may be compared.
 constexpr std::array<std::string_view, 12> of_this_process{
-    "date",           "host_name", "executable",     "load_avg",   "mhz_per_cpu", "library_version",
-    "dsbench_commit", "commit",    "dsbench_version", "version", "command",     "started_at"};
+    "date",           "host_name", "executable",      "load_avg", "mhz_per_cpu", "library_version",
+    "dsbench_commit", "commit",    "dsbench_version", "version",  "command",     "started_at"};
 
 std::optional<double> seconds_per(std::string_view unit) {
   if (unit == "ns") return 1e-9;
@@ -54,7 +54,8 @@ bool is_kernel_result(std::string_view content) {
 Result<Evidence> parse_kernel_evidence(std::string_view content, std::string source) {
   const Json json = Json::parse(content, nullptr, false);
   if (!json.is_object() || !json.contains("benchmarks") || !json["benchmarks"].is_array()) {
-    return fail(ErrorKind::usage, "{}: not a result of Google Benchmark: no list of benchmarks in it", source);
+    return fail(ErrorKind::usage, "{}: not a result of Google Benchmark: no list of benchmarks in it",
+                source);
   }
   Evidence e;
   e.source = std::move(source);
@@ -82,8 +83,8 @@ Result<Evidence> parse_kernel_evidence(std::string_view content, std::string sou
     const std::string unit = text(b, "time_unit");
     const auto scale = seconds_per(unit.empty() ? "ns" : unit);
     if (!scale) {
-      return fail(ErrorKind::usage, "{}: benchmark {}: time unit '{}'; accepted: ns, us, ms, s", e.source, name,
-                  unit);
+      return fail(ErrorKind::usage, "{}: benchmark {}: time unit '{}'; accepted: ns, us, ms, s", e.source,
+                  name, unit);
     }
     const double seconds = time->get<double>() * *scale;
     if (text(b, "run_type") == "aggregate") {

@@ -47,10 +47,11 @@ Result<std::vector<double>> split_alpha(double alpha, std::size_t looks, Spendin
     }
     return split;
   }
-  return fail(ErrorKind::usage,
-              "an error level of {} has no table of {} looks; accepted are 0.1, 0.05 and 0.01, or any with one "
-              "look (as many --max-runs as --runs)",
-              alpha, looks);
+  return fail(
+      ErrorKind::usage,
+      "an error level of {} has no table of {} looks; accepted are 0.1, 0.05 and 0.01, or any with one "
+      "look (as many --max-runs as --runs)",
+      alpha, looks);
 }
 
 }  // namespace dsbench::results::gate

@@ -19,9 +19,9 @@ enum class Spending { pocock, obrien_fleming };
 [[nodiscard]] std::string_view to_word(Spending spending);
 
 // The largest p that is called at each look: at most three of them, about equally far apart. Pocock (1977)
-// asks the same of each, O'Brien and Fleming (1979) ask little of the last and much of the first. The critical
-// values are those of Jennison and Turnbull, Group Sequential Methods, tables 2.1 and 2.3. Errors: usage, for
-// an α with no entry when there are several looks.
+// asks the same of each, O'Brien and Fleming (1979) ask little of the last and much of the first. The
+// critical values are those of Jennison and Turnbull, Group Sequential Methods, tables 2.1 and 2.3. Errors:
+// usage, for an α with no entry when there are several looks.
 [[nodiscard]] Result<std::vector<double>> split_alpha(double alpha, std::size_t looks, Spending spending);
 
 }  // namespace dsbench::results::gate

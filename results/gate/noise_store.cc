@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr const char* schema = "dsbench.gate-noise/1";
-constexpr std::array<std::string_view, 7> of_a_build{"seed",     "model", "server_flags", "client_version",
+constexpr std::array<std::string_view, 7> of_a_build{"seed",     "model",  "server_flags", "client_version",
                                                      "compiler", "driver", "slo"};
 
 Result<void> write_noise(const std::filesystem::path& path, const std::vector<NoiseEntry>& entries) {
@@ -34,7 +34,8 @@ Result<void> write_noise(const std::filesystem::path& path, const std::vector<No
 }  // namespace
 
 double MetricNoise::floor_at(std::size_t other_runs) const {
-  return floor * std::sqrt(static_cast<double>(runs) / static_cast<double>(std::max<std::size_t>(1, other_runs)));
+  return floor *
+         std::sqrt(static_cast<double>(runs) / static_cast<double>(std::max<std::size_t>(1, other_runs)));
 }
 
 Result<std::vector<NoiseEntry>> read_noise(const std::filesystem::path& path) {
@@ -45,12 +46,14 @@ Result<std::vector<NoiseEntry>> read_noise(const std::filesystem::path& path) {
   try {
     const Json json = Json::parse(text);
     if (json.at("schema") != schema) {
-      return fail(ErrorKind::usage, "{}: schema {}; accepted: {}", path.string(), json.at("schema").dump(), schema);
+      return fail(ErrorKind::usage, "{}: schema {}; accepted: {}", path.string(), json.at("schema").dump(),
+                  schema);
     }
     for (const Json& entry : json.at("entries")) {
       NoiseEntry e;
       e.measured_at = entry.at("measured_at").get<std::string>();
-      for (const auto& [name, value] : entry.at("key").items()) e.key.emplace_back(name, value.get<std::string>());
+      for (const auto& [name, value] : entry.at("key").items())
+        e.key.emplace_back(name, value.get<std::string>());
       for (const auto& [name, m] : entry.at("metrics").items()) {
         e.metrics[name] = {m.at("floor").get<double>(), m.at("spread").get<double>(),
                            m.at("runs").get<std::size_t>()};
@@ -58,14 +61,16 @@ Result<std::vector<NoiseEntry>> read_noise(const std::filesystem::path& path) {
       entries.push_back(std::move(e));
     }
   } catch (const Json::exception& e) {
-    return fail(ErrorKind::usage, "{}: not a noise file of dsbench gate selftest: {}", path.string(), e.what());
+    return fail(ErrorKind::usage, "{}: not a noise file of dsbench gate selftest: {}", path.string(),
+                e.what());
   }
   return entries;
 }
 
 Result<void> store_noise(const std::filesystem::path& path, const NoiseEntry& entry) {
   DSBENCH_TRY(std::vector<NoiseEntry> entries, read_noise(path));
-  const auto same = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.key == entry.key; });
+  const auto same =
+      std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.key == entry.key; });
   if (same != entries.end()) {
     *same = entry;
   } else {
@@ -86,7 +91,8 @@ std::vector<std::pair<std::string, std::string>> noise_key(const Evidence& run) 
 
 const NoiseEntry* find_noise(const std::vector<NoiseEntry>& entries, const Evidence& run) {
   const auto key = noise_key(run);
-  const auto found = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.key == key; });
+  const auto found =
+      std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.key == key; });
   return found == entries.end() ? nullptr : &*found;
 }
 
@@ -118,12 +124,13 @@ Result<void> check_margins(const NoiseEntry& noise, const std::vector<std::strin
     refused += fmt::format("\n  {}: margin {:g} %, floor {:.1f} %", name, 100 * margin, 100 * floor);
   }
   if (refused.empty()) return {};
-  return fail(ErrorKind::usage,
-              "a margin below the noise floor would call noise a change: medians of {} runs of one and the same "
-              "build differed by more than the floor one time in twenty (self-test of {}){}\n"
-              "accepted: a margin of at least the floor (--margin 'METRIC=P%'), more --runs, longer runs, or other "
-              "--metric",
-              runs, noise.measured_at, refused);
+  return fail(
+      ErrorKind::usage,
+      "a margin below the noise floor would call noise a change: medians of {} runs of one and the same "
+      "build differed by more than the floor one time in twenty (self-test of {}){}\n"
+      "accepted: a margin of at least the floor (--margin 'METRIC=P%'), more --runs, longer runs, or other "
+      "--metric",
+      runs, noise.measured_at, refused);
 }
 
 }  // namespace dsbench::results::gate

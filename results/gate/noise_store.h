@@ -30,8 +30,8 @@ struct NoiseEntry {
   std::map<std::string, MetricNoise> metrics;
 };
 
-// A file with one entry for each key, schema "dsbench.gate-noise/1". A file that is not there has none. Errors:
-// io; usage, for a file that is something else.
+// A file with one entry for each key, schema "dsbench.gate-noise/1". A file that is not there has none.
+// Errors: io; usage, for a file that is something else.
 [[nodiscard]] Result<std::vector<NoiseEntry>> read_noise(const std::filesystem::path& path);
 // Replaces the entry of the same key. Makes the folder where it is missing.
 [[nodiscard]] Result<void> store_noise(const std::filesystem::path& path, const NoiseEntry& entry);
@@ -46,6 +46,7 @@ struct NoiseEntry {
 
 // A margin below the floor is refused. Errors: usage, with metric, margin and floor.
 [[nodiscard]] Result<void> check_margins(const NoiseEntry& noise, const std::vector<std::string>& metrics,
-                                         const JudgeSettings& settings, std::string_view kind, std::size_t runs);
+                                         const JudgeSettings& settings, std::string_view kind,
+                                         std::size_t runs);
 
 }  // namespace dsbench::results::gate

@@ -20,6 +20,32 @@ std::string names_of(const Judgement& judgement, MetricVerdict verdict) {
   return n > 4 ? fmt::format("{} and {} more", names, n - 4) : names;
 }
 
+// "class gold: p95 ttft < 1s": the class's requests of the whole run, in the form of a stage.
+constexpr std::string_view class_prefix = "class ";
+Result<std::vector<Criterion>> judge_class(const Threshold& threshold, const RunSummary& run) {
+  if (threshold.window > Nanos{0} ||
+      (threshold.metric != "ttft" && threshold.metric != "e2e" && !threshold.metric.ends_with("_share"))) {
+    return fail(ErrorKind::usage,
+                "--require '{}': of a class a run tells ttft, e2e, good_share, completed_share and "
+                "failed_share, over the "
+                "whole run",
+                threshold.text);
+  }
+  const std::string name = threshold.stage.substr(class_prefix.size());
+  for (const TenantSummary& t : run.tenants) {
+    if (t.name != name) continue;
+    StageSummary stage;
+    stage.name = threshold.stage;
+    stage.requests = t.slice.requests;
+    stage.completed = t.slice.completed;
+    stage.good = t.slice.good;
+    stage.ttft = t.slice.ttft;
+    stage.e2e = t.slice.e2e;
+    return judge_threshold(threshold, {stage});
+  }
+  return std::vector<Criterion>{{threshold.text, "no such class", StepVerdict::bad}};
+}
+
 Result<Criterion> judge_requirement(const Threshold& threshold, std::span<const Evidence> candidate) {
   Criterion criterion{threshold.text, "", StepVerdict::good};
   std::size_t met = 0;
@@ -30,7 +56,9 @@ Result<Criterion> judge_requirement(const Threshold& threshold, std::span<const 
                   threshold.text, run.source);
     }
     std::vector<Criterion> found;
-    if (threshold.window > Nanos{0}) {
+    if (threshold.stage.starts_with(class_prefix)) {
+      DSBENCH_TRY(found, judge_class(threshold, *run.run));
+    } else if (threshold.window > Nanos{0}) {
       DSBENCH_TRY(found, judge_windows(threshold, run.records, run.run->stages));
     } else {
       found = judge_threshold(threshold, run.run->stages);
@@ -44,7 +72,8 @@ Result<Criterion> judge_requirement(const Threshold& threshold, std::span<const 
       if (missed->name != threshold.text) worst += " in " + missed->name;
     }
   }
-  criterion.measured = fmt::format("met in {} of {} runs{}", met, candidate.size(), worst.empty() ? "" : "; " + worst);
+  criterion.measured =
+      fmt::format("met in {} of {} runs{}", met, candidate.size(), worst.empty() ? "" : "; " + worst);
   if (met < candidate.size() || candidate.empty()) criterion.verdict = StepVerdict::bad;
   return criterion;
 }
@@ -83,7 +112,8 @@ void conclude(Outcome& o) {
     o.sentence = fmt::format("The candidate misses {} of {} absolute bounds.", missed, o.requirements.size());
   } else if (!decided) {
     o.overall = Overall::inconclusive;
-    o.sentence = "The evidence does not decide about " + names_of(o.judgement, MetricVerdict::inconclusive) + ".";
+    o.sentence =
+        "The evidence does not decide about " + names_of(o.judgement, MetricVerdict::inconclusive) + ".";
   } else {
     o.overall = Overall::passed;
     const std::string improved = names_of(o.judgement, MetricVerdict::improved);

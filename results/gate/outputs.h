@@ -28,7 +28,8 @@ inline constexpr std::size_t step_summary_limit = 1'000'000;  // GitHub takes 1 
 // Bencher Metric Format: the candidate's medians with the least and the greatest run.
 [[nodiscard]] std::string render_bmf(const Outcome& outcome);
 
-// github-action-benchmark: customSmallerIsBetter, or customBiggerIsBetter. Only the metrics that point this way.
+// github-action-benchmark: customSmallerIsBetter, or customBiggerIsBetter. Only the metrics that point this
+// way.
 [[nodiscard]] std::string render_github_benchmark(const Outcome& outcome, Better better);
 
 // Of a workflow command, its text and the value of a property.

@@ -4,7 +4,9 @@
 #include <boost/math/distributions/normal.hpp>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace dsbench::results::gate {
@@ -15,8 +17,9 @@ double normal_upper_tail(double z) {
 }
 
 struct Pooled {
-  std::vector<std::uint32_t> doubled_ranks;  // 2 × mid-rank, whole numbers also with ties; of a's values first
-  double tie_term = 0;                       // Σ (t³ − t) over groups of t equal values
+  std::vector<std::uint32_t>
+      doubled_ranks;    // 2 × mid-rank, whole numbers also with ties; of a's values first
+  double tie_term = 0;  // Σ (t³ − t) over groups of t equal values
 };
 
 Pooled rank(std::span<const double> a, std::span<const double> b) {
@@ -45,8 +48,8 @@ Pooled rank(std::span<const double> a, std::span<const double> b) {
 std::vector<double> sums_of_choices(std::span<const std::uint32_t> ranks, std::size_t k) {
   std::vector<std::uint32_t> largest{ranks.begin(), ranks.end()};
   std::sort(largest.begin(), largest.end(), std::greater<>{});
-  const std::size_t most = std::accumulate(largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(k),
-                                           std::size_t{0});
+  const std::size_t most =
+      std::accumulate(largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(k), std::size_t{0});
   std::vector<std::vector<double>> ways(k + 1, std::vector<double>(most + 1, 0.0));
   ways[0][0] = 1;
   for (const std::uint32_t r : ranks) {
@@ -71,8 +74,7 @@ double exact_p(const Pooled& pooled, std::size_t b_size, std::uint64_t doubled_s
   return std::min(1.0, as_far / all);
 }
 
-// P(U ≤ u) for u = 0, 1, … of two sides without ties.
-std::vector<double> cumulative_u(std::size_t m, std::size_t n) {
+std::vector<double> make_cumulative_u(std::size_t m, std::size_t n) {
   std::vector<std::uint32_t> ranks(m + n);
   std::iota(ranks.begin(), ranks.end(), 1U);
   const std::vector<double> ways = sums_of_choices(ranks, n);
@@ -85,6 +87,15 @@ std::vector<double> cumulative_u(std::size_t m, std::size_t n) {
     cumulative.push_back(sum / all);
   }
   return cumulative;
+}
+
+// P(U ≤ u) for u = 0, 1, … of two sides without ties; kept, for a gate asks for the same sizes again and
+// again.
+const std::vector<double>& cumulative_u(std::size_t m, std::size_t n) {
+  thread_local std::map<std::pair<std::size_t, std::size_t>, std::vector<double>> kept;
+  auto& found = kept[{m, n}];
+  if (found.empty()) found = make_cumulative_u(m, n);
+  return found;
 }
 
 // The mean on a log scale.
@@ -100,12 +111,19 @@ RankTest mann_whitney(std::span<const double> a, std::span<const double> b) {
   RankTest test;
   if (a.empty() || b.empty()) return test;
   const Pooled pooled = rank(a, b);
-  const auto doubled_sum = std::accumulate(pooled.doubled_ranks.begin() + static_cast<std::ptrdiff_t>(a.size()),
-                                           pooled.doubled_ranks.end(), std::uint64_t{0});
+  const auto doubled_sum =
+      std::accumulate(pooled.doubled_ranks.begin() + static_cast<std::ptrdiff_t>(a.size()),
+                      pooled.doubled_ranks.end(), std::uint64_t{0});
   const auto m = static_cast<double>(a.size()), n = static_cast<double>(b.size());
   test.u = static_cast<double>(doubled_sum) / 2 - n * (n + 1) / 2;
   if (a.size() <= exact_up_to && b.size() <= exact_up_to) {
-    test.p = exact_p(pooled, b.size(), doubled_sum);
+    if (pooled.tie_term > 0) {
+      test.p = exact_p(pooled, b.size(), doubled_sum);
+    } else {
+      // Without ties U is whole and its distribution symmetric.
+      const auto& cumulative = cumulative_u(a.size(), b.size());
+      test.p = std::min(1.0, 2 * cumulative[static_cast<std::size_t>(std::min(test.u, m * n - test.u))]);
+    }
     return test;
   }
   test.exact = false;
@@ -155,7 +173,7 @@ RatioInterval hodges_lehmann(std::span<const double> a, std::span<const double> 
   const double half_error = (1 - confidence) / 2;
   std::size_t leave_out = 0;
   if (a.size() <= exact_up_to && b.size() <= exact_up_to) {
-    const std::vector<double> cumulative = cumulative_u(a.size(), b.size());
+    const std::vector<double>& cumulative = cumulative_u(a.size(), b.size());
     while (leave_out < cumulative.size() && cumulative[leave_out] <= half_error) ++leave_out;
     if (leave_out == 0) return interval;
     --leave_out;

@@ -18,12 +18,14 @@ struct RankTest {
 // Exact up to this many values a side, ties or not; beyond, the normal approximation.
 inline constexpr std::size_t exact_up_to = 30;
 
-// Mann and Whitney (1947), two-sided: P(|U − mean| ≥ |u − mean|) over all ways to deal the pooled values, with
-// their mid-ranks, to the two sides. Beyond exact_up_to the normal approximation with the variance corrected
-// for ties and a continuity correction of a half. An empty side, or nothing but equal values: p = 1.
+// Mann and Whitney (1947), two-sided: P(|U − mean| ≥ |u − mean|) over all ways to deal the pooled values,
+// with their mid-ranks, to the two sides. Beyond exact_up_to the normal approximation with the variance
+// corrected for ties and a continuity correction of a half. An empty side, or nothing but equal values: p
+// = 1.
 [[nodiscard]] RankTest mann_whitney(std::span<const double> a, std::span<const double> b);
 
-// The smallest p that so many values can give (no ties, fully separated): 0.1 for 3 and 3, 0.0079 for 5 and 5.
+// The smallest p that so many values can give (no ties, fully separated): 0.1 for 3 and 3, 0.0079 for 5
+// and 5.
 [[nodiscard]] double smallest_p(std::size_t a, std::size_t b);
 
 // How much larger b is than a, as a factor.

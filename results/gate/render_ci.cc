@@ -13,8 +13,8 @@ using report::markdown_escape;
 using report::xml_escape;
 
 std::string one_line(const MetricJudgement& m) {
-  return fmt::format("{} {}: {} to {} ({}; interval {}; p {}; {} and {} runs; margin {:g} %){}", m.metric.name,
-                     to_word(m.verdict), format_value(m.metric.unit, m.baseline),
+  return fmt::format("{} {}: {} to {} ({}; interval {}; p {}; {} and {} runs; margin {:g} %){}",
+                     m.metric.name, to_word(m.verdict), format_value(m.metric.unit, m.baseline),
                      format_value(m.metric.unit, m.candidate), format_change(m.ratio), format_interval(m),
                      format_p(m.p_holm), m.baseline_runs, m.candidate_runs, 100 * m.margin,
                      m.note.empty() ? "" : "; " + m.note);
@@ -34,7 +34,8 @@ std::string render_junit(const Outcome& o) {
     std::string causes;
     for (const std::string& cause : o.invalid) causes += cause + "\n";
     cases += fmt::format(
-        "  <testcase classname=\"{}\" name=\"evidence\">\n    <error type=\"INVALID\" message=\"{}\">{}</error>\n"
+        "  <testcase classname=\"{}\" name=\"evidence\">\n    <error type=\"INVALID\" "
+        "message=\"{}\">{}</error>\n"
         "  </testcase>\n",
         xml_escape(suite), xml_escape(o.sentence), xml_escape(causes));
   }
@@ -64,7 +65,8 @@ std::string render_junit(const Outcome& o) {
     cases += "  </testcase>\n";
   }
   for (const Criterion& c : o.requirements) {
-    cases += fmt::format("  <testcase classname=\"{}.bounds\" name=\"{}\">\n", xml_escape(suite), xml_escape(c.name));
+    cases += fmt::format("  <testcase classname=\"{}.bounds\" name=\"{}\">\n", xml_escape(suite),
+                         xml_escape(c.name));
     if (c.verdict != StepVerdict::good) {
       ++failures;
       cases += fmt::format("    <failure type=\"SLO MISSED\" message=\"{}\"/>\n", xml_escape(c.measured));
@@ -75,8 +77,8 @@ std::string render_junit(const Outcome& o) {
   return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
       "<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n{}</testsuite>\n",
-      xml_escape(o.title), o.judgement.metrics.size() + o.requirements.size() + errors, failures, errors, skipped,
-      cases);
+      xml_escape(o.title), o.judgement.metrics.size() + o.requirements.size() + errors, failures, errors,
+      skipped, cases);
 }
 
 std::string render_markdown(const Outcome& o, std::size_t limit) {
@@ -84,16 +86,19 @@ std::string render_markdown(const Outcome& o, std::size_t limit) {
                                  markdown_escape(o.sentence));
   std::string tail;
   for (const Criterion& c : o.requirements) {
-    tail += fmt::format("- {} {}: {}\n", c.verdict == StepVerdict::good ? "met:" : "**missed**:",
-                        markdown_escape(c.name), markdown_escape(c.measured));
+    tail += fmt::format("- {} {}: {}\n",
+                        c.verdict == StepVerdict::good ? "met:" : "**missed**:", markdown_escape(c.name),
+                        markdown_escape(c.measured));
   }
   for (const std::string& cause : o.invalid) tail += "- invalid: " + markdown_escape(cause) + "\n";
-  for (const Mismatch& m : o.mismatches) tail += "- allowed to differ: " + markdown_escape(describe(m)) + "\n";
+  for (const Mismatch& m : o.mismatches)
+    tail += "- allowed to differ: " + markdown_escape(describe(m)) + "\n";
   for (const std::string& note : o.judgement.notes) tail += "- " + markdown_escape(note) + "\n";
   for (const std::string& note : o.notes) tail += "- " + markdown_escape(note) + "\n";
   if (!o.judgement.metrics.empty()) {
-    tail += fmt::format("\n{} and {} runs; exact Mann-Whitney, Holm over {} metrics; interval: Hodges-Lehmann.\n",
-                        o.baseline.size(), o.candidate.size(), o.judgement.metrics.size());
+    tail +=
+        fmt::format("\n{} and {} runs; exact Mann-Whitney, Holm over {} metrics; interval: Hodges-Lehmann.\n",
+                    o.baseline.size(), o.candidate.size(), o.judgement.metrics.size());
   }
   constexpr std::size_t for_the_cut = 80;
   // The notes can be long too; the verdict and the worst metrics matter most.
@@ -109,12 +114,12 @@ std::string render_markdown(const Outcome& o, std::size_t limit) {
     const auto rows = worst_first(o.judgement);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const MetricJudgement& m = *rows[i];
-      const std::string row = fmt::format(
-          "| {} | {} | {} | {} | {} | {} | {}{} |\n", markdown_escape(m.metric.name),
-          format_value(m.metric.unit, m.baseline), format_value(m.metric.unit, m.candidate), format_change(m.ratio),
-          format_interval(m), format_p(m.p_holm),
-          m.verdict == MetricVerdict::regressed ? "**REGRESSED**" : to_word(m.verdict),
-          m.note.empty() ? "" : " (" + markdown_escape(m.note) + ")");
+      const std::string row =
+          fmt::format("| {} | {} | {} | {} | {} | {} | {}{} |\n", markdown_escape(m.metric.name),
+                      format_value(m.metric.unit, m.baseline), format_value(m.metric.unit, m.candidate),
+                      format_change(m.ratio), format_interval(m), format_p(m.p_holm),
+                      m.verdict == MetricVerdict::regressed ? "**REGRESSED**" : to_word(m.verdict),
+                      m.note.empty() ? "" : " (" + markdown_escape(m.note) + ")");
       if (head.size() + table.size() + row.size() + tail.size() + for_the_cut > limit) {
         table += fmt::format("\n… and {} metrics more\n", rows.size() - i);
         break;
@@ -159,12 +164,13 @@ std::string annotation_property_escape(std::string_view text) {
 std::string render_annotations(const Outcome& o) {
   std::vector<std::string> lines;
   const auto add = [&](std::string_view level, std::string_view title, std::string_view text) {
-    lines.push_back(fmt::format("::{} title={}::{}", level, annotation_property_escape(title),
-                                annotation_escape(text)));
+    lines.push_back(
+        fmt::format("::{} title={}::{}", level, annotation_property_escape(title), annotation_escape(text)));
   };
   for (const std::string& cause : o.invalid) add("error", "gate: INVALID", cause);
   for (const MetricJudgement* m : worst_first(o.judgement)) {
-    if (m->verdict == MetricVerdict::regressed) add("error", "gate: REGRESSED " + m->metric.name, one_line(*m));
+    if (m->verdict == MetricVerdict::regressed)
+      add("error", "gate: REGRESSED " + m->metric.name, one_line(*m));
   }
   for (const Criterion& c : o.requirements) {
     if (c.verdict != StepVerdict::good) add("error", "gate: SLO MISSED", c.name + ": " + c.measured);

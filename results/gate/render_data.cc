@@ -89,7 +89,8 @@ std::string render_json(const Outcome& o) {
   json["invalid"] = o.invalid;
   json["allowed_mismatches"] = Json::array();
   for (const Mismatch& m : o.mismatches) {
-    json["allowed_mismatches"].push_back({{"key", m.key}, {"baseline", m.baseline}, {"candidate", m.candidate}});
+    json["allowed_mismatches"].push_back(
+        {{"key", m.key}, {"baseline", m.baseline}, {"candidate", m.candidate}});
   }
   json["notes"] = o.judgement.notes;
   for (const std::string& note : o.notes) json["notes"].push_back(note);
@@ -135,8 +136,8 @@ std::string render_github_benchmark(const Outcome& o, Better better) {
                     {"unit", unit_word(m.metric.unit)},
                     {"value", m.candidate},
                     {"range", fmt::format("± {:.2f} %", 100 * m.spread)},
-                    {"extra", fmt::format("{}; {} against the baseline; median of {} runs", to_word(m.verdict),
-                                          format_change(m.ratio), m.candidate_runs)}});
+                    {"extra", fmt::format("{}; {} against the baseline; median of {} runs",
+                                          to_word(m.verdict), format_change(m.ratio), m.candidate_runs)}});
   }
   return dump(json);
 }

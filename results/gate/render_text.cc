@@ -14,9 +14,10 @@ using Row = std::array<std::string, 8>;
 std::string painted(std::string_view text, std::string_view verdict, bool colour) {
   if (!colour) return std::string{text};
   // Blue and vermilion, never red and green; the word says it too.
-  const std::string_view code = verdict == "REGRESSED" || verdict == "SLO MISSED" || verdict == "INVALID" ? "1;31"
-                                : verdict == "SAME" || verdict == "IMPROVED" || verdict == "PASSED"       ? "1;34"
-                                                                                                          : "1;33";
+  const std::string_view code = verdict == "REGRESSED" || verdict == "SLO MISSED" || verdict == "INVALID"
+                                    ? "1;31"
+                                : verdict == "SAME" || verdict == "IMPROVED" || verdict == "PASSED" ? "1;34"
+                                                                                                    : "1;33";
   return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
 }
 
@@ -26,7 +27,8 @@ std::string render_text(const Outcome& o, bool colour) {
   std::string out = fmt::format("{}  {}\n", painted(to_word(o.overall), to_word(o.overall), colour),
                                 report::terminal_escape(o.sentence));
   if (!o.judgement.metrics.empty()) {
-    std::vector<Row> rows{{"metric", "baseline", "candidate", "change", "interval", "p (Holm)", "sees", "verdict"}};
+    std::vector<Row> rows{
+        {"metric", "baseline", "candidate", "change", "interval", "p (Holm)", "sees", "verdict"}};
     for (const MetricJudgement* m : worst_first(o.judgement)) {
       rows.push_back({report::terminal_escape(m->metric.name),
                       m->baseline_runs == 0 ? "n/a" : format_value(m->metric.unit, m->baseline),
@@ -62,29 +64,35 @@ std::string render_text(const Outcome& o, bool colour) {
       exact = exact && m.exact;
     }
     out += fmt::format(
-        "\n{} and {} runs; margin {}; Mann-Whitney {}, Holm over {} metrics, error level {} at {} of {} looks "
+        "\n{} and {} runs; margin {}; Mann-Whitney {}, Holm over {} metrics, error level {} at {} of {} "
+        "looks "
         "({} in all); interval: Hodges-Lehmann, {:.1f} %\n"
         "sees: the smallest true change that these runs would show, 4 times in 5\n",
         o.baseline.size(), o.candidate.size(),
-        least == most ? fmt::format("{:g} %", 100 * least) : fmt::format("{:g} to {:g} %", 100 * least, 100 * most),
-        exact ? "exact" : "by the normal approximation where there are more than 30 runs", o.judgement.metrics.size(),
-        fmt::format("{:.3g}", any.alpha), o.looks.size(), o.planned_looks, o.alpha, 100 * (1 - any.alpha));
+        least == most ? fmt::format("{:g} %", 100 * least)
+                      : fmt::format("{:g} to {:g} %", 100 * least, 100 * most),
+        exact ? "exact" : "by the normal approximation where there are more than 30 runs",
+        o.judgement.metrics.size(), fmt::format("{:.3g}", any.alpha), o.looks.size(), o.planned_looks,
+        o.alpha, 100 * (1 - any.alpha));
   }
   if (!o.requirements.empty()) {
     out += "\nbounds on the candidate\n";
     for (const Criterion& c : o.requirements) {
       const bool met = c.verdict == StepVerdict::good;
-      out += fmt::format("  {}  {}: {}\n", painted(met ? "met   " : "MISSED", met ? "SAME" : "REGRESSED", colour),
+      out += fmt::format("  {}  {}: {}\n",
+                         painted(met ? "met   " : "MISSED", met ? "SAME" : "REGRESSED", colour),
                          report::terminal_escape(c.name), report::terminal_escape(c.measured));
     }
   }
   const auto list = [&out](std::string_view title, const std::vector<std::string>& lines) {
-    for (const std::string& line : lines) out += fmt::format("{}: {}\n", title, report::terminal_escape(line));
+    for (const std::string& line : lines)
+      out += fmt::format("{}: {}\n", title, report::terminal_escape(line));
   };
   out += '\n';
   list("invalid", o.invalid);
   for (const MetricJudgement* m : worst_first(o.judgement)) {
-    if (!m->note.empty()) out += fmt::format("note: {}: {}\n", report::terminal_escape(m->metric.name), m->note);
+    if (!m->note.empty())
+      out += fmt::format("note: {}: {}\n", report::terminal_escape(m->metric.name), m->note);
   }
   list("note", o.judgement.notes);
   for (const Mismatch& m : o.mismatches)

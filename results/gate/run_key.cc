@@ -40,8 +40,8 @@ struct Target {
   std::string model = "not known", flags = "not known";
 };
 
-// "model M, server S, context N tokens, dsbench serve --a b" by target, joined by " | "; of a simulated fleet its
-// parameters.
+// "model M, server S, context N tokens, dsbench serve --a b" by target, joined by " | "; of a simulated fleet
+// its parameters.
 Target target_of(const RunSummary& run) {
   const std::string& text = run.target_description;
   if (text.empty()) return {};
@@ -55,7 +55,9 @@ Target target_of(const RunSummary& run) {
       target.model += " | ";
       target.flags += " | ";
     }
-    target.model += one.substr(one.starts_with("model ") ? 6 : 0, comma == std::string::npos ? comma : comma - (one.starts_with("model ") ? 6 : 0));
+    target.model +=
+        one.substr(one.starts_with("model ") ? 6 : 0,
+                   comma == std::string::npos ? comma : comma - (one.starts_with("model ") ? 6 : 0));
     target.flags += comma == std::string::npos ? "not known" : one.substr(comma + 2);
     from = to + 3;
   }
@@ -63,7 +65,8 @@ Target target_of(const RunSummary& run) {
 }
 
 std::string memory_in_gib(const std::string& bytes) {
-  if (bytes.empty() || bytes.size() > 18 || bytes.find_first_not_of("0123456789") != std::string::npos) return bytes;
+  if (bytes.empty() || bytes.size() > 18 || bytes.find_first_not_of("0123456789") != std::string::npos)
+    return bytes;
   return fmt::format("{:.0f} GiB", static_cast<double>(std::stoll(bytes)) / 1073741824.0);
 }
 

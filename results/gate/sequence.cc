@@ -9,8 +9,8 @@ namespace dsbench::results::gate {
 Result<Sequence> plan_sequence(std::size_t runs, std::size_t max_runs, double alpha, Spending spending,
                                std::size_t confirmation) {
   if (max_runs < runs)
-    return fail(ErrorKind::usage, "--max-runs {} is below --runs {}; accepted: {} to {}", max_runs, runs, runs,
-                3 * runs);
+    return fail(ErrorKind::usage, "--max-runs {} is below --runs {}; accepted: {} to {}", max_runs, runs,
+                runs, 3 * runs);
   if (max_runs > 3 * runs) {
     return fail(ErrorKind::usage,
                 "--max-runs {} is more than three times --runs {}: the looks would be further apart than the "
@@ -42,7 +42,8 @@ Next next_after(const Judgement& judgement, const Sequence& sequence, std::size_
 
 bool is_confirmed(const MetricJudgement& all, std::span<const double> block_baseline,
                   std::span<const double> block_candidate) {
-  if (all.verdict != MetricVerdict::regressed || block_baseline.empty() || block_candidate.empty()) return false;
+  if (all.verdict != MetricVerdict::regressed || block_baseline.empty() || block_candidate.empty())
+    return false;
   const double a = median_of(block_baseline), b = median_of(block_candidate);
   return (all.metric.better == Better::lower ? ratio_of(b, a) : ratio_of(a, b)) > 1 + all.margin / 2;
 }
@@ -62,9 +63,9 @@ void keep_confirmed(Judgement& all, const std::vector<std::string>& called, std:
     const bool was_called = std::find(called.begin(), called.end(), m.metric.name) != called.end();
     if (was_called && is_confirmed(m, last(m.baseline_values), last(m.candidate_values))) continue;
     m.verdict = MetricVerdict::inconclusive;
-    m.note = was_called
-                 ? fmt::format("it looked like a regression, which {} more runs a side did not confirm", block)
-                 : "it looks like a regression only since the last runs, and has not been confirmed";
+    m.note = was_called ? fmt::format(
+                              "it looked like a regression, which {} more runs a side did not confirm", block)
+                        : "it looks like a regression only since the last runs, and has not been confirmed";
   }
 }
 

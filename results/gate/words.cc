@@ -27,7 +27,10 @@ std::vector<const MetricJudgement*> worst_first(const Judgement& judgement) {
   std::vector<const MetricJudgement*> sorted;
   for (const MetricJudgement& m : judgement.metrics) sorted.push_back(&m);
   const auto rank = [](MetricVerdict v) {
-    return v == MetricVerdict::regressed ? 0 : v == MetricVerdict::inconclusive ? 1 : v == MetricVerdict::same ? 2 : 3;
+    return v == MetricVerdict::regressed      ? 0
+           : v == MetricVerdict::inconclusive ? 1
+           : v == MetricVerdict::same         ? 2
+                                              : 3;
   };
   std::stable_sort(sorted.begin(), sorted.end(), [&](const auto* a, const auto* b) {
     if (rank(a->verdict) != rank(b->verdict)) return rank(a->verdict) < rank(b->verdict);

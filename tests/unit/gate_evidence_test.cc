@@ -146,17 +146,20 @@ TEST(GateEvidence, kernels_are_one_number_a_process) {
   EXPECT_EQ(value_of(*e, "cuda"), "12.9");
   EXPECT_EQ(value_of(*e, "date"), "absent");
   EXPECT_EQ(value_of(*e, "load_avg"), "absent");
-  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[{"name":"x","real_time":1,"time_unit":"fortnights"}]})", "k.json")
+  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[{"name":"x","real_time":1,"time_unit":"fortnights"}]})",
+                                  "k.json")
                 .error()
                 .message,
             "k.json: benchmark x: time unit 'fortnights'; accepted: ns, us, ms, s");
-  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[]})", "k.json").error().message, "k.json: it has no benchmark in it");
+  EXPECT_EQ(parse_kernel_evidence(R"({"benchmarks":[]})", "k.json").error().message,
+            "k.json: it has no benchmark in it");
 }
 
 TEST(GateEvidence, paths_that_are_none) {
   const auto none = read_evidence("/nowhere/at/all");
   EXPECT_EQ(none.error().message,
-            "/nowhere/at/all is no evidence: there is no such file; accepted: a run directory, its run.json, or a JSON "
+            "/nowhere/at/all is no evidence: there is no such file; accepted: a run directory, its run.json, "
+            "or a JSON "
             "file of Google Benchmark's form");
   EXPECT_EQ(none.error().kind, ErrorKind::usage);
   const auto folder = std::filesystem::temp_directory_path() / "dsbench-gate-evidence-test";
@@ -178,14 +181,16 @@ TEST(GateComparability, what_differs_is_told_with_both_values) {
   ASSERT_TRUE(found);
   EXPECT_EQ(describe_refused(*found),
             "seed: baseline 1; candidate 2\n"
-            "server_flags: baseline …kens, dsbench serve --blocks 64; "
-            "candidate …kens, dsbench serve --blocks 32");
+            "server_flags: baseline …ext 2048 tokens, dsbench serve --blocks 64; "
+            "candidate …ext 2048 tokens, dsbench serve --blocks 32");
   const auto allowed = compare_keys(a, b, {"seed", "server_flags"});
   ASSERT_EQ(allowed->size(), 2U);
   EXPECT_EQ(describe_refused(*allowed), "");
-  EXPECT_THAT(compare_keys(a, b, {"sead"}).error().message,
-              HasSubstr("--allow-mismatch sead: these runs have no such key; accepted: workload, arrivals, rates, slo, "
-                        "client, seed, model, server_flags, hardware, driver, client_version"));
+  EXPECT_THAT(
+      compare_keys(a, b, {"sead"}).error().message,
+      HasSubstr(
+          "--allow-mismatch sead: these runs have no such key; accepted: workload, arrivals, rates, slo, "
+          "client, seed, model, server_flags, hardware, driver, client_version"));
   EXPECT_THAT(compare_keys(a, b, {"kind"}).error().message, HasSubstr("cannot be compared at all"));
 }
 
@@ -210,7 +215,10 @@ TEST(GateComparability, one_side_must_be_of_one_kind_too) {
 std::vector<Evidence> runs_at(std::initializer_list<int> ttft_ms) {
   std::vector<Evidence> runs;
   std::uint64_t seed = 0;
-  for (const int ms : ttft_ms) runs.push_back(evidence_of(run_of(++seed, Nanos{ms * 1'000'000LL}), fmt::format("run{}", seed)));
+  for (const int ms : ttft_ms) {
+    ++seed;
+    runs.push_back(evidence_of(run_of(seed, Nanos{ms * 1'000'000LL}), fmt::format("run{}", seed)));
+  }
   return runs;
 }
 
@@ -232,7 +240,8 @@ TEST(GateJudge, defaults_are_what_every_baseline_run_has) {
 }
 
 TEST(GateJudge, significant_but_small_is_not_a_regression) {
-  const auto a = runs_at({1000, 1001, 1002, 1003, 1004, 1005}), b = runs_at({1020, 1021, 1022, 1023, 1024, 1025});
+  const auto a = runs_at({1000, 1001, 1002, 1003, 1004, 1005}),
+             b = runs_at({1020, 1021, 1022, 1023, 1024, 1025});
   const auto judged = judge(a, b, {});
   EXPECT_LT(judged->metrics[0].p_holm, 0.05);
   EXPECT_EQ(judged->metrics[0].verdict, MetricVerdict::same) << "2 % with a margin of 5 %";
@@ -241,7 +250,8 @@ TEST(GateJudge, significant_but_small_is_not_a_regression) {
   EXPECT_EQ(judge(a, b, strict)->metrics[0].verdict, MetricVerdict::regressed);
   strict.margins["p50 ttft"] = 0.021;
   EXPECT_EQ(judge(a, b, strict)->metrics[0].verdict, MetricVerdict::inconclusive);
-  EXPECT_EQ(judge(a, b, strict)->metrics[0].note, "a change, but not shown to be beyond the margin nor within it");
+  EXPECT_EQ(judge(a, b, strict)->metrics[0].note,
+            "a change, but not shown to be beyond the margin nor within it");
 }
 
 TEST(GateJudge, large_but_not_significant_is_inconclusive) {
@@ -275,7 +285,8 @@ TEST(GateJudge, metrics_by_name_and_pattern) {
               HasSubstr("--metric 'p55 ttft': the runs have no such metric; did you mean 'p50 ttft'?"));
   settings.metrics.clear();
   settings.margins["knee"] = 0.1;
-  EXPECT_THAT(gated_metrics(a, a, settings).error().message, HasSubstr("--margin 'knee': the runs have no such metric"));
+  EXPECT_THAT(gated_metrics(a, a, settings).error().message,
+              HasSubstr("--margin 'knee': the runs have no such metric"));
   EXPECT_TRUE(matches("a*c*", "abcd"));
   EXPECT_FALSE(matches("a*d", "abc"));
 }
@@ -292,6 +303,24 @@ TEST(GateOutcome, bounds_hold_in_every_run_and_no_data_is_a_failure) {
   EXPECT_EQ((*judge_requirements({"no such: p50 ttft < 1s"}, runs))[0].verdict, StepVerdict::bad);
   EXPECT_EQ(judge_requirements({"p50 ttft < 1s", "p50 ttft < 2s"}, runs).error().message,
             "--require 'p50 ttft < 2s': there is a bound on this already; give one");
+}
+
+TEST(GateOutcome, bounds_of_a_class) {
+  RunSummary run = run_of(1, Nanos{100'000'000});
+  TenantSummary gold;
+  gold.name = "gold";
+  gold.slice.requests = 100;
+  gold.slice.completed = gold.slice.good = 90;
+  gold.slice.ttft = latency(100, Nanos{700'000'000}, std::nullopt);
+  run.tenants = {gold};
+  const std::vector<Evidence> runs{evidence_of(run, "r")};
+  EXPECT_EQ((*judge_requirements({"class gold: p50 ttft < 1s"}, runs))[0].verdict, StepVerdict::good);
+  EXPECT_EQ((*judge_requirements({"class gold: good_share >= 95%"}, runs))[0].measured,
+            "met in 0 of 1 runs; r: 90.00 %");
+  EXPECT_EQ((*judge_requirements({"class iron: p50 ttft < 1s"}, runs))[0].measured,
+            "met in 0 of 1 runs; r: no such class");
+  EXPECT_THAT(judge_requirements({"class gold: p50 tpot < 1s"}, runs).error().message,
+              HasSubstr("of a class a run tells ttft, e2e, good_share, completed_share and failed_share"));
 }
 
 TEST(GateOutcome, what_counts_most_comes_first) {

@@ -14,6 +14,13 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
+// The checker knows elements; a declaration is ours to check.
+std::string problem(const std::string& xml) {
+  const std::string declaration = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+  return xml.starts_with(declaration) ? tests::xml_complaint(xml.substr(declaration.size()))
+                                      : "no declaration";
+}
+
 const std::string nasty = "p50 <b>&\"x\"|::50%\n,'y'";
 
 Outcome sample() {
@@ -24,9 +31,11 @@ Outcome sample() {
   o.looks = {{4, 0.05}};
   o.judgement.metrics.push_back(
       judge_values({"p50 ttft"}, {0.1, 0.101, 0.102, 0.103}, {0.12, 0.121, 0.122, 0.123}, 0.05, 0.05));
-  o.judgement.metrics.push_back(judge_values({"good_rate", Better::higher, Unit::per_second}, {4, 4, 4, 4}, {4, 4, 4, 4}, 0.05, 0.05));
+  o.judgement.metrics.push_back(
+      judge_values({"good_rate", Better::higher, Unit::per_second}, {4, 4, 4, 4}, {4, 4, 4, 4}, 0.05, 0.05));
   o.judgement.metrics.push_back(judge_values({nasty}, {1, 2, 3, 4}, {2, 3, 4, 5}, 0.05, 0.05));
-  o.requirements = {{"p99 ttft < 2s", "met in 4 of 4 runs", StepVerdict::good}, {"<&>", "\"no\"", StepVerdict::bad}};
+  o.requirements = {{"p99 ttft < 2s", "met in 4 of 4 runs", StepVerdict::good},
+                    {"<&>", "\"no\"", StepVerdict::bad}};
   conclude(o);
   return o;
 }
@@ -35,7 +44,7 @@ TEST(GateOutputs, junit_is_xml_with_a_case_for_each_metric_and_bound) {
   Outcome o = sample();
   o.inconclusive_fails = false;
   const std::string xml = render_junit(o);
-  EXPECT_EQ(tests::xml_complaint(xml), "") << xml;
+  EXPECT_EQ(problem(xml), "") << xml;
   EXPECT_THAT(xml, HasSubstr("tests=\"5\" failures=\"2\" errors=\"0\" skipped=\"1\""));
   EXPECT_THAT(xml, HasSubstr("<failure type=\"REGRESSED\""));
   EXPECT_THAT(xml, HasSubstr("<skipped message="));
@@ -46,7 +55,7 @@ TEST(GateOutputs, junit_is_xml_with_a_case_for_each_metric_and_bound) {
   o.invalid = {"run <1>: lag"};
   conclude(o);
   const std::string broken = render_junit(o);
-  EXPECT_EQ(tests::xml_complaint(broken), "") << broken;
+  EXPECT_EQ(problem(broken), "") << broken;
   EXPECT_THAT(broken, HasSubstr("<error type=\"INVALID\""));
 }
 
@@ -76,7 +85,8 @@ TEST(GateOutputs, annotations_are_escaped_and_at_most_ten) {
   EXPECT_EQ(annotation_property_escape("a:b,c"), "a%3Ab%2Cc");
   const std::string few = render_annotations(o);
   EXPECT_TRUE(few.starts_with("::error title=gate%3A REGRESSED p50 ttft::p50 ttft REGRESSED: 100 ms") ||
-              few.starts_with("::error title=gate%3A REGRESSED p50 ttft::")) << few;
+              few.starts_with("::error title=gate%3A REGRESSED p50 ttft::"))
+      << few;
   EXPECT_EQ(std::count(few.begin(), few.end(), '\n'), 3) << few;
   for (int i = 0; i < 30; ++i) {
     MetricJudgement m = o.judgement.metrics[0];
@@ -117,7 +127,8 @@ TEST(GateOutputs, bencher_and_github_benchmark_take_what_they_can) {
   Outcome kernels = sample();
   kernels.kind = "kernels";
   const auto of_kernels = nlohmann::json::parse(render_bmf(kernels));
-  EXPECT_NEAR(of_kernels["p50 ttft"]["latency"]["value"].get<double>(), 0.1215e9, 1) << "Bencher's latency is in ns";
+  EXPECT_NEAR(of_kernels["p50 ttft"]["latency"]["value"].get<double>(), 0.1215e9, 1)
+      << "Bencher's latency is in ns";
 }
 
 TEST(GateOutputs, text_has_no_control_characters_of_others_and_colour_only_when_asked) {

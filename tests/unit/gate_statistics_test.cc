@@ -130,7 +130,8 @@ TEST(SplitAlpha, published_levels) {
   EXPECT_NEAR((*obf)[2], 0.0451, 5e-5);
   EXPECT_EQ(split_alpha(0.03, 1, Spending::pocock)->front(), 0.03);
   EXPECT_EQ(split_alpha(0.03, 2, Spending::pocock).error().message,
-            "an error level of 0.03 has no table of 2 looks; accepted are 0.1, 0.05 and 0.01, or any with one look (as "
+            "an error level of 0.03 has no table of 2 looks; accepted are 0.1, 0.05 and 0.01, or any with "
+            "one look (as "
             "many --max-runs as --runs)");
 }
 
@@ -145,7 +146,8 @@ TEST(SplitAlpha, looks_together_err_no_more_than_alpha) {
       bool any = false;
       for (int k = 1; k <= 3; ++k) {
         sum += rng.normal();
-        any = any || std::erfc(std::abs(sum) / std::sqrt(2.0 * k)) < (*split)[static_cast<std::size_t>(k - 1)];
+        any =
+            any || std::erfc(std::abs(sum) / std::sqrt(2.0 * k)) < (*split)[static_cast<std::size_t>(k - 1)];
       }
       crossed += any;
     }
@@ -211,7 +213,8 @@ TEST(Sequence, looks_and_levels) {
   EXPECT_EQ(plan_sequence(10, 9, 0.05, Spending::pocock, 5).error().message,
             "--max-runs 9 is below --runs 10; accepted: 10 to 30");
   EXPECT_EQ(plan_sequence(5, 16, 0.05, Spending::pocock, 5).error().message,
-            "--max-runs 16 is more than three times --runs 5: the looks would be further apart than the error level was "
+            "--max-runs 16 is more than three times --runs 5: the looks would be further apart than the "
+            "error level was "
             "split for; accepted: 5 to 15");
 }
 
@@ -241,7 +244,8 @@ TEST(Sequence, what_comes_next) {
 }
 
 TEST(Sequence, a_regression_that_fresh_runs_do_not_show_is_taken_back) {
-  const std::vector<double> slow{1.10, 1.11, 1.12, 1.10, 1.13, 1.12}, fast{1.00, 1.01, 1.02, 1.00, 1.01, 1.02};
+  const std::vector<double> slow{1.10, 1.11, 1.12, 1.10, 1.13, 1.12},
+      fast{1.00, 1.01, 1.02, 1.00, 1.01, 1.02};
   const auto pooled = [&](const std::vector<double>& fresh) {
     Judgement all;
     std::vector<double> a = fast, b = slow;
