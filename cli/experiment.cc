@@ -471,7 +471,9 @@ Result<void> Experiment::write(results::RunSummary& summary) {
   if (auto told = results::add_breakdown(directory_.path / "records.sqlite", summary); !told)
     summary.warnings.push_back("no breakdown by tenant and turn: " + told.error().message);
   DSBENCH_CHECK(results::write_run(directory_.run_json(), summary));
-  return write_file_atomically(directory_.report(), results::report::render_html(summary));
+  return write_file_atomically(
+      directory_.report(), results::report::render_html(
+                               summary, {.pictures = {results::report::read_latency_picture(directory_)}}));
 }
 
 int conclude(const results::RunSummary& summary, const ExperimentOptions& options,

@@ -132,7 +132,9 @@ int merge(const MergeFlags& o) {
   if (const auto judged = judge(first, *out, *merged); !judged) return refuse("merge", judged.error());
   if (const auto written = results::write_run(out->run_json(), *merged); !written)
     return refuse("merge", written.error());
-  if (const auto written = write_file_atomically(out->report(), results::report::render_html(*merged));
+  if (const auto written = write_file_atomically(
+          out->report(),
+          results::report::render_html(*merged, {.pictures = {results::report::read_latency_picture(*out)}}));
       !written)
     return refuse("merge", written.error());
   progress.clear();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -117,7 +118,15 @@ int report(const ReportOptions& o) {
   if (o.format == "html") {
     std::vector<const results::RunSummary*> pointers;
     for (const auto& run : runs) pointers.push_back(&run);
-    text = results::report::render_html(pointers, {o.labels, ""});
+    results::report::ReportOptions page{.labels = o.labels};
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      const auto found = runs[i].kind == results::imported_kind
+                             ? std::nullopt
+                             : std::optional{results::find_run_directory(o.runs[i])};
+      page.pictures.push_back(found && *found ? results::report::read_latency_picture(**found)
+                                              : results::report::LatencyPicture{});
+    }
+    text = results::report::render_html(pointers, page);
   } else {
     for (const auto& run : runs) {
       text += o.format == "markdown" ? results::report::render_markdown(run)

@@ -1,5 +1,5 @@
 dsbench_test(report_test
-  SOURCES unit/report_axis_test.cc unit/report_chart_test.cc unit/report_page_test.cc fakes/sample_runs.cc fakes/xml_check.cc
+  SOURCES unit/report_axis_test.cc unit/report_chart_test.cc unit/report_page_test.cc unit/report_latency_picture_test.cc fakes/sample_runs.cc fakes/xml_check.cc
   LIBS dsbench::report fmt::fmt)
 
 add_executable(report_browser_pages e2e/report_browser_pages.cc fakes/sample_runs.cc)

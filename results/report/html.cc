@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/files.h"
 #include "core/text.h"
 #include "results/report/html_frame.h"
 #include "results/report/html_sections.h"
@@ -39,15 +40,21 @@ constexpr std::array<Section, 11> sections{{{"answers", "Answers", false, put_an
                                             {"system", "System", false, put_system},
                                             {"reproduce", "Reproduce", false, put_reproduce}}};
 
-void put_run(Html& html, const RunSummary& run, const std::string& prefix, bool charts, std::size_t points) {
+void put_run(Html& html, const RunSummary& run, const std::string& prefix, bool charts, std::size_t points,
+             const LatencyPicture& picture) {
   html.raw("<nav aria-label=\"Contents\">");
   for (const Section& s : sections) {
     if (s.id == "providers" && !run.failover) continue;
+    if (s.id == "recovery" && charts && !picture.empty())
+      html.add("<a href=\"#{}latency-picture\">Over time</a> ", prefix);
+    if (s.id == "errors" && has_outage(run)) html.add("<a href=\"#{}incident\">Outages</a> ", prefix);
     if (charts || !s.charts) html.add("<a href=\"#{}{}\">{}</a> ", prefix, s.id, s.name);
     if (charts && s.id == "stages") html.add("<a href=\"#{}timeline\">Timeline</a> ", prefix);
   }
   html.raw("<a href=\"#method\">Words</a></nav>\n");
   for (const Section& s : sections) {
+    if (s.id == "recovery" && charts && !picture.empty()) put_latency_picture(html, picture, prefix);
+    if (s.id == "errors" && has_outage(run)) put_incident(html, run, prefix);
     if (charts || !s.charts) s.put(html, run, prefix);
     if (charts && s.id == "stages") put_timeline(html, run, prefix, points);
   }
@@ -65,6 +72,10 @@ std::string render_html(std::span<const RunSummary* const> runs, const ReportOpt
   const std::string title = !options.title.empty() ? options.title
                             : alone                ? title_of(first)
                                                    : fmt::format("{} runs: {}", runs.size(), first.target);
+  const LatencyPicture none;
+  const auto picture_for = [&](std::size_t i) -> const LatencyPicture& {
+    return i < options.pictures.size() ? options.pictures[i] : none;
+  };
   Html html;
   open_page(html, alone ? fmt::format("{}: {}", verdict_mark(first.verdict).word, title) : title, title,
             fmt::format("{} · {} · seed {}", format_utc(first.started_at), format_duration(first.duration),
@@ -72,7 +83,7 @@ std::string render_html(std::span<const RunSummary* const> runs, const ReportOpt
   if (alone) {
     put_verdict(html, first, "", "h1");
     put_warnings(html, first);
-    put_run(html, first, "", true, most_points);
+    put_run(html, first, "", true, most_points, picture_for(0));
   } else {
     std::vector<LabelledRun> labelled;
     for (std::size_t i = 0; i < runs.size(); ++i) labelled.push_back({runs[i], labels[i]});
@@ -87,13 +98,20 @@ std::string render_html(std::span<const RunSummary* const> runs, const ReportOpt
           .text(fmt::format("({}) {}", i + 1, labels[i]))
           .raw("</p>\n");
       put_warnings(html, *runs[i]);
-      put_run(html, *runs[i], prefix, runs.size() <= most_charted_runs, points);
+      put_run(html, *runs[i], prefix, runs.size() <= most_charted_runs, points, picture_for(i));
       html.raw("</article>\n");
     }
   }
   put_method(html);
   close_page(html, first.dsbench_version, PageScripts::timelines);
   return html.take();
+}
+
+LatencyPicture read_latency_picture(const RunDirectory& directory) {
+  const auto text = read_file(directory.latency_log());
+  if (!text) return {};
+  const auto intervals = parse_hdr_log(*text);
+  return intervals ? picture_of(*intervals) : LatencyPicture{};
 }
 
 std::string render_html(const RunSummary& run, const ReportOptions& options) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "results/report/html_parts.h"
+#include "results/report/latency_picture.h"
 #include "results/run_summary.h"
 
 // The sections of the page, in reading order. `prefix` makes the ids of one run unique in a page that holds
@@ -16,6 +17,10 @@ void put_answers(Html& html, const RunSummary& run, const std::string& prefix);
 void put_capacity(Html& html, const RunSummary& run, const std::string& prefix);
 void put_latency(Html& html, const RunSummary& run, const std::string& prefix);
 void put_recovery(Html& html, const RunSummary& run, const std::string& prefix);
+// What went wrong when, told from the timeline.
+void put_incident(Html& html, const RunSummary& run, const std::string& prefix);
+[[nodiscard]] bool has_outage(const RunSummary& run);
+void put_latency_picture(Html& html, const LatencyPicture& picture, const std::string& prefix);
 // Nothing for a run with one target and no faults.
 void put_providers(Html& html, const RunSummary& run, const std::string& prefix);
 void put_errors(Html& html, const RunSummary& run, const std::string& prefix);

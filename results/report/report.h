@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "results/report/latency_picture.h"
+#include "results/run_directory.h"
 #include "results/run_summary.h"
 
 // Reports made from runs: pure functions of the runs, the same bytes each time.
@@ -12,10 +14,15 @@ namespace dsbench::results::report {
 struct ReportOptions {
   // One for each run, shown where several runs share a picture. Empty: what tells the commands of the runs
   // apart.
-  std::vector<std::string> labels;
+  std::vector<std::string> labels = {};
   // Empty: made from the first run.
-  std::string title;
+  std::string title = {};
+  // One for each run, where its latency.hlog could be read: the heat map and the spectrum. Fewer: none.
+  std::vector<LatencyPicture> pictures = {};
 };
+
+// From the run's latency.hlog; empty when there is none or it cannot be read.
+[[nodiscard]] LatencyPicture read_latency_picture(const RunDirectory& directory);
 
 // One offline page: no network, no file beside it, readable without JavaScript and on paper. With several
 // runs their lines share the summary charts, and each run follows in full. Runs must not be empty.

@@ -1,0 +1,177 @@
+#include "results/report/latency_picture.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "results/metrics.h"
+#include "results/report/axis.h"
+#include "results/statistics.h"
+
+namespace dsbench::results::report {
+namespace {
+
+constexpr std::int64_t kColumns = 120;
+constexpr std::size_t kRows = 36;
+constexpr int kShades = 8;
+
+bool is_metric(const HdrInterval& interval, Metric metric) {
+  const std::string_view word = to_word(metric);
+  return interval.tag.size() > word.size() && interval.tag.starts_with(word) &&
+         interval.tag[word.size()] == ';';
+}
+
+LatencyPicture::Spectrum spectrum_of(std::span<const HdrInterval> intervals, Metric metric,
+                                     std::string name) {
+  Histogram all;
+  for (const HdrInterval& i : intervals) {
+    if (is_metric(i, metric)) all.add(i.histogram);
+  }
+  LatencyPicture::Spectrum spectrum{.name = std::move(name), .points = {}};
+  const std::int64_t n = all.count() + all.infinite();
+  if (n == 0) return spectrum;
+  spectrum.failed_share = static_cast<double>(all.infinite()) / static_cast<double>(n);
+  // Twelve points a factor of ten, as far as the samples carry a percentile.
+  for (double x = 1; x <= 1e6; x *= std::pow(10.0, 1.0 / 12)) {
+    const double q = 1 - 1 / x;
+    if (q > 0 && n < samples_needed(q)) break;
+    const auto value = all.quantile(std::max(q, 0.5 / static_cast<double>(n)));
+    if (!value) break;
+    spectrum.points.emplace_back(x, to_seconds(*value));
+  }
+  return spectrum;
+}
+
+}  // namespace
+
+LatencyPicture picture_of(std::span<const HdrInterval> intervals) {
+  LatencyPicture picture;
+  std::int64_t last = -1;
+  Nanos least{Histogram::highest}, most{0};
+  for (const HdrInterval& i : intervals) {
+    if (!is_metric(i, Metric::ttft)) continue;
+    last = std::max(last, i.start.count() / 1'000'000'000);
+    if (i.histogram.count() == 0) continue;
+    least = std::min(least, i.histogram.min());
+    most = std::max(most, i.histogram.max());
+  }
+  if (last < 0) return picture;
+  // Whole steps that people read, and no more columns than fit.
+  for (const std::int64_t step :
+       {1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400}) {
+    picture.bin_s = step;
+    if ((last + step) / step <= kColumns) break;
+  }
+  const std::size_t columns = static_cast<std::size_t>(last / picture.bin_s + 1);
+  picture.columns.assign(columns, std::vector<std::int64_t>(kRows, 0));
+  picture.failed.assign(columns, 0);
+  const double lo = std::log10(std::max(1e-6, to_seconds(least)));
+  const double hi = std::max(lo + 0.3, std::log10(std::max(1e-6, to_seconds(most))));
+  for (std::size_t r = 0; r <= kRows; ++r)
+    picture.edges_s.push_back(std::pow(10.0, lo + (hi - lo) * static_cast<double>(r) / kRows));
+  for (const HdrInterval& i : intervals) {
+    if (!is_metric(i, Metric::ttft)) continue;
+    const std::size_t column = static_cast<std::size_t>(i.start.count() / 1'000'000'000 / picture.bin_s);
+    picture.failed[column] += i.histogram.infinite();
+    for (int index = i.histogram.next_index(0); index >= 0; index = i.histogram.next_index(index + 1)) {
+      const double middle = std::log10(std::max(
+          1e-9, (to_seconds(Histogram::lowest_at(index)) + to_seconds(Histogram::highest_at(index))) / 2));
+      const double place = std::clamp((middle - lo) / (hi - lo) * kRows, 0.0, static_cast<double>(kRows - 1));
+      picture.columns[column][static_cast<std::size_t>(place)] += i.histogram.counter(index);
+    }
+  }
+  picture.spectra.push_back(spectrum_of(intervals, Metric::ttft, "TTFT from due"));
+  picture.spectra.push_back(spectrum_of(intervals, Metric::ttft_service, "TTFT from sent"));
+  return picture;
+}
+
+std::string render_heat_map(const LatencyPicture& picture, std::string_view id) {
+  constexpr double kLeft = 70, kTop = 34, kWidth = 820, kHeight = 260, kFont = 13;
+  const double columns = static_cast<double>(picture.columns.size());
+  const double w = kWidth / columns, h = kHeight / static_cast<double>(kRows);
+  std::int64_t most = 1;
+  for (const auto& column : picture.columns) {
+    for (const std::int64_t n : column) most = std::max(most, n);
+  }
+  // One path a shade: a cell is a move and three lines.
+  std::array<std::string, kShades> shades;
+  std::string failed;
+  for (std::size_t c = 0; c < picture.columns.size(); ++c) {
+    const double x = kLeft + static_cast<double>(c) * w;
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const std::int64_t n = picture.columns[c][r];
+      if (n == 0) continue;
+      const double depth =
+          most <= 1 ? 1 : std::log(static_cast<double>(n)) / std::log(static_cast<double>(most));
+      const std::size_t shade = static_cast<std::size_t>(std::clamp(depth * kShades, 0.0, kShades - 1.0));
+      shades[shade] += fmt::format("M{:.1f} {:.1f}h{:.1f}v{:.1f}h-{:.1f}z", x,
+                                   kTop + kHeight - static_cast<double>(r + 1) * h, w, h, w);
+    }
+    if (picture.failed[c] > 0) failed += fmt::format("M{:.1f} {:.1f}h{:.1f}v12h-{:.1f}z", x, kTop - 18, w, w);
+  }
+  std::string svg = fmt::format(
+      "<svg class=\"chart\" viewBox=\"0 0 900 {:.0f}\" role=\"img\" aria-labelledby=\"{}-t\"><title "
+      "id=\"{}-t\">Latency over time: "
+      "requests by second and TTFT</title>\n",
+      kTop + kHeight + 44, id, id);
+  for (int s = 0; s < kShades; ++s) {
+    if (!shades[static_cast<std::size_t>(s)].empty())
+      svg += fmt::format("<path class=\"c-p99\" fill=\"currentColor\" fill-opacity=\"{:.2f}\" d=\"{}\"/>\n",
+                         0.14 + 0.86 * s / (kShades - 1), shades[static_cast<std::size_t>(s)]);
+  }
+  if (!failed.empty()) {
+    svg += fmt::format("<path class=\"c-bad\" fill=\"currentColor\" d=\"{}\"/>\n", failed);
+    svg += fmt::format(
+        "<text class=\"mu\" x=\"{:.0f}\" y=\"{:.0f}\" font-size=\"{}\" text-anchor=\"end\">failed</text>\n",
+        kLeft - 8, kTop - 8, kFont);
+  }
+  svg += fmt::format("<path class=\"axis\" d=\"M{0:.0f} {1:.0f}v{2:.0f}h{3:.0f}\"/>\n", kLeft, kTop, kHeight,
+                     kWidth);
+  const double lo = std::log10(picture.edges_s.front()), hi = std::log10(picture.edges_s.back());
+  for (const double t : log_ticks(picture.edges_s.front(), picture.edges_s.back(), 7)) {
+    svg += fmt::format(
+        "<text class=\"mu\" x=\"{:.0f}\" y=\"{:.1f}\" font-size=\"{}\" text-anchor=\"end\">{}</text>\n",
+        kLeft - 8, kTop + kHeight - (std::log10(t) - lo) / (hi - lo) * kHeight + 4, kFont,
+        tick_label(t, AxisUnit::duration, t));
+  }
+  const double seconds = columns * static_cast<double>(picture.bin_s);
+  const std::vector<double> ticks = clock_ticks(0, seconds, 8);
+  for (const double t : ticks) {
+    svg += fmt::format(
+        "<text class=\"mu\" x=\"{:.1f}\" y=\"{:.0f}\" font-size=\"{}\" text-anchor=\"middle\">{}</text>\n",
+        kLeft + t / seconds * kWidth, kTop + kHeight + 20, kFont, tick_label(t, AxisUnit::clock, 1));
+  }
+  svg += fmt::format(
+      "<text class=\"at\" x=\"{:.0f}\" y=\"{:.0f}\" font-size=\"{}\" text-anchor=\"end\">time of the "
+      "run</text>\n</svg>\n",
+      kLeft + kWidth, kTop + kHeight + 40, kFont);
+  return svg;
+}
+
+Chart spectrum_chart(const LatencyPicture& picture, std::string id) {
+  Chart chart;
+  chart.id = std::move(id);
+  chart.title = "Percentile spectrum of TTFT";
+  chart.description = "TTFT by percentile, on an axis that gives every further nine the same room.";
+  chart.x = {.title = "1 ÷ (1 − share): 2 is the median, 10 is p90, 100 is p99, 1,000 is p99.9",
+             .scale = Scale::log10,
+             .unit = AxisUnit::number,
+             .lo = {},
+             .hi = {}};
+  chart.y = {.title = "TTFT", .scale = Scale::log10, .unit = AxisUnit::duration, .lo = {}, .hi = {}};
+  static constexpr std::array<std::string_view, 2> tones{"p99", "p50"};
+  static constexpr std::array<Dash, 2> dashes{Dash::solid, Dash::dashed};
+  for (std::size_t i = 0; i < picture.spectra.size() && i < tones.size(); ++i) {
+    const auto& s = picture.spectra[i];
+    if (s.points.size() < 2) continue;
+    ChartLine line{
+        .label = s.name, .tone = std::string{tones[i]}, .dash = dashes[i], .points = {}, .scattered = {}};
+    for (const auto& [x, y] : s.points) line.points.push_back({x, y, ""});
+    chart.lines.push_back(std::move(line));
+  }
+  return chart;
+}
+
+}  // namespace dsbench::results::report
