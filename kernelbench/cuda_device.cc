@@ -21,9 +21,12 @@ constexpr int stream_capture_launches = 1;
 
 Result<void> ok(cudaError_t error, const char* doing) {
   if (error == cudaSuccess) return {};
-  return fail(ErrorKind::internal, "{}: CUDA error {} ({})", doing, static_cast<int>(error), cudaGetErrorString(error));
+  return fail(ErrorKind::internal, "{}: CUDA error {} ({})", doing, static_cast<int>(error),
+              cudaGetErrorString(error));
 }
-Result<void> ok(int error, const char* doing) { return ok(static_cast<cudaError_t>(error), doing); }
+Result<void> ok(int error, const char* doing) {
+  return ok(static_cast<cudaError_t>(error), doing);
+}
 
 Error launch_error(int error) {
   return {ErrorKind::internal, fmt::format("the kernel's run() gives error {}", error)};
@@ -40,15 +43,20 @@ class CudaDevice final : public Device {
                   error != cudaSuccess ? cudaGetErrorString(error) : "the driver lists none");
     }
     if (ordinal < 0 || ordinal >= count) {
-      return fail(ErrorKind::usage, "there is no CUDA device {}: the driver lists {}, numbered from 0", ordinal, count);
+      return fail(ErrorKind::usage, "there is no CUDA device {}: the driver lists {}, numbered from 0",
+                  ordinal, count);
     }
     DSBENCH_CHECK(ok(cudaSetDevice(ordinal), "selecting the device"));
     std::unique_ptr<CudaDevice> device(new CudaDevice);
     device->ordinal_ = ordinal;
-    DSBENCH_CHECK(ok(cudaGetDeviceProperties(&device->properties_, ordinal), "reading the device's properties"));
+    DSBENCH_CHECK(
+        ok(cudaGetDeviceProperties(&device->properties_, ordinal), "reading the device's properties"));
     if (device->sm_arch() != engine::kernels::cuda::compiled_arch()) {
-      return fail(ErrorKind::usage, "CUDA device {} ({}) is of architecture sm_{}; this dsbench was compiled for sm_{}: configure with -DCMAKE_CUDA_ARCHITECTURES",
-                  ordinal, device->properties_.name, device->sm_arch(), engine::kernels::cuda::compiled_arch());
+      return fail(ErrorKind::usage,
+                  "CUDA device {} ({}) is of architecture sm_{}; this dsbench was compiled for sm_{}: "
+                  "configure with -DCMAKE_CUDA_ARCHITECTURES",
+                  ordinal, device->properties_.name, device->sm_arch(),
+                  engine::kernels::cuda::compiled_arch());
     }
     DSBENCH_CHECK(device->prepare());
     return device;
@@ -105,19 +113,25 @@ class CudaDevice final : public Device {
 
   Result<DeviceMemory> allocate(std::int64_t bytes) override {
     void* data = nullptr;
-    if (const cudaError_t error = cudaMalloc(&data, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1))); error != cudaSuccess) {
+    if (const cudaError_t error =
+            cudaMalloc(&data, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1)));
+        error != cudaSuccess) {
       (void)cudaGetLastError();  // an allocation that failed is not a broken device
-      return fail(ErrorKind::memory, "{} bytes of device memory were asked for, {} are free ({})", bytes, free_bytes(),
-                  cudaGetErrorString(error));
+      return fail(ErrorKind::memory, "{} bytes of device memory were asked for, {} are free ({})", bytes,
+                  free_bytes(), cudaGetErrorString(error));
     }
     return DeviceMemory(data, bytes, [](void* p) { (void)cudaFree(p); });
   }
   Result<void> upload(void* device, const void* host, std::int64_t bytes) override {
-    DSBENCH_CHECK(ok(cudaMemcpyAsync(device, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, stream_), "copying to the device"));
+    DSBENCH_CHECK(
+        ok(cudaMemcpyAsync(device, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, stream_),
+           "copying to the device"));
     return synchronize();
   }
   Result<void> download(void* host, const void* device, std::int64_t bytes) override {
-    DSBENCH_CHECK(ok(cudaMemcpyAsync(host, device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "copying from the device"));
+    DSBENCH_CHECK(
+        ok(cudaMemcpyAsync(host, device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream_),
+           "copying from the device"));
     return synchronize();
   }
   Result<void> synchronize() override { return ok(cudaDeviceSynchronize(), "waiting for the device"); }
@@ -138,20 +152,24 @@ class CudaDevice final : public Device {
     // The first launch of a graph uploads it.
     DSBENCH_CHECK(ok(cudaGraphLaunch(graph.executable, stream_), "launching the graph"));
     DSBENCH_CHECK(synchronize());
-    return sample(CacheState::rotate, launches, [&] { return static_cast<int>(cudaGraphLaunch(graph.executable, stream_)); });
+    return sample(CacheState::rotate, launches,
+                  [&] { return static_cast<int>(cudaGraphLaunch(graph.executable, stream_)); });
   }
 
   Result<std::string> conduct(const Launch& launch) override {
-    if (const int error = launch(0); error != 0) return tl::unexpected(launch_error(error));  // loads what it needs
+    if (const int error = launch(0); error != 0)
+      return tl::unexpected(launch_error(error));  // loads what it needs
     DSBENCH_CHECK(synchronize());
     std::int64_t free_before = free_bytes();
     const std::uint64_t pool_before = pool_bytes();
     DSBENCH_CHECK(block());
     const int error = launch(0);
-    // Behind the blocker nothing can be finished yet, unless the launch itself waited until the blocker gave up.
+    // Behind the blocker nothing can be finished yet, unless the launch itself waited until the blocker gave
+    // up.
     const bool waited = flags_->timed_out != 0;
     const bool finished = cudaStreamQuery(stream_) == cudaSuccess;
-    const bool default_stream = cudaStreamQuery(cudaStreamLegacy) == cudaErrorNotReady || cudaStreamQuery(cudaStreamPerThread) == cudaErrorNotReady;
+    const bool default_stream = cudaStreamQuery(cudaStreamLegacy) == cudaErrorNotReady ||
+                                cudaStreamQuery(cudaStreamPerThread) == cudaErrorNotReady;
     unblock();
     DSBENCH_CHECK(synchronize());
     if (error != 0) return tl::unexpected(launch_error(error));
@@ -163,7 +181,8 @@ class CudaDevice final : public Device {
       const std::uint64_t pool_again = pool_bytes();
       if (const int again = launch(0); again != 0) return tl::unexpected(launch_error(again));
       DSBENCH_CHECK(synchronize());
-      if (free_bytes() != free_before || pool_bytes() != pool_again) return std::string{"run() allocates device memory; workspace_bytes() is for that"};
+      if (free_bytes() != free_before || pool_bytes() != pool_again)
+        return std::string{"run() allocates device memory; workspace_bytes() is for that"};
     }
     const Result<Captured> graph = capture(launch, 1, stream_capture_launches);
     if (!graph) return fmt::format("run() cannot be captured in a CUDA graph: {}", graph.error().message);
@@ -188,7 +207,9 @@ class CudaDevice final : public Device {
     Captured() = default;
     Captured(const Captured&) = delete;
     Captured(Captured&& other) noexcept
-        : graph{std::exchange(other.graph, nullptr)}, executable{std::exchange(other.executable, nullptr)}, nodes{other.nodes} {}
+        : graph{std::exchange(other.graph, nullptr)},
+          executable{std::exchange(other.executable, nullptr)},
+          nodes{other.nodes} {}
     Captured& operator=(Captured&&) = delete;
     ~Captured() {
       if (executable != nullptr) (void)cudaGraphExecDestroy(executable);
@@ -212,16 +233,20 @@ class CudaDevice final : public Device {
     flush_bytes_ = 2 * static_cast<std::size_t>(cache_bytes());
     DSBENCH_CHECK(ok(cudaMalloc(&flush_, flush_bytes_), "allocating what the cache is flushed with"));
     void* mapped = nullptr;
-    DSBENCH_CHECK(ok(cudaHostAlloc(&mapped, sizeof(BlockerFlags), cudaHostAllocMapped), "allocating mapped memory"));
+    DSBENCH_CHECK(
+        ok(cudaHostAlloc(&mapped, sizeof(BlockerFlags), cudaHostAllocMapped), "allocating mapped memory"));
     flags_ = new (mapped) BlockerFlags;
     void* seen = nullptr;
     DSBENCH_CHECK(ok(cudaHostGetDevicePointer(&seen, mapped, 0), "mapping memory"));
     device_flags_ = static_cast<BlockerFlags*>(seen);
-    // Every kernel that a sample uses, once: what is loaded on first use must not be loaded behind the blocker.
+    // Every kernel that a sample uses, once: what is loaded on first use must not be loaded behind the
+    // blocker.
     flags_->go = 1;
-    DSBENCH_CHECK(ok(launch_blocker(device_flags_, blocker_timeout_ns, stream_), "launching the first kernel"));
+    DSBENCH_CHECK(
+        ok(launch_blocker(device_flags_, blocker_timeout_ns, stream_), "launching the first kernel"));
     DSBENCH_CHECK(ok(launch_empty(stream_), "launching the first kernel"));
-    DSBENCH_CHECK(ok(launch_clock_stamps(before_, properties_.multiProcessorCount, stream_), "launching the first kernel"));
+    DSBENCH_CHECK(ok(launch_clock_stamps(before_, properties_.multiProcessorCount, stream_),
+                     "launching the first kernel"));
     DSBENCH_CHECK(ok(cudaMemsetAsync(flush_, 0, flush_bytes_, stream_), "flushing the cache"));
     return synchronize();
   }
@@ -252,8 +277,8 @@ class CudaDevice final : public Device {
   }
   void unblock() { flags_->go = 1; }
 
-  // Everything is queued behind the blocker and then let go, so that no launch waits for the host: clocks, cache flush, event,
-  // the work, event, clocks.
+  // Everything is queued behind the blocker and then let go, so that no launch waits for the host: clocks,
+  // cache flush, event, the work, event, clocks.
   template <class Work>
   Result<Sample> sample(CacheState cache, int launches, const Work& work) {
     const int processors = properties_.multiProcessorCount;
@@ -264,7 +289,8 @@ class CudaDevice final : public Device {
     DSBENCH_CHECK(ok(cudaMemsetAsync(after_, 0, stamps, stream_), "clearing the clock stamps"));
     DSBENCH_CHECK(block());
     int error = launch_clock_stamps(before_, processors, stream_);
-    if (error == 0 && cache == CacheState::flush) error = cudaMemsetAsync(flush_, ++flush_value_, flush_bytes_, stream_);
+    if (error == 0 && cache == CacheState::flush)
+      error = cudaMemsetAsync(flush_, ++flush_value_, flush_bytes_, stream_);
     if (error == 0) error = cudaEventRecord(begin_, stream_);
     const int work_error = error == 0 ? work() : 0;
     if (error == 0) error = cudaEventRecord(end_, stream_);
@@ -274,26 +300,32 @@ class CudaDevice final : public Device {
     DSBENCH_CHECK(ok(error, "queueing a sample"));
     DSBENCH_CHECK(ok(cudaStreamSynchronize(stream_), "running a sample"));
     if (work_error != 0) return tl::unexpected(launch_error(work_error));
-    if (waited) return fail(ErrorKind::internal, "the kernel's run() waited for the device: it may only enqueue");
+    if (waited)
+      return fail(ErrorKind::internal, "the kernel's run() waited for the device: it may only enqueue");
     float milliseconds = 0;
     DSBENCH_CHECK(ok(cudaEventElapsedTime(&milliseconds, begin_, end_), "reading the events"));
-    DSBENCH_CHECK(ok(cudaMemcpy(before.data(), before_, stamps, cudaMemcpyDeviceToHost), "reading the clock stamps"));
-    DSBENCH_CHECK(ok(cudaMemcpy(after.data(), after_, stamps, cudaMemcpyDeviceToHost), "reading the clock stamps"));
+    DSBENCH_CHECK(
+        ok(cudaMemcpy(before.data(), before_, stamps, cudaMemcpyDeviceToHost), "reading the clock stamps"));
+    DSBENCH_CHECK(
+        ok(cudaMemcpy(after.data(), after_, stamps, cudaMemcpyDeviceToHost), "reading the clock stamps"));
     return Sample{.seconds = static_cast<double>(milliseconds) * 1e-3 / launches,
                   .clock_hz = clock_between(before.data(), after.data(), processors)};
   }
 
   Result<Captured> capture(const Launch& launch, int slots, int launches) {
     Captured captured;
-    DSBENCH_CHECK(ok(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning a graph capture"));
+    DSBENCH_CHECK(
+        ok(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning a graph capture"));
     int error = 0;
     for (int i = 0; i < launches && error == 0; ++i) error = launch(slots > 0 ? i % slots : 0);
     const cudaError_t ended = cudaStreamEndCapture(stream_, &captured.graph);
     (void)cudaGetLastError();
     if (error != 0) return tl::unexpected(launch_error(error));
     DSBENCH_CHECK(ok(ended, "capturing a graph"));
-    DSBENCH_CHECK(ok(cudaGraphGetNodes(captured.graph, nullptr, &captured.nodes), "counting the graph's nodes"));
-    DSBENCH_CHECK(ok(cudaGraphInstantiate(&captured.executable, captured.graph, 0), "instantiating the graph"));
+    DSBENCH_CHECK(
+        ok(cudaGraphGetNodes(captured.graph, nullptr, &captured.nodes), "counting the graph's nodes"));
+    DSBENCH_CHECK(
+        ok(cudaGraphInstantiate(&captured.executable, captured.graph, 0), "instantiating the graph"));
     return captured;
   }
 
@@ -315,10 +347,11 @@ class CudaDevice final : public Device {
     DSBENCH_TRY(const DeviceMemory from, allocate(bytes));
     DSBENCH_TRY(const DeviceMemory to, allocate(bytes));
     DSBENCH_CHECK(ok(cudaMemset(from.data(), 1, static_cast<std::size_t>(bytes)), "filling memory"));
-    DSBENCH_TRY(const double seconds, median_of(15, 3, [&] {
-                  return static_cast<int>(
-                      cudaMemcpyAsync(to.data(), from.data(), static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, stream_));
-                }));
+    DSBENCH_TRY(
+        const double seconds, median_of(15, 3, [&] {
+          return static_cast<int>(cudaMemcpyAsync(to.data(), from.data(), static_cast<std::size_t>(bytes),
+                                                  cudaMemcpyDeviceToDevice, stream_));
+        }));
     return 2 * static_cast<double>(bytes) / seconds;
   }
 
@@ -330,12 +363,17 @@ class CudaDevice final : public Device {
     Result<DeviceMemory> c = allocate(side * side * 2);
     Result<DeviceMemory> workspace = allocate(static_cast<std::int64_t>(cuda::lt_workspace_bytes));
     if (!a || !w || !c || !workspace) return;
-    // Not zeros, which draw less power: 0x3a is 0.8125 in e4m3, 0x3a3a is 0.00071 in bf16; every other byte pair negative.
+    // Not zeros, which draw less power: 0x3a is 0.8125 in e4m3, 0x3a3a is 0.00071 in bf16; every other byte
+    // pair negative.
     std::vector<std::uint8_t> values(static_cast<std::size_t>(side * side * element_bytes));
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<std::uint8_t>(0x30 + (i * 2654435761U >> 27) % 16 + (i % 4 == 1 ? 0x80 : 0));
-    if (!upload(a->data(), values.data(), std::ssize(values)) || !upload(w->data(), values.data(), std::ssize(values))) return;
-    const auto product = cuda::LtProduct::make({.kind = kind, .m = side, .n = side, .k = side},
-                                               {.a = a->data(), .w = w->data(), .c = c->data()}, workspace->data(), stream_);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<std::uint8_t>(0x30 + (i * 2654435761U >> 27) % 16 + (i % 4 == 1 ? 0x80 : 0));
+    if (!upload(a->data(), values.data(), std::ssize(values)) ||
+        !upload(w->data(), values.data(), std::ssize(values)))
+      return;
+    const auto product =
+        cuda::LtProduct::make({.kind = kind, .m = side, .n = side, .k = side},
+                              {.a = a->data(), .w = w->data(), .c = c->data()}, workspace->data(), stream_);
     if (!product) return;
     const Result<double> seconds = median_of(15, 5, [&] { return (*product)->run(stream_); });
     if (!seconds) return;
@@ -360,6 +398,8 @@ class CudaDevice final : public Device {
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> open_cuda_device(int ordinal) { return CudaDevice::open(ordinal); }
+Result<std::unique_ptr<Device>> open_cuda_device(int ordinal) {
+  return CudaDevice::open(ordinal);
+}
 
 }  // namespace dsbench::kernelbench

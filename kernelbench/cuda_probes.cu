@@ -8,7 +8,7 @@ namespace {
 
 __device__ std::uint64_t global_nanoseconds() {
   std::uint64_t now;
-  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
   return now;
 }
 
@@ -26,8 +26,9 @@ __global__ void blocker_kernel(BlockerFlags* flags, std::uint64_t timeout_ns) {
 
 __global__ void clock_kernel(ClockStamp* stamps, int processors) {
   unsigned processor;
-  asm volatile("mov.u32 %0, %smid;" : "=r"(processor));
-  if (processor < static_cast<unsigned>(processors)) stamps[processor] = {global_nanoseconds(), static_cast<std::uint64_t>(clock64())};
+  asm volatile("mov.u32 %0, %%smid;" : "=r"(processor));
+  if (processor < static_cast<unsigned>(processors))
+    stamps[processor] = {global_nanoseconds(), static_cast<std::uint64_t>(clock64())};
 }
 
 __global__ void empty_kernel() {}
@@ -40,7 +41,8 @@ int launch_blocker(BlockerFlags* device_flags, std::uint64_t timeout_ns, void* s
 }
 
 int launch_clock_stamps(ClockStamp* stamps, int processors, void* stream) {
-  clock_kernel<<<static_cast<unsigned>(processors), 1, 0, static_cast<cudaStream_t>(stream)>>>(stamps, processors);
+  clock_kernel<<<static_cast<unsigned>(processors), 1, 0, static_cast<cudaStream_t>(stream)>>>(stamps,
+                                                                                               processors);
   return static_cast<int>(cudaGetLastError());
 }
 

@@ -5,7 +5,8 @@
 namespace dsbench::kernelbench {
 namespace {
 
-// The few functions that are used, as the manual of NVML declares them; toolkits need not bring nvml.h. 0 is success.
+// The few functions that are used, as the manual of NVML declares them; toolkits need not bring nvml.h. 0 is
+// success.
 struct Nvml {
   void* library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
 
@@ -33,7 +34,8 @@ std::optional<NvmlReading> read_nvml(const std::string& pci_bus_id) {
   if (nvml.call("nvmlSystemGetDriverVersion", &text[0], 96U)) reading.driver = text;
   unsigned milliwatts = 0;
   if (nvml.call("nvmlDeviceGetPowerUsage", device, &milliwatts)) reading.power_w = milliwatts / 1000;
-  if (nvml.call("nvmlDeviceGetEnforcedPowerLimit", device, &milliwatts)) reading.power_limit_w = milliwatts / 1000;
+  if (nvml.call("nvmlDeviceGetEnforcedPowerLimit", device, &milliwatts))
+    reading.power_limit_w = milliwatts / 1000;
   (void)nvml.call("nvmlDeviceGetClockInfo", device, clock_sm, &reading.sm_mhz);
   (void)nvml.call("nvmlDeviceGetClockInfo", device, clock_memory, &reading.memory_mhz);
   (void)nvml.call("nvmlDeviceGetTemperature", device, sensor_gpu, &reading.temperature_c);

@@ -15,8 +15,8 @@ struct NvmlReading {
   unsigned temperature_c = 0;
 };
 
-// By PCI bus id ("0000:1B:00.0"). Nothing when libnvidia-ml.so.1 cannot be opened or does not answer; a value that it does not give
-// stays 0.
+// By PCI bus id ("0000:1B:00.0"). Nothing when libnvidia-ml.so.1 cannot be opened or does not answer; a value
+// that it does not give stays 0.
 [[nodiscard]] std::optional<NvmlReading> read_nvml(const std::string& pci_bus_id);
 
 }  // namespace dsbench::kernelbench

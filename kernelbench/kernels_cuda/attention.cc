@@ -1,5 +1,9 @@
+#include <stdexcept>
+#include <string>
+
 #include "engine/kernels/cuda/dsa.h"
 #include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mla_prefill.h"
 #include "kernelbench/kernels_cuda/kernel_adapter.h"
 #include "kernelbench/kernels_cuda/tables.h"
@@ -7,17 +11,23 @@
 namespace dsbench::kernelbench::cuda {
 namespace {
 
-bool latent_shape(const Problem& p) { return p["kv_lora"] == kernels::mla_latent && p["rope"] == kernels::mla_rope; }
+bool latent_shape(const Problem& p) {
+  return p["kv_lora"] == kernels::mla_latent && p["rope"] == kernels::mla_rope;
+}
 
 struct Decode {
   static constexpr const char* kOp = "mla_decode";
   static bool supports(const Problem& p) {
-    return p.dtype == "bf16" && latent_shape(p) && p["block"] == kernels::mla_block && p["queries"] * p["heads"] <= 4096;
+    return p.dtype == "bf16" && latent_shape(p) && p["block"] == kernels::mla_block &&
+           p["queries"] * p["heads"] <= 4096;
   }
-  // The longest request is not known before the operands are: what max_blocks sizes is the number of parts, and that is
-  // bounded by the processors, so the bound serves.
+  // The longest request is not known before the operands are: what max_blocks sizes is the number of parts,
+  // and that is bounded by the processors, so the bound serves.
   static kernels::MlaDecodeArgs shape(const Problem& p, int max_blocks) {
-    return {.requests = number(p, "batch"), .queries = number(p, "queries"), .heads = number(p, "heads"), .max_blocks = max_blocks};
+    return {.requests = number(p, "batch"),
+            .queries = number(p, "queries"),
+            .heads = number(p, "heads"),
+            .max_blocks = max_blocks};
   }
   static std::uint64_t workspace_bytes(const Problem& p) {
     return kernels::mla_decode_workspace_bytes(shape(p, 1 << 20));
@@ -35,11 +45,30 @@ struct Decode {
   kernels::MlaDecodeArgs args;
 };
 
+struct WgmmaDecode {
+  static constexpr const char* kOp = "mla_decode";
+  static bool supports(const Problem& p) { return Decode::supports(p); }
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    return kernels::mla_decode_wgmma_workspace_bytes(Decode::shape(p, 1 << 20));
+  }
+  explicit WgmmaDecode(const Cell& cell) {
+    const Decode plain(cell);
+    if (const Status status = kernels::prepare_mla_decode_wgmma(mla, plain.args, cell.in[1].shape[0]);
+        status != 0)
+      throw std::runtime_error(std::string{"making the tensor maps: "} + kernels::status_text(status));
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::mla_decode_wgmma(mla, stream); }
+  kernels::WgmmaMla mla;
+};
+
 struct Sparse {
   static constexpr const char* kOp = "sparse_mla";
-  static bool supports(const Problem& p) { return p.dtype == "bf16" && latent_shape(p) && p["heads"] <= 4096; }
+  static bool supports(const Problem& p) {
+    return p.dtype == "bf16" && latent_shape(p) && p["heads"] <= 4096;
+  }
   static kernels::MlaDecodeArgs shape(const Problem& p, const std::int32_t* ids) {
-    return {.ids = ids, .requests = number(p, "batch"), .heads = number(p, "heads"), .top_k = number(p, "top_k")};
+    return {
+        .ids = ids, .requests = number(p, "batch"), .heads = number(p, "heads"), .top_k = number(p, "top_k")};
   }
   static std::uint64_t workspace_bytes(const Problem& p) {
     static constexpr std::int32_t named = 0;  // that there are ids is part of the plan
@@ -110,6 +139,7 @@ struct Topk {
 
 void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Decode>::table("mma_split_kv"));
+  kernels.push_back(Adapter<WgmmaDecode>::table("wgmma_split_kv"));
   kernels.push_back(Adapter<Prefill>::table("mma_flash"));
   kernels.push_back(Adapter<Indexer>::table("mma_heads"));
   kernels.push_back(Adapter<Topk>::table("radix_select"));

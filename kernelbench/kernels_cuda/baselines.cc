@@ -30,14 +30,17 @@ struct Baseline {
   std::unique_ptr<LtProduct> product;
 };
 
-LtShape dense(const Problem& p, LtKind kind) { return {.kind = kind, .m = p["m"], .n = p["n"], .k = p["k"]}; }
+LtShape dense(const Problem& p, LtKind kind) {
+  return {.kind = kind, .m = p["m"], .n = p["n"], .k = p["k"]};
+}
 
 struct Gemm : Baseline {
   static constexpr const char* kOp = "gemm";
   static bool supports(const Problem& p) { return p.dtype == "bf16" && cublas_is_there(); }
   static std::uint64_t workspace_bytes(const Problem&) { return lt_workspace_bytes; }
   explicit Gemm(const Cell& cell)
-      : Baseline(dense(cell.problem, LtKind::bf16), {.a = cell.input(0), .w = cell.input(1), .c = cell.output(0)}, cell.workspace) {}
+      : Baseline(dense(cell.problem, LtKind::bf16),
+                 {.a = cell.input(0), .w = cell.input(1), .c = cell.output(0)}, cell.workspace) {}
 };
 
 struct Absorb : Baseline {
@@ -57,11 +60,12 @@ struct Absorb : Baseline {
             .c_batch = p["out"]};
   }
   explicit Absorb(const Cell& cell)
-      : Baseline(shape(cell.problem), {.a = cell.input(0), .w = cell.input(1), .c = cell.output(0)}, cell.workspace) {}
+      : Baseline(shape(cell.problem), {.a = cell.input(0), .w = cell.input(1), .c = cell.output(0)},
+                 cell.workspace) {}
 };
 
-// With the scales repacked once, untimed, into the order that cuBLASLt wants: in its favour, because a real step would have to
-// do that for the activations each time.
+// With the scales repacked once, untimed, into the order that cuBLASLt wants: in its favour, because a real
+// step would have to do that for the activations each time.
 struct Fp8Gemm : Baseline {
   static constexpr const char* kOp = "fp8_gemm";
   static bool supports(const Problem& p) { return p.dtype == "fp8" && cublas_is_there(); }
@@ -71,19 +75,23 @@ struct Fp8Gemm : Baseline {
     return (static_cast<std::uint64_t>(p["m"] * k_blocks(p)) * sizeof(float) + 255) / 256 * 256;
   }
   static std::uint64_t workspace_bytes(const Problem& p) {
-    return lt_workspace_bytes + a_scale_bytes(p) + static_cast<std::uint64_t>(lt_w_scale_count(k_blocks(p), n_blocks(p))) * sizeof(float);
+    return lt_workspace_bytes + a_scale_bytes(p) +
+           static_cast<std::uint64_t>(lt_w_scale_count(k_blocks(p), n_blocks(p))) * sizeof(float);
   }
   static LtOperands operands(const Cell& cell) {
     const Problem& p = cell.problem;
     const std::int64_t blocks = k_blocks(p);
-    auto* const a_scale = reinterpret_cast<float*>(static_cast<std::byte*>(cell.workspace) + lt_workspace_bytes);
-    auto* const w_scale = reinterpret_cast<float*>(static_cast<std::byte*>(cell.workspace) + lt_workspace_bytes + a_scale_bytes(p));
+    auto* const a_scale =
+        reinterpret_cast<float*>(static_cast<std::byte*>(cell.workspace) + lt_workspace_bytes);
+    auto* const w_scale = reinterpret_cast<float*>(static_cast<std::byte*>(cell.workspace) +
+                                                   lt_workspace_bytes + a_scale_bytes(p));
     std::vector<float> from(static_cast<std::size_t>(p["m"] * blocks));
     std::vector<float> to(from.size());
     copy(from.data(), cell.input(1), from.size(), cudaMemcpyDeviceToHost);
     for (std::int64_t row = 0; row < p["m"]; ++row) {
       for (std::int64_t b = 0; b < blocks; ++b)
-        to[static_cast<std::size_t>(lt_a_scale_index(p["m"], row, b))] = from[static_cast<std::size_t>(row * blocks + b)];
+        to[static_cast<std::size_t>(lt_a_scale_index(p["m"], row, b))] =
+            from[static_cast<std::size_t>(row * blocks + b)];
     }
     copy(a_scale, to.data(), to.size(), cudaMemcpyHostToDevice);
     from.assign(static_cast<std::size_t>(n_blocks(p) * blocks), 0);
@@ -91,12 +99,15 @@ struct Fp8Gemm : Baseline {
     copy(from.data(), cell.input(3), from.size(), cudaMemcpyDeviceToHost);
     for (std::int64_t n = 0; n < n_blocks(p); ++n) {
       for (std::int64_t b = 0; b < blocks; ++b)
-        to[static_cast<std::size_t>(lt_w_scale_index(blocks, n, b))] = from[static_cast<std::size_t>(n * blocks + b)];
+        to[static_cast<std::size_t>(lt_w_scale_index(blocks, n, b))] =
+            from[static_cast<std::size_t>(n * blocks + b)];
     }
     copy(w_scale, to.data(), to.size(), cudaMemcpyHostToDevice);
-    return {.a = cell.input(0), .a_scale = a_scale, .w = cell.input(2), .w_scale = w_scale, .c = cell.output(0)};
+    return {
+        .a = cell.input(0), .a_scale = a_scale, .w = cell.input(2), .w_scale = w_scale, .c = cell.output(0)};
   }
-  explicit Fp8Gemm(const Cell& cell) : Baseline(dense(cell.problem, LtKind::fp8_block), operands(cell), cell.workspace) {}
+  explicit Fp8Gemm(const Cell& cell)
+      : Baseline(dense(cell.problem, LtKind::fp8_block), operands(cell), cell.workspace) {}
 
  private:
   static void copy(void* to, const void* from, std::size_t floats, cudaMemcpyKind kind) {

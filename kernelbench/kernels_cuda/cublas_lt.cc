@@ -15,13 +15,15 @@ void find(void* library, const char* name, F& function, std::string& missing) {
 
 Result<CublasLt> open_library() {
   void* library = nullptr;
-  for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", "/usr/local/cuda/lib64/libcublasLt.so"}) {
+  for (const char* name :
+       {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", "/usr/local/cuda/lib64/libcublasLt.so"}) {
     library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (library != nullptr) break;
   }
   if (library == nullptr) {
     const char* why = dlerror();
-    return fail(ErrorKind::internal, "baseline unavailable: cuBLASLt 12 or 13 could not be opened ({})", why != nullptr ? why : "no reason given");
+    return fail(ErrorKind::internal, "baseline unavailable: cuBLASLt 12 or 13 could not be opened ({})",
+                why != nullptr ? why : "no reason given");
   }
   CublasLt lt;
   std::string missing;

@@ -4,8 +4,8 @@
 
 #include "core/result.h"
 
-// cuBLASLt, opened at run time: the library is half a gigabyte and no build should need it. Null functions do not occur: either all
-// are there or the library counts as missing.
+// cuBLASLt, opened at run time: the library is half a gigabyte and no build should need it. Null functions do
+// not occur: either all are there or the library counts as missing.
 namespace dsbench::kernelbench::cuda {
 
 struct CublasLt {

@@ -42,10 +42,16 @@ int read_call(const dsb_call& call, Cell& cell) {
   return 0;
 }
 
-bool runs_on(int sm_arch) { return sm_arch == kernels::compiled_arch(); }
+bool runs_on(int sm_arch) {
+  return sm_arch == kernels::compiled_arch();
+}
 
-void set_last_error(std::string what) { error_text() = std::move(what); }
+void set_last_error(std::string what) {
+  error_text() = std::move(what);
+}
 
-const char* last_error() { return error_text().c_str(); }
+const char* last_error() {
+  return error_text().c_str();
+}
 
 }  // namespace dsbench::kernelbench::cuda

@@ -12,7 +12,8 @@
 #include "kernelbench/include/dsbench_kernel.h"
 #include "kernelbench/problem.h"
 
-// From a class to a dsb_kernel. The class is made by prepare() for one slot, enqueues in run(), and goes with release():
+// From a class to a dsb_kernel. The class is made by prepare() for one slot, enqueues in run(), and goes with
+// release():
 //
 //   struct K {
 //     static constexpr const char* kOp = "rmsnorm";
@@ -22,8 +23,8 @@
 //     Status run(void* stream) const;
 //   };
 //
-// Nothing here knows CUDA: linked with engine/kernels/cuda/emulation the same adapters run on the host, which is how the
-// tests check them.
+// Nothing here knows CUDA: linked with engine/kernels/cuda/emulation the same adapters run on the host, which
+// is how the tests check them.
 namespace dsbench::kernelbench::cuda {
 
 namespace kernels = engine::kernels::cuda;
@@ -47,9 +48,13 @@ struct Cell {
 };
 
 [[nodiscard]] inline kernels::Element element_of(const Problem& p) {
-  return p.dtype == "f32" ? kernels::Element::f32 : p.dtype == "fp8" ? kernels::Element::e4m3 : kernels::Element::bf16;
+  return p.dtype == "f32"   ? kernels::Element::f32
+         : p.dtype == "fp8" ? kernels::Element::e4m3
+                            : kernels::Element::bf16;
 }
-[[nodiscard]] inline int number(const Problem& p, std::string_view param) { return static_cast<int>(p[param]); }
+[[nodiscard]] inline int number(const Problem& p, std::string_view param) {
+  return static_cast<int>(p[param]);
+}
 
 // The problem of a call; null when it cannot be read.
 [[nodiscard]] std::unique_ptr<Problem> read_problem(const char* json);

@@ -27,7 +27,8 @@ Result<cublasLtHandle_t> shared_handle(const CublasLt& lt) {
   static cublasLtHandle_t handle = nullptr;
   if (handle == nullptr) {
     if (const cublasStatus_t status = lt.create(&handle); status != CUBLAS_STATUS_SUCCESS)
-      return fail(ErrorKind::internal, "baseline unavailable: cublasLtCreate gives error {}", static_cast<int>(status));
+      return fail(ErrorKind::internal, "baseline unavailable: cublasLtCreate gives error {}",
+                  static_cast<int>(status));
   }
   return handle;
 }
@@ -43,10 +44,12 @@ class Steps {
   cublasStatus_t first_ = CUBLAS_STATUS_SUCCESS;
 };
 
-cublasLtMatrixLayout_t layout(const CublasLt& lt, Steps& step, cudaDataType type, std::int64_t rows, std::int64_t columns, std::int64_t ld,
-                              std::int64_t batch, std::int64_t stride) {
+cublasLtMatrixLayout_t layout(const CublasLt& lt, Steps& step, cudaDataType type, std::int64_t rows,
+                              std::int64_t columns, std::int64_t ld, std::int64_t batch,
+                              std::int64_t stride) {
   cublasLtMatrixLayout_t made = nullptr;
-  step(lt.layout_create(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), ld));
+  step(lt.layout_create(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns),
+                        ld));
   if (batch > 1 && made != nullptr) {
     const auto count = static_cast<std::int32_t>(batch);
     step(lt.layout_set(made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
@@ -66,7 +69,8 @@ LtProduct::~LtProduct() {
   }
 }
 
-Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const LtOperands& operands, void* workspace, void* stream) {
+Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const LtOperands& operands,
+                                                   void* workspace, void* stream) {
   DSBENCH_TRY(const CublasLt* lt, cublas_lt());
   DSBENCH_TRY(cublasLtHandle_t handle, shared_handle(*lt));
   std::unique_ptr<LtProduct> product(new LtProduct);
@@ -78,7 +82,8 @@ Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const L
   const bool fp8 = shape.kind != LtKind::bf16;
   const cudaDataType in = fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
 
-  // cuBLAS counts columns first: what it computes is cᵀ[n, m] = w · aᵀ, with w transposed from [k, n]. (FP8 takes no other form.)
+  // cuBLAS counts columns first: what it computes is cᵀ[n, m] = w · aᵀ, with w transposed from [k, n]. (FP8
+  // takes no other form.)
   Steps step;
   step(lt->desc_create(&h.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t transposed = CUBLAS_OP_T;
@@ -88,12 +93,16 @@ Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const L
     const cublasLtMatmulMatrixScale_t a_mode = CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F;
     step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &w_mode, sizeof w_mode));
     step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &a_mode, sizeof a_mode));
-    step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &operands.w_scale, sizeof operands.w_scale));
-    step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &operands.a_scale, sizeof operands.a_scale));
+    step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &operands.w_scale,
+                      sizeof operands.w_scale));
+    step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &operands.a_scale,
+                      sizeof operands.a_scale));
   }
   h.w = layout(*lt, step, in, shape.k, shape.n, shape.k, shape.batch, shape.w_batch);
-  h.a = layout(*lt, step, in, shape.k, shape.m, shape.a_row != 0 ? shape.a_row : shape.k, shape.batch, shape.a_batch);
-  h.c = layout(*lt, step, CUDA_R_16BF, shape.n, shape.m, shape.c_row != 0 ? shape.c_row : shape.n, shape.batch, shape.c_batch);
+  h.a = layout(*lt, step, in, shape.k, shape.m, shape.a_row != 0 ? shape.a_row : shape.k, shape.batch,
+               shape.a_batch);
+  h.c = layout(*lt, step, CUDA_R_16BF, shape.n, shape.m, shape.c_row != 0 ? shape.c_row : shape.n,
+               shape.batch, shape.c_batch);
 
   constexpr int most = 8;
   std::array<cublasLtMatmulHeuristicResult_t, most> found = {};
@@ -102,11 +111,13 @@ Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const L
   step(lt->preference_create(&preference));
   const std::uint64_t room = lt_workspace_bytes;
   step(lt->preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room));
-  if (step.first() == 0) step(lt->heuristic(handle, h.desc, h.w, h.a, h.c, h.c, preference, most, found.data(), &count));
+  if (step.first() == 0)
+    step(lt->heuristic(handle, h.desc, h.w, h.a, h.c, h.c, preference, most, found.data(), &count));
   if (preference != nullptr) lt->preference_destroy(preference);
   if (step.first() != 0 || count == 0) {
-    return fail(ErrorKind::internal, "baseline unavailable: cuBLASLt has no algorithm for this product (error {}, {} found)", step.first(),
-                count);
+    return fail(ErrorKind::internal,
+                "baseline unavailable: cuBLASLt has no algorithm for this product (error {}, {} found)",
+                step.first(), count);
   }
 
   // The fastest of what it proposes: the first proposal is not always it.
@@ -125,7 +136,8 @@ Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const L
     for (int repeat = 0; repeat < 5 && error == 0; ++repeat) error = product->run(stream);
     cudaEventRecord(end, on);
     float took = 0;
-    if (error == 0 && cudaEventSynchronize(end) == cudaSuccess && cudaEventElapsedTime(&took, begin, end) == cudaSuccess && took < best) {
+    if (error == 0 && cudaEventSynchronize(end) == cudaSuccess &&
+        cudaEventElapsedTime(&took, begin, end) == cudaSuccess && took < best) {
       best = took;
     } else {
       std::swap(h, candidate);  // back to what was best so far
@@ -134,7 +146,8 @@ Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const L
   cudaEventDestroy(begin);
   cudaEventDestroy(end);
   if (best == std::numeric_limits<float>::infinity())
-    return fail(ErrorKind::internal, "baseline unavailable: each of the {} algorithms that cuBLASLt proposed failed", count);
+    return fail(ErrorKind::internal,
+                "baseline unavailable: each of the {} algorithms that cuBLASLt proposed failed", count);
   return product;
 }
 
@@ -144,8 +157,9 @@ int LtProduct::run(void* stream) const {
   if (!handle) return static_cast<int>(CUBLAS_STATUS_NOT_INITIALIZED);
   const float one = 1;
   const float zero = 0;
-  return static_cast<int>(h.lt->matmul(*handle, h.desc, &one, h.operands.w, h.w, h.operands.a, h.a, &zero, h.operands.c, h.c, h.operands.c,
-                                       h.c, &h.algorithm, h.workspace, lt_workspace_bytes, static_cast<cudaStream_t>(stream)));
+  return static_cast<int>(h.lt->matmul(*handle, h.desc, &one, h.operands.w, h.w, h.operands.a, h.a, &zero,
+                                       h.operands.c, h.c, h.operands.c, h.c, &h.algorithm, h.workspace,
+                                       lt_workspace_bytes, static_cast<cudaStream_t>(stream)));
 }
 
 }  // namespace dsbench::kernelbench::cuda

@@ -21,8 +21,8 @@ struct LtShape {
   std::int64_t n = 0;
   std::int64_t k = 0;
   std::int64_t batch = 1;
-  std::int64_t a_row = 0;  // elements from row to row; 0: k
-  std::int64_t c_row = 0;  // 0: n
+  std::int64_t a_row = 0;    // elements from row to row; 0: k
+  std::int64_t c_row = 0;    // 0: n
   std::int64_t a_batch = 0;  // elements from one product of the batch to the next
   std::int64_t w_batch = 0;
   std::int64_t c_batch = 0;
@@ -36,17 +36,23 @@ struct LtOperands {
   void* c = nullptr;
 };
 
-inline constexpr std::size_t lt_workspace_bytes = std::size_t{32} << 20;  // what its heuristics want on Hopper
+inline constexpr std::size_t lt_workspace_bytes = std::size_t{32}
+                                                  << 20;  // what its heuristics want on Hopper
 
-// Block scales in cuBLASLt's order. a: k-blocks outside, rows inside. w: n-blocks outside, k-blocks inside and padded to four.
+// Block scales in cuBLASLt's order. a: k-blocks outside, rows inside. w: n-blocks outside, k-blocks inside
+// and padded to four.
 [[nodiscard]] std::int64_t lt_a_scale_index(std::int64_t rows, std::int64_t row, std::int64_t k_block);
-[[nodiscard]] std::int64_t lt_w_scale_index(std::int64_t k_blocks, std::int64_t n_block, std::int64_t k_block);
+[[nodiscard]] std::int64_t lt_w_scale_index(std::int64_t k_blocks, std::int64_t n_block,
+                                            std::int64_t k_block);
 [[nodiscard]] std::int64_t lt_w_scale_count(std::int64_t k_blocks, std::int64_t n_blocks);
 
 class LtProduct {
  public:
-  // Asks for up to eight algorithms and keeps the fastest of them, timed on `stream` (an untimed step: it synchronises).
-  [[nodiscard]] static Result<std::unique_ptr<LtProduct>> make(const LtShape& shape, const LtOperands& operands, void* workspace, void* stream);
+  // Asks for up to eight algorithms and keeps the fastest of them, timed on `stream` (an untimed step: it
+  // synchronises).
+  [[nodiscard]] static Result<std::unique_ptr<LtProduct>> make(const LtShape& shape,
+                                                               const LtOperands& operands, void* workspace,
+                                                               void* stream);
   LtProduct(const LtProduct&) = delete;
   LtProduct& operator=(const LtProduct&) = delete;
   ~LtProduct();

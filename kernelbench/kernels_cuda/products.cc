@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -20,7 +21,7 @@ kernels::GemmArgs grouped(const Problem& p) {
   return {.type = element_of(p),
           .rows_kind = masked ? kernels::Rows::masked : kernels::Rows::contiguous,
           .groups = number(p, "experts"),
-          .rows = masked ? number(p, "max_m") : static_cast<int>(pairs),
+          .rows = masked ? std::max(1, number(p, "max_m")) : static_cast<int>(pairs),
           .typical_rows = static_cast<int>((pairs + p["experts"] - 1) / p["experts"]),
           .n = number(p, "n"),
           .k = number(p, "k")};
@@ -46,6 +47,8 @@ kernels::GemmArgs with_operands(const Cell& cell, kernels::GemmArgs args) {
   args.a_scale = scaled ? cell.input<float>(1) : nullptr;
   args.w = cell.input(scaled ? 2 : 1);
   args.w_scale = scaled ? cell.input<float>(3) : nullptr;
+  // max_m may be left to the routing: the operand knows.
+  if (args.rows_kind == kernels::Rows::masked) args.rows = static_cast<int>(cell.in[0].shape[1]);
   if (args.rows_kind != kernels::Rows::same) args.table = cell.input<int>(scaled ? 4 : 2);
   args.c = cell.output(0);
   args.partial = static_cast<float*>(cell.workspace);
@@ -100,14 +103,18 @@ struct WgmmaProduct {
 struct WgmmaFp8Gemm : WgmmaProduct {
   static constexpr const char* kOp = "fp8_gemm";
   static bool supports(const Problem& p) { return kernels::gemm_wgmma_supports(dense(p)); }
-  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_wgmma_workspace_bytes(dense(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    return kernels::gemm_wgmma_workspace_bytes(dense(p));
+  }
   explicit WgmmaFp8Gemm(const Cell& cell) : WgmmaProduct(cell, dense(cell.problem)) {}
 };
 
 struct WgmmaGrouped : WgmmaProduct {
   static constexpr const char* kOp = "moe_grouped_gemm";
   static bool supports(const Problem& p) { return kernels::gemm_wgmma_supports(grouped(p)); }
-  static std::uint64_t workspace_bytes(const Problem& p) { return kernels::gemm_wgmma_workspace_bytes(grouped(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    return kernels::gemm_wgmma_workspace_bytes(grouped(p));
+  }
   explicit WgmmaGrouped(const Cell& cell) : WgmmaProduct(cell, grouped(cell.problem)) {}
 };
 

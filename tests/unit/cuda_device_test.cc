@@ -57,7 +57,9 @@ TEST(CudaKernels, AreCompiledForOneArchitecture) {
   }
 }
 #else
-TEST(CudaKernels, AreNoneWithoutNvcc) { EXPECT_TRUE(cuda_kernels().empty()); }
+TEST(CudaKernels, AreNoneWithoutNvcc) {
+  EXPECT_TRUE(cuda_kernels().empty());
+}
 #endif
 
 TEST(LtScales, AreReorderedOnceEach) {

@@ -7,11 +7,13 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/kernels/cuda/emulation/simt_host.h"
 #include "kernelbench/kernels_cuda/adapters.h"
 #include "kernelbench/op.h"
+#include "kernelbench/suite.h"
 
 namespace dsbench::kernelbench {
 namespace {
@@ -55,7 +57,8 @@ struct DeviceTensors {
   std::vector<dsb_tensor> tensors;
 };
 
-std::vector<HostTensor> run_kernel(const dsb_kernel& kernel, const std::string& json, const Operands& operands) {
+std::vector<HostTensor> run_kernel(const dsb_kernel& kernel, const std::string& json,
+                                   const Operands& operands) {
   DeviceTensors in(operands.in);
   DeviceTensors out(operands.out);
   const std::uint64_t bytes = kernel.workspace_bytes(json.c_str());
@@ -103,79 +106,104 @@ void check_all(const Problem& problem) {
     EXPECT_TRUE(result.passed) << kernel.name << ": " << result.what;
     EXPECT_EQ(result.rows_checked, result.rows);
     simt::set_order(simt::Order::backward);
-    EXPECT_TRUE(same_bits(out, run_kernel(kernel, json, operands))) << kernel.name << " depends on the order of its warps";
+    EXPECT_TRUE(same_bits(out, run_kernel(kernel, json, operands)))
+        << kernel.name << " depends on the order of its warps";
   }
   EXPECT_GT(ran, 0) << "no kernel takes this problem";
 }
 
 void check_all(std::string_view json) {
-  if (find_op(std::string{json.substr(json.find("op\": \"") + 6, json.find("\",") - json.find("op\": \"") - 6)}) == nullptr)
-    GTEST_SKIP() << "no such op yet: " << json;
   const Result<Problem> problem = problem_from_json(json);
   ASSERT_TRUE(problem) << problem.error().message;
   check_all(*problem);
 }
 
+// The lists that a GPU run is checked with first. Tests run side by side, so each takes a share of a list.
+constexpr int shares = 6;
+class EmulatedList : public testing::TestWithParam<std::tuple<Suite, int>> {};
+
+TEST_P(EmulatedList, AgreesWithTheOracle) {
+  const auto [suite, share] = GetParam();
+  const Result<std::vector<Problem>> list = suite_problems(suite, Backend::cuda);
+  ASSERT_TRUE(list) << list.error().message;
+  for (std::size_t i = static_cast<std::size_t>(share); i < list->size(); i += shares) check_all((*list)[i]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Correctness, EmulatedList,
+                         testing::Combine(testing::Values(Suite::correctness), testing::Range(0, shares)));
+INSTANTIATE_TEST_SUITE_P(Corner, EmulatedList,
+                         testing::Combine(testing::Values(Suite::corner), testing::Range(0, shares)));
+
 class EmulatedKernel : public testing::TestWithParam<const char*> {};
 
-TEST_P(EmulatedKernel, AgreesWithTheOracle) { check_all(GetParam()); }
+TEST_P(EmulatedKernel, AgreesWithTheOracle) {
+  check_all(GetParam());
+}
 
-INSTANTIATE_TEST_SUITE_P(Rows, EmulatedKernel, testing::Values(
-    R"({"op": "rmsnorm", "dtype": "bf16", "params": {"tokens": 3, "hidden": 7168}})",
-    R"({"op": "rmsnorm", "dtype": "f32", "params": {"tokens": 40, "hidden": 264}})",
-    R"({"op": "add_rmsnorm", "dtype": "bf16", "params": {"tokens": 2, "hidden": 2048}})",
-    R"({"op": "add_rmsnorm", "dtype": "f32", "params": {"tokens": 20, "hidden": 512}})",
-    R"({"op": "rope_kv_write", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "slots": 9}})",
-    R"({"op": "rope_kv_write", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "slots": 9}, "words": {"pairing": "half"}})",
-    R"({"op": "rope_kv_write", "dtype": "f32", "params": {"tokens": 5, "heads": 3, "slots": 9}})",
-    R"({"op": "rope_kv_write", "dtype": "f32", "params": {"tokens": 5, "heads": 3, "slots": 9}, "words": {"pairing": "half"}})",
-    R"({"op": "swiglu", "dtype": "bf16", "params": {"rows": 3, "inter": 1408}})",
-    R"({"op": "swiglu", "dtype": "f32", "params": {"rows": 3, "inter": 20}})",
-    R"({"op": "swiglu_quant", "dtype": "fp8", "params": {"rows": 3, "inter": 2048}})",
-    R"({"op": "group_quant", "dtype": "fp8", "params": {"tokens": 5, "hidden": 7168}})"));
+INSTANTIATE_TEST_SUITE_P(
+    Rows, EmulatedKernel,
+    testing::Values(
+        R"({"op": "rmsnorm", "dtype": "bf16", "params": {"tokens": 3, "hidden": 7168}})",
+        R"({"op": "rmsnorm", "dtype": "f32", "params": {"tokens": 40, "hidden": 264}})",
+        R"({"op": "add_rmsnorm", "dtype": "bf16", "params": {"tokens": 2, "hidden": 2048}})",
+        R"({"op": "add_rmsnorm", "dtype": "f32", "params": {"tokens": 20, "hidden": 512}})",
+        R"({"op": "rope_kv_write", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "slots": 9}})",
+        R"({"op": "rope_kv_write", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "slots": 9}, "words": {"pairing": "half"}})",
+        R"({"op": "rope_kv_write", "dtype": "f32", "params": {"tokens": 5, "heads": 3, "slots": 9}})",
+        R"({"op": "rope_kv_write", "dtype": "f32", "params": {"tokens": 5, "heads": 3, "slots": 9}, "words": {"pairing": "half"}})",
+        R"({"op": "swiglu", "dtype": "bf16", "params": {"rows": 3, "inter": 1408}})",
+        R"({"op": "swiglu", "dtype": "f32", "params": {"rows": 3, "inter": 20}})",
+        R"({"op": "swiglu_quant", "dtype": "fp8", "params": {"rows": 3, "inter": 2048}})",
+        R"({"op": "group_quant", "dtype": "fp8", "params": {"tokens": 5, "hidden": 7168}})"));
 
-INSTANTIATE_TEST_SUITE_P(Moe, EmulatedKernel, testing::Values(
-    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 33, "experts": 256, "top_k": 8, "groups": 8, "kept_groups": 4, "scale_milli": 2500}})",
-    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 64, "top_k": 6}, "words": {"scoring": "softmax", "renormalise": "no", "bias": "no"}})",
-    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 160, "top_k": 6, "groups": 8, "kept_groups": 3}, "words": {"scoring": "softmax", "renormalise": "no", "bias": "no"}})",
-    R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 384, "top_k": 6, "scale_milli": 2500}, "words": {"scoring": "sqrt_softplus"}})",
-    R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 200, "experts": 33, "top_k": 8}})",
-    R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 1, "experts": 256, "top_k": 8}, "words": {"routing": "one"}})",
-    R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 300, "experts": 256, "top_k": 8}, "words": {"routing": "zipf"}})",
-    R"({"op": "moe_permute", "dtype": "fp8", "params": {"tokens": 7, "hidden": 384, "top_k": 3, "experts": 8}})",
-    R"({"op": "moe_permute", "dtype": "bf16", "params": {"tokens": 7, "hidden": 72, "top_k": 8, "experts": 16}})",
-    R"({"op": "moe_unpermute", "dtype": "bf16", "params": {"tokens": 7, "hidden": 264, "top_k": 8, "experts": 16}})",
-    R"({"op": "moe_unpermute", "dtype": "f32", "params": {"tokens": 7, "hidden": 36, "top_k": 2, "experts": 16}})"));
+INSTANTIATE_TEST_SUITE_P(
+    Moe, EmulatedKernel,
+    testing::Values(
+        R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 33, "experts": 256, "top_k": 8, "groups": 8, "kept_groups": 4, "scale_milli": 2500}})",
+        R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 64, "top_k": 6}, "words": {"scoring": "softmax", "renormalise": "no", "bias": "no"}})",
+        R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 160, "top_k": 6, "groups": 8, "kept_groups": 3}, "words": {"scoring": "softmax", "renormalise": "no", "bias": "no"}})",
+        R"({"op": "moe_gate", "dtype": "f32", "params": {"tokens": 9, "experts": 384, "top_k": 6, "scale_milli": 2500}, "words": {"scoring": "sqrt_softplus"}})",
+        R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 200, "experts": 33, "top_k": 8}})",
+        R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 1, "experts": 256, "top_k": 8}, "words": {"routing": "one"}})",
+        R"({"op": "moe_align", "dtype": "i32", "params": {"tokens": 300, "experts": 256, "top_k": 8}, "words": {"routing": "zipf"}})",
+        R"({"op": "moe_permute", "dtype": "fp8", "params": {"tokens": 7, "hidden": 384, "top_k": 3, "experts": 8}})",
+        R"({"op": "moe_permute", "dtype": "bf16", "params": {"tokens": 7, "hidden": 72, "top_k": 8, "experts": 16}})",
+        R"({"op": "moe_unpermute", "dtype": "bf16", "params": {"tokens": 7, "hidden": 264, "top_k": 8, "experts": 16}})",
+        R"({"op": "moe_unpermute", "dtype": "f32", "params": {"tokens": 7, "hidden": 36, "top_k": 2, "experts": 16}})"));
 
-INSTANTIATE_TEST_SUITE_P(Products, EmulatedKernel, testing::Values(
-    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 1, "n": 256, "k": 2048}})",
-    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 17, "n": 200, "k": 256}})",
-    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 64, "n": 129, "k": 1152}})",
-    R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 130, "n": 136, "k": 384}})",
-    R"({"op": "gemm", "dtype": "bf16", "params": {"m": 3, "n": 130, "k": 1032}})",
-    R"({"op": "gemm", "dtype": "bf16", "params": {"m": 50, "n": 64, "k": 96}})",
-    R"({"op": "gemm", "dtype": "bf16", "params": {"m": 200, "n": 131, "k": 192}})",
-    R"({"op": "moe_grouped_gemm", "dtype": "fp8", "params": {"experts": 9, "tokens": 20, "top_k": 2, "n": 256, "k": 256}})",
-    R"({"op": "moe_grouped_gemm", "dtype": "fp8", "params": {"experts": 4, "tokens": 100, "top_k": 2, "n": 160, "k": 128, "max_m": 208}, "words": {"layout": "masked", "routing": "zipf"}})",
-    R"({"op": "moe_grouped_gemm", "dtype": "bf16", "params": {"experts": 3, "tokens": 70, "top_k": 1, "n": 72, "k": 64}, "words": {"routing": "one"}})",
-    R"({"op": "moe_grouped_gemm", "dtype": "bf16", "params": {"experts": 5, "tokens": 7, "top_k": 2, "n": 136, "k": 200, "max_m": 16}, "words": {"layout": "masked"}})",
-    R"({"op": "mla_absorb", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "in": 128, "out": 512}})",
-    R"({"op": "mla_absorb", "dtype": "bf16", "params": {"tokens": 70, "heads": 2, "in": 512, "out": 128}})"));
+INSTANTIATE_TEST_SUITE_P(
+    Products, EmulatedKernel,
+    testing::Values(
+        R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 1, "n": 256, "k": 2048}})",
+        R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 17, "n": 200, "k": 256}})",
+        R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 64, "n": 129, "k": 1152}})",
+        R"({"op": "fp8_gemm", "dtype": "fp8", "params": {"m": 130, "n": 136, "k": 384}})",
+        R"({"op": "gemm", "dtype": "bf16", "params": {"m": 3, "n": 130, "k": 1032}})",
+        R"({"op": "gemm", "dtype": "bf16", "params": {"m": 50, "n": 64, "k": 96}})",
+        R"({"op": "gemm", "dtype": "bf16", "params": {"m": 200, "n": 131, "k": 192}})",
+        R"({"op": "moe_grouped_gemm", "dtype": "fp8", "params": {"experts": 9, "tokens": 20, "top_k": 2, "n": 256, "k": 256}})",
+        R"({"op": "moe_grouped_gemm", "dtype": "fp8", "params": {"experts": 4, "tokens": 100, "top_k": 2, "n": 160, "k": 128, "max_m": 208}, "words": {"layout": "masked", "routing": "zipf"}})",
+        R"({"op": "moe_grouped_gemm", "dtype": "bf16", "params": {"experts": 3, "tokens": 70, "top_k": 1, "n": 72, "k": 64}, "words": {"routing": "one"}})",
+        R"({"op": "moe_grouped_gemm", "dtype": "bf16", "params": {"experts": 5, "tokens": 7, "top_k": 2, "n": 136, "k": 200, "max_m": 16}, "words": {"layout": "masked"}})",
+        R"({"op": "mla_absorb", "dtype": "bf16", "params": {"tokens": 5, "heads": 3, "in": 128, "out": 512}})",
+        R"({"op": "mla_absorb", "dtype": "bf16", "params": {"tokens": 70, "heads": 2, "in": 512, "out": 128}})"));
 
-INSTANTIATE_TEST_SUITE_P(Attention, EmulatedKernel, testing::Values(
-    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 3, "context": 200, "heads": 16, "queries": 1}})",
-    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 4, "context": 130, "heads": 16, "queries": 2}, "adversarial": true})",
-    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 2, "context": 100, "heads": 128, "queries": 1}, "words": {"lengths": "normal"}})",
-    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 5, "context": 90, "heads": 20, "queries": 4}, "words": {"lengths": "list"}, "list": [1, 0, 3, 129, 64]})",
-    R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 1, "context": 700, "heads": 5, "queries": 1}})",
-    R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 130, "context": 130, "heads": 2}})",
-    R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 5, "context": 200, "heads": 3}})",
-    R"({"op": "dsa_indexer", "dtype": "fp8", "params": {"batch": 3, "context": 300}})",
-    R"({"op": "dsa_indexer", "dtype": "fp8", "params": {"batch": 2, "context": 1500}, "words": {"lengths": "normal"}})",
-    R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 3, "context": 3000, "top_k": 512}})",
-    R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 4, "context": 700, "top_k": 512}, "words": {"lengths": "normal"}})",
-    R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 2, "context": 300, "heads": 16, "top_k": 100}})",
-    R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})"));
+INSTANTIATE_TEST_SUITE_P(
+    Attention, EmulatedKernel,
+    testing::Values(
+        R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 3, "context": 200, "heads": 16, "queries": 1}})",
+        R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 4, "context": 130, "heads": 16, "queries": 2}, "adversarial": true})",
+        R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 2, "context": 100, "heads": 128, "queries": 1}, "words": {"lengths": "normal"}})",
+        R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 5, "context": 90, "heads": 20, "queries": 4}, "words": {"lengths": "list"}, "list": [1, 0, 3, 129, 64]})",
+        R"({"op": "mla_decode", "dtype": "bf16", "params": {"batch": 1, "context": 700, "heads": 5, "queries": 1}})",
+        R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 130, "context": 130, "heads": 2}})",
+        R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 5, "context": 200, "heads": 3}})",
+        R"({"op": "dsa_indexer", "dtype": "fp8", "params": {"batch": 3, "context": 300}})",
+        R"({"op": "dsa_indexer", "dtype": "fp8", "params": {"batch": 2, "context": 1500}, "words": {"lengths": "normal"}})",
+        R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 3, "context": 3000, "top_k": 512}})",
+        R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 4, "context": 700, "top_k": 512}, "words": {"lengths": "normal"}})",
+        R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 2, "context": 300, "heads": 16, "top_k": 100}})",
+        R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})"));
 
 }  // namespace
 }  // namespace dsbench::kernelbench

@@ -54,6 +54,18 @@ TEST(Wgmma, ReadsWhatTmaAndOurSwizzleWrote) {
   }
 }
 
+TEST(Wgmma, ReadsAPageAcrossItsBoxesWhenNIsContiguous) {
+  // Four boxes of 64 columns; k is the row of the page.
+  const std::uint64_t descriptor = n_major_descriptor(8 * 1024 + 16 * 128, 8192);
+  for (int k = 0; k < 16; ++k) {
+    for (int n = 0; n < 256; ++n) {
+      EXPECT_EQ(n_major_address(descriptor, k, n),
+                static_cast<std::uint32_t>(8 * 1024 + n / 64 * 8192 + swizzled_offset(16 + k, n % 64 / 8, 8) +
+                                           n % 8 * 2));
+    }
+  }
+}
+
 // A 16-byte piece covers four of the 32 banks; the eight pieces of one matrix must cover all.
 void expect_no_conflict(const std::array<Piece, 32>& pieces, int row0, int chunk0, int chunks) {
   for (int matrix = 0; matrix < 4; ++matrix) {
@@ -92,7 +104,8 @@ TEST(Fragments, HoldEveryElementOnce) {
 }
 
 // Walks through all tiles and checks that they cover every row and column of every group once.
-void expect_cover(Rows kind, const std::vector<int>& table, int rows, int groups, int tile_rows, int columns) {
+void expect_cover(Rows kind, const std::vector<int>& table, int rows, int groups, int tile_rows,
+                  int columns) {
   std::vector<int> first{0};
   long long all = 0;
   for (int g = 0; g < groups; ++g) {
@@ -100,7 +113,8 @@ void expect_cover(Rows kind, const std::vector<int>& table, int rows, int groups
     all += mine;
     first.push_back(first.back() + ceil_div(mine, tile_rows) * columns);
   }
-  EXPECT_LE(first.back(), most_tiles(kind, groups, kind == Rows::contiguous ? all : rows, tile_rows, columns));
+  EXPECT_LE(first.back(),
+            most_tiles(kind, groups, kind == Rows::contiguous ? all : rows, tile_rows, columns));
   std::set<std::array<int, 3>> seen;
   for (int tile = 0; tile < first.back(); ++tile) {
     const TileCoord at = tile_at(first.data(), groups, columns, tile);
@@ -114,9 +128,10 @@ void expect_cover(Rows kind, const std::vector<int>& table, int rows, int groups
 TEST(TileSchedule, CoversEveryTileOnce) {
   expect_cover(Rows::same, {}, 130, 1, 128, 17);
   expect_cover(Rows::same, {}, 5, 128, 16, 4);
-  expect_cover(Rows::contiguous, {0, 0, 3, 3, 130, 131, 131}, 131, 6, 16, 3);    // empty experts, first and last too
-  expect_cover(Rows::contiguous, {0, 0, 0, 0, 500}, 500, 4, 64, 2);              // all to one
-  expect_cover(Rows::contiguous, {0, 0, 0}, 0, 2, 64, 2);                        // nothing at all
+  expect_cover(Rows::contiguous, {0, 0, 3, 3, 130, 131, 131}, 131, 6, 16,
+               3);                                                   // empty experts, first and last too
+  expect_cover(Rows::contiguous, {0, 0, 0, 0, 500}, 500, 4, 64, 2);  // all to one
+  expect_cover(Rows::contiguous, {0, 0, 0}, 0, 2, 64, 2);            // nothing at all
   expect_cover(Rows::masked, {0, 192, 1, 64, 0, 65}, 192, 6, 64, 5);
 }
 
@@ -148,13 +163,20 @@ TEST(GemmPlan, FewTilesAreSplitAlongKAndManyAreNot) {
   EXPECT_EQ(large.tile_rows, 128);
   EXPECT_EQ(large.splits, 1);
   EXPECT_EQ(large.grid, 132u);
-  const GemmPlan masked = plan_gemm({.type = Element::e4m3, .rows_kind = Rows::masked, .groups = 32, .rows = 1024, .typical_rows = 20, .n = 4096, .k = 7168}, h200);
+  const GemmPlan masked = plan_gemm({.type = Element::e4m3,
+                                     .rows_kind = Rows::masked,
+                                     .groups = 32,
+                                     .rows = 1024,
+                                     .typical_rows = 20,
+                                     .n = 4096,
+                                     .k = 7168},
+                                    h200);
   EXPECT_EQ(masked.tile_rows, 64);
   EXPECT_EQ(masked.splits, 1);
 }
 
-// Deals the blocks of these requests to the parts and checks that each is dealt once, that no two pieces share a slot, and
-// that no part has more than its share.
+// Deals the blocks of these requests to the parts and checks that each is dealt once, that no two pieces
+// share a slot, and that no part has more than its share.
 void expect_dealt(const std::vector<int>& blocks, int parts) {
   std::vector<int> first{0};
   for (const int b : blocks) first.push_back(first.back() + b);
@@ -165,7 +187,8 @@ void expect_dealt(const std::vector<int>& blocks, int parts) {
   for (int part = 0; part < parts; ++part) {
     int mine = 0;
     if (part * per_part >= first.back()) continue;
-    for (int r = request_at(first.data(), requests, part * per_part); r < requests && first[static_cast<std::size_t>(r)] < (part + 1) * per_part; ++r) {
+    for (int r = request_at(first.data(), requests, part * per_part);
+         r < requests && first[static_cast<std::size_t>(r)] < (part + 1) * per_part; ++r) {
       const int n = blocks[static_cast<std::size_t>(r)];
       if (n == 0) continue;
       const KvPiece piece = piece_of(part, per_part, first[static_cast<std::size_t>(r)], n);
@@ -209,7 +232,8 @@ TEST(Radix, KeysKeepTheOrderOfFloats) {
   const float inf = std::numeric_limits<float>::infinity();
   const std::vector<float> ascending{-inf, -3e38F, -1, -1e-40F, -0.0F, 0.0F, 1e-40F, 1, 3e38F, inf};
   for (std::size_t i = 1; i < ascending.size(); ++i)
-    EXPECT_LT(ordered_key(std::bit_cast<std::uint32_t>(ascending[i - 1])), ordered_key(std::bit_cast<std::uint32_t>(ascending[i])));
+    EXPECT_LT(ordered_key(std::bit_cast<std::uint32_t>(ascending[i - 1])),
+              ordered_key(std::bit_cast<std::uint32_t>(ascending[i])));
 }
 
 TEST(Radix, PassesLookAtEveryBitOnce) {

@@ -18,7 +18,9 @@ using testing::ThrowsMessage;
 
 TEST(Emulation, EveryThreadOfEveryBlockRunsOnce) {
   std::vector<int> seen(3 * 2 * 64);
-  const Status status = simt::run({{3, 2}, 64, 0}, [&] { ++seen[static_cast<std::size_t>((simt::block_y() * 3 + simt::block_x()) * 64 + simt::thread())]; });
+  const Status status = simt::run({{3, 2}, 64, 0}, [&] {
+    ++seen[static_cast<std::size_t>((simt::block_y() * 3 + simt::block_x()) * 64 + simt::thread())];
+  });
   EXPECT_EQ(status, 0);
   EXPECT_THAT(seen, testing::Each(1));
 }
@@ -30,17 +32,24 @@ TEST(Emulation, RefusesShapesThatAGpuRefuses) {
 }
 
 TEST(Emulation, ABarrierThatSomeNeverReachIsAnError) {
-  EXPECT_THAT([] { (void)simt::run({{1, 1}, 64, 0}, [] { if (simt::thread() < 40) simt::sync_block(); }); },
-              ThrowsMessage<std::logic_error>(HasSubstr("never reach")));
+  EXPECT_THAT(
+      [] {
+        (void)simt::run({{1, 1}, 64, 0}, [] {
+          if (simt::thread() < 40) simt::sync_block();
+        });
+      },
+      ThrowsMessage<std::logic_error>(HasSubstr("never reach")));
 }
 
 TEST(Emulation, SharedMemoryEndsWhereItEnds) {
-  EXPECT_THAT([] {
-    (void)simt::run({{1, 1}, 32, 512}, [] {
-      std::uint32_t r[4];
-      simt::load_matrix(r, simt::shared() + simt::thread() * 32);  // lane 16 on lie outside
-    });
-  }, ThrowsMessage<std::logic_error>(HasSubstr("outside")));
+  EXPECT_THAT(
+      [] {
+        (void)simt::run({{1, 1}, 32, 512}, [] {
+          std::uint32_t r[4];
+          simt::load_matrix(r, simt::shared() + simt::thread() * 32);  // lane 16 on lie outside
+        });
+      },
+      ThrowsMessage<std::logic_error>(HasSubstr("outside")));
 }
 
 TEST(Emulation, ACopyIsThereOnlyAfterItWasWaitedFor) {
@@ -116,7 +125,8 @@ void check_product(bool transposed) {
           b[r][k] = (r * 5 + k * 11) % 9 - 4;
           kernelbench::encode(type, a[r][k], a_tile + r * 32 + k * width);
           // k contiguous, or n contiguous (16 columns of 2 bytes a row)
-          kernelbench::encode(type, b[r][k], transposed ? b_tile + k * 32 + r * 2 : b_tile + r * 32 + k * width);
+          kernelbench::encode(type, b[r][k],
+                              transposed ? b_tile + k * 32 + r * 2 : b_tile + r * 32 + k * width);
         }
       }
     }
@@ -136,7 +146,8 @@ void check_product(bool transposed) {
         simt::mma_e4m3(acc, fa, fb[2 * j], fb[2 * j + 1]);
       else
         simt::mma_bf16(acc, fa, fb[2 * j], fb[2 * j + 1]);
-      for (int i = 0; i < 4; ++i) c[static_cast<std::size_t>(c_row(lane, i) * 16 + j * 8 + c_col(lane, i))] = acc[i];
+      for (int i = 0; i < 4; ++i)
+        c[static_cast<std::size_t>(c_row(lane, i) * 16 + j * 8 + c_col(lane, i))] = acc[i];
     }
   });
   for (int r = 0; r < 16; ++r) {
@@ -148,9 +159,15 @@ void check_product(bool transposed) {
   }
 }
 
-TEST(Emulation, MultipliesBf16) { check_product<false>(false); }
-TEST(Emulation, MultipliesE4m3) { check_product<true>(false); }
-TEST(Emulation, MultipliesATransposedOperand) { check_product<false>(true); }
+TEST(Emulation, MultipliesBf16) {
+  check_product<false>(false);
+}
+TEST(Emulation, MultipliesE4m3) {
+  check_product<true>(false);
+}
+TEST(Emulation, MultipliesATransposedOperand) {
+  check_product<false>(true);
+}
 
 TEST(Emulation, ConvertsAsTheOraclesDo) {
   for (int i = -4000; i <= 4000; ++i) {

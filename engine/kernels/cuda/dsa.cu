@@ -19,8 +19,8 @@ constexpr int q_bytes = indexer_heads * indexer_dim;
 constexpr int k_bytes = tile_positions * indexer_dim;
 constexpr int head_tiles = indexer_heads / 16;
 
-// block_y is the request; the blocks of a request take tiles of positions by turns. Heads are the rows of the product, so
-// that relu, weight and sum over heads stay within a warp.
+// block_y is the request; the blocks of a request take tiles of positions by turns. Heads are the rows of the
+// product, so that relu, weight and sum over heads stay within a warp.
 DSB_KERNEL(indexer_threads, 2)
 dsa_indexer_kernel(IndexerArgs args) {
   unsigned char* const q_tile = simt::shared();
@@ -31,7 +31,8 @@ dsa_indexer_kernel(IndexerArgs args) {
   const int length = args.lengths[request];
   const int tiles = ceil_div(length, tile_positions);
   const auto* q = static_cast<const unsigned char*>(args.q) + static_cast<long long>(request) * q_bytes;
-  const auto* k = static_cast<const unsigned char*>(args.k) + static_cast<long long>(request) * args.context * indexer_dim;
+  const auto* k = static_cast<const unsigned char*>(args.k) +
+                  static_cast<long long>(request) * args.context * indexer_dim;
   const int chunk = simt::thread() % row_chunks;
   const int chunk_row = simt::thread() / row_chunks;
 
@@ -43,7 +44,8 @@ dsa_indexer_kernel(IndexerArgs args) {
         const int row = i * (indexer_threads / row_chunks) + chunk_row;
         const int at = tile * tile_positions + row;
         simt::copy_async(ring + turn % stages * k_bytes + swizzled_offset(row, chunk, row_chunks),
-                         k + static_cast<long long>(at < length ? at : 0) * indexer_dim + chunk * 16, at < length);
+                         k + static_cast<long long>(at < length ? at : 0) * indexer_dim + chunk * 16,
+                         at < length);
       }
     }
     simt::commit_copies();
@@ -51,14 +53,16 @@ dsa_indexer_kernel(IndexerArgs args) {
   DSB_UNROLL
   for (int i = 0; i < indexer_heads * row_chunks / indexer_threads; ++i) {
     const int row = i * (indexer_threads / row_chunks) + chunk_row;
-    simt::copy_async(q_tile + swizzled_offset(row, chunk, row_chunks), q + row * indexer_dim + chunk * 16, true);
+    simt::copy_async(q_tile + swizzled_offset(row, chunk, row_chunks), q + row * indexer_dim + chunk * 16,
+                     true);
   }
   for (int i = 0; i < stages - 1; ++i) fetch(i);
   float weight[head_tiles][2];
   DSB_UNROLL
   for (int i = 0; i < head_tiles; ++i) {
     DSB_UNROLL
-    for (int h = 0; h < 2; ++h) weight[i][h] = args.weights[request * indexer_heads + i * 16 + c_row(lane, 2 * h)];
+    for (int h = 0; h < 2; ++h)
+      weight[i][h] = args.weights[request * indexer_heads + i * 16 + c_row(lane, 2 * h)];
   }
 
   DSB_NO_UNROLL
@@ -90,7 +94,8 @@ dsa_indexer_kernel(IndexerArgs args) {
         float logit = 0;
         DSB_UNROLL
         for (int i = 0; i < head_tiles; ++i)
-          logit += weight[i][0] * simt::larger(sum[i][j][c], 0.0f) + weight[i][1] * simt::larger(sum[i][j][2 + c], 0.0f);
+          logit += weight[i][0] * simt::larger(sum[i][j][c], 0.0f) +
+                   weight[i][1] * simt::larger(sum[i][j][2 + c], 0.0f);
         // Lanes l, l+4, … hold the other heads of the same position.
         logit += simt::shuffle_xor(logit, 4);
         logit += simt::shuffle_xor(logit, 8);
@@ -109,21 +114,22 @@ dsa_indexer_kernel(IndexerArgs args) {
 constexpr int topk_threads = 1024;
 constexpr int topk_warps = topk_threads / 32;
 
-// A block to a row. Three passes of a histogram find the key of the last one that is taken; a fourth writes the ids in order.
+// A block to a row. Three passes of a histogram find the key of the last one that is taken; a fourth writes
+// the ids in order.
 DSB_KERNEL(topk_threads, 1)
 dsa_topk_kernel(TopkArgs args) {
   int* const histogram = reinterpret_cast<int*>(simt::shared());  // from the largest digit down
-  int* const before = histogram + radix_bins;                     // [radix_bins + 1] how many have a larger digit
-  int* const found = before + radix_bins + 1;                     // [1] the digit at which the count is reached
-  int* const counts = found + 1;                                  // [2][topk_warps]
+  int* const before = histogram + radix_bins;  // [radix_bins + 1] how many have a larger digit
+  int* const found = before + radix_bins + 1;  // [1] the digit at which the count is reached
+  int* const counts = found + 1;               // [2][topk_warps]
   const int lane = simt::thread() % 32;
   const int warp = simt::thread() / 32;
   const float* logits = args.logits + static_cast<long long>(simt::block_x()) * args.context;
   std::int32_t* ids = args.ids + static_cast<long long>(simt::block_x()) * args.top_k;
   const int length = args.lengths[simt::block_x()];
 
-  std::uint32_t last = 0;   // the settled bits of the key of the last that is taken
-  int equal = args.top_k;   // how many of that key are taken
+  std::uint32_t last = 0;  // the settled bits of the key of the last that is taken
+  int equal = args.top_k;  // how many of that key are taken
   if (length > args.top_k) {
     for (int pass = 0; pass < radix_passes; ++pass) {
       const RadixDigit digit = radix_digit(pass);
@@ -132,7 +138,8 @@ dsa_topk_kernel(TopkArgs args) {
       simt::sync_block();
       for (int i = simt::thread(); i < length; i += topk_threads) {
         const std::uint32_t key = ordered_key(simt::float_bits(logits[i]));
-        if ((key & settled_bits(pass)) == last) simt::add_shared(&histogram[bins - 1 - static_cast<int>((key >> digit.shift) & digit.mask)], 1);
+        if ((key & settled_bits(pass)) == last)
+          simt::add_shared(&histogram[bins - 1 - static_cast<int>((key >> digit.shift) & digit.mask)], 1);
       }
       simt::sync_block();
       if (warp == 0) prefix_of(before, bins, [&](int i) { return histogram[i]; });
@@ -190,15 +197,19 @@ Status dsa_indexer(const IndexerArgs& args, void* stream) {
   if (args.requests > 65535) return invalid_value;
   const int tiles = ceil_div(args.context, tile_positions);
   const int room = ceil_div(2 * device_shape().processors, args.requests);
-  const LaunchShape shape{{static_cast<unsigned>(tiles < room ? tiles : room), static_cast<unsigned>(args.requests)}, indexer_threads,
-                          q_bytes + stages * k_bytes};
+  const LaunchShape shape{
+      {static_cast<unsigned>(tiles < room ? tiles : room), static_cast<unsigned>(args.requests)},
+      indexer_threads,
+      q_bytes + stages * k_bytes};
   return launch(&dsa_indexer_kernel, shape, stream, args);
 }
 
 Status dsa_topk(const TopkArgs& args, void* stream) {
   if (args.rows == 0) return 0;
   const std::size_t words = radix_bins + radix_bins + 1 + 1 + 2 * topk_warps;
-  return launch(&dsa_topk_kernel, LaunchShape{{static_cast<unsigned>(args.rows), 1}, topk_threads, words * sizeof(int)}, stream, args);
+  return launch(&dsa_topk_kernel,
+                LaunchShape{{static_cast<unsigned>(args.rows), 1}, topk_threads, words * sizeof(int)}, stream,
+                args);
 }
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -12,7 +12,9 @@ constexpr int most_experts = 512;
 constexpr int per_lane = most_experts / 32;
 
 // One place in 33 stays free, so that lanes which walk through groups of 32 do not meet in one bank.
-DSB_DEVICE int padded(int expert) { return expert + expert / 32; }
+DSB_DEVICE int padded(int expert) {
+  return expert + expert / 32;
+}
 constexpr int padded_experts = most_experts + most_experts / 32;
 
 DSB_DEVICE float score_of(GateScoring scoring, float logit) {
@@ -30,7 +32,8 @@ struct Best {
 DSB_DEVICE Best best_of_warp(Best mine) {
   for (int mask = 16; mask > 0; mask /= 2) {
     const Best other{simt::shuffle_xor(mine.value, mask), simt::shuffle_xor(mine.index, mask)};
-    if (other.index >= 0 && (mine.index < 0 || other.value > mine.value || (other.value == mine.value && other.index < mine.index)))
+    if (other.index >= 0 && (mine.index < 0 || other.value > mine.value ||
+                             (other.value == mine.value && other.index < mine.index)))
       mine = other;
   }
   return mine;
@@ -69,12 +72,14 @@ gate_kernel(GateArgs args) {
     for (int i = 0; i < per_lane; ++i) score[i] = simt::divide(score[i], sum);
   } else {
     DSB_UNROLL
-    for (int i = 0; i < per_lane; ++i) score[i] = lane + i * 32 < args.experts ? score_of(args.scoring, score[i]) : 0.0f;
+    for (int i = 0; i < per_lane; ++i)
+      score[i] = lane + i * 32 < args.experts ? score_of(args.scoring, score[i]) : 0.0f;
   }
   DSB_UNROLL
   for (int i = 0; i < per_lane; ++i) {
     const int expert = lane + i * 32;
-    if (expert < args.experts) choosing[padded(expert)] = score[i] + (args.bias != nullptr ? args.bias[expert] : 0.0f);
+    if (expert < args.experts)
+      choosing[padded(expert)] = score[i] + (args.bias != nullptr ? args.bias[expert] : 0.0f);
   }
   simt::sync_warp();
 
@@ -111,7 +116,8 @@ gate_kernel(GateArgs args) {
     const int expert = lane + i * 32;
     candidate[i] = minus_infinity;
     if (expert < args.experts) {
-      if (((kept >> (args.groups > 1 ? expert / group_size : 0)) & 1u) != 0) candidate[i] = choosing[padded(expert)];
+      if (((kept >> (args.groups > 1 ? expert / group_size : 0)) & 1u) != 0)
+        candidate[i] = choosing[padded(expert)];
       open |= 1u << i;
     }
   }
@@ -122,7 +128,8 @@ gate_kernel(GateArgs args) {
     Best best{minus_infinity, -1};
     DSB_UNROLL
     for (int i = 0; i < per_lane; ++i) {
-      if (((open >> i) & 1u) != 0 && (best.index < 0 || candidate[i] > best.value)) best = {candidate[i], lane + i * 32};
+      if (((open >> i) & 1u) != 0 && (best.index < 0 || candidate[i] > best.value))
+        best = {candidate[i], lane + i * 32};
     }
     best = best_of_warp(best);
     const int owner = best.index % 32;
@@ -151,8 +158,8 @@ gate_kernel(GateArgs args) {
 }  // namespace
 
 bool gate_supports(int experts, int top_k, int groups) {
-  return experts >= 1 && experts <= most_experts && top_k >= 1 && top_k <= 32 && top_k <= experts && groups >= 1 && groups <= 32 &&
-         experts % groups == 0;
+  return experts >= 1 && experts <= most_experts && top_k >= 1 && top_k <= 32 && top_k <= experts &&
+         groups >= 1 && groups <= 32 && experts % groups == 0;
 }
 
 Status gate(const GateArgs& args, void* stream) {

@@ -8,8 +8,8 @@ namespace dsbench::engine::kernels::cuda {
 
 enum class GateScoring : int { sigmoid, softmax, sqrt_softplus };
 
-// Chooses experts; the semantics are those of engine/kernels/ref/gate.h. The bias takes part in choosing only; groups that are
-// not kept are masked with minus infinity.
+// Chooses experts; the semantics are those of engine/kernels/ref/gate.h. The bias takes part in choosing
+// only; groups that are not kept are masked with minus infinity.
 struct GateArgs {
   const float* logits = nullptr;  // [tokens, experts]
   const float* bias = nullptr;    // [experts]; null: none

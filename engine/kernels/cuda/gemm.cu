@@ -21,47 +21,60 @@ template <int kRows>
 struct Tile {
   static constexpr int warp_rows = kRows == 16 ? 1 : 2;
   static constexpr int warp_columns = 8 / warp_rows;
-  static constexpr int row_tiles = kRows / warp_rows / 16;                // of 16 rows, of a warp
-  static constexpr int column_tiles = tile_columns / warp_columns / 8;    // of 8 columns, of a warp; even
+  static constexpr int row_tiles = kRows / warp_rows / 16;              // of 16 rows, of a warp
+  static constexpr int column_tiles = tile_columns / warp_columns / 8;  // of 8 columns, of a warp; even
   static constexpr int stages = kRows == 16 ? 6 : 4;
   static constexpr int stage_bytes = (kRows + tile_columns) * slab_bytes;
   static constexpr int per_processor = kRows == 128 ? 1 : 2;
-  // e4m3 sums a slab apart before it is scaled; done for so many row tiles at a time, or the registers would not do.
+  // e4m3 sums a slab apart before it is scaled; done for so many row tiles at a time, or the registers would
+  // not do.
   static constexpr int raw_tiles = kRows == 128 ? 2 : 1;
 };
 
-// Starts the copies of one slab: rows beyond the group or n, and bytes beyond k, become zeros.
-template <int kRows>
-DSB_DEVICE void fetch_slab(unsigned char* stage, const unsigned char* a, const unsigned char* w, long long a_stride, long long w_stride,
-                           int a_rows, int w_rows, int slab, int k_bytes) {
+// Sixteen bytes of bf16 from a row that need not start on sixteen bytes; zeros from `bytes` on.
+DSB_DEVICE Bytes16 gather_piece(const unsigned char* row, int byte, int bytes) {
+  Bytes16 piece;
+  DSB_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    std::uint32_t low = 0;
+    std::uint32_t high = 0;
+    if (byte + 4 * i < bytes) low = *reinterpret_cast<const Bf16*>(row + byte + 4 * i);
+    if (byte + 4 * i + 2 < bytes) high = *reinterpret_cast<const Bf16*>(row + byte + 4 * i + 2);
+    piece.word[i] = low | (high << 16);
+  }
+  return piece;
+}
+
+// Starts the copies of one slab of `kRows` rows: rows from `rows` on, and bytes from k_bytes on, become
+// zeros.
+template <int kRows, bool kAligned>
+DSB_DEVICE void fetch_rows(unsigned char* stage, const unsigned char* from, long long stride, int rows,
+                           int slab, int k_bytes) {
   const int chunk = simt::thread() % slab_chunks;
   const int byte = slab * slab_bytes + chunk * 16;
-  const bool inside = byte < k_bytes;
   DSB_UNROLL
   for (int i = 0; i < ceil_div(kRows * slab_chunks, block_threads); ++i) {
     const int row = i * (block_threads / slab_chunks) + simt::thread() / slab_chunks;
-    if (row < kRows) {
-      const bool valid = inside && row < a_rows;
-      simt::copy_async(stage + swizzled_offset(row, chunk, slab_chunks), valid ? a + row * a_stride + byte : a, valid);
+    if (row >= kRows) break;
+    unsigned char* const to = stage + swizzled_offset(row, chunk, slab_chunks);
+    if constexpr (kAligned) {
+      const bool valid = byte < k_bytes && row < rows;
+      simt::copy_async(to, valid ? from + row * stride + byte : from, valid);
+    } else {
+      simt::store16(to, gather_piece(from + row * stride, byte, row < rows ? k_bytes : 0));
     }
-  }
-  unsigned char* const w_stage = stage + kRows * slab_bytes;
-  DSB_UNROLL
-  for (int i = 0; i < tile_columns * slab_chunks / block_threads; ++i) {
-    const int row = i * (block_threads / slab_chunks) + simt::thread() / slab_chunks;
-    const bool valid = inside && row < w_rows;
-    simt::copy_async(w_stage + swizzled_offset(row, chunk, slab_chunks), valid ? w + row * w_stride + byte : w, valid);
   }
 }
 
 // sum += the product of one slab, by this warp, for kCount of its row tiles from `row` on.
 template <bool kE4m3, int kRows, int kCount>
-DSB_DEVICE void multiply_slab(float (*sum)[Tile<kRows>::column_tiles][4], const unsigned char* stage, int row, int column) {
+DSB_DEVICE void multiply_slab(float (*sum)[Tile<kRows>::column_tiles][4], const unsigned char* stage, int row,
+                              int column) {
   using T = Tile<kRows>;
   const int lane = simt::thread() % 32;
   const unsigned char* const w_stage = stage + kRows * slab_bytes;
   DSB_NO_UNROLL  // unrolled, the fragments of all steps are under way at once and spill
-  for (int step = 0; step < slab_bytes / 32; ++step) {
+      for (int step = 0; step < slab_bytes / 32; ++step) {
     std::uint32_t a[kCount][4];
     DSB_UNROLL
     for (int i = 0; i < kCount; ++i) {
@@ -72,7 +85,8 @@ DSB_DEVICE void multiply_slab(float (*sum)[Tile<kRows>::column_tiles][4], const 
     for (int j = 0; j < T::column_tiles; j += 2) {
       const Piece p = b_piece(lane);
       std::uint32_t b[4];
-      simt::load_matrix(b, w_stage + swizzled_offset(column + j * 8 + p.row, step * 2 + p.chunk, slab_chunks));
+      simt::load_matrix(b,
+                        w_stage + swizzled_offset(column + j * 8 + p.row, step * 2 + p.chunk, slab_chunks));
       DSB_UNROLL
       for (int i = 0; i < kCount; ++i) {
         if constexpr (kE4m3) {
@@ -88,7 +102,7 @@ DSB_DEVICE void multiply_slab(float (*sum)[Tile<kRows>::column_tiles][4], const 
 }
 
 // A persistent block walks through tiles; a tile's slabs come through a ring of stages.
-template <bool kE4m3, int kRows>
+template <bool kE4m3, int kRows, bool kAligned>
 DSB_KERNEL(block_threads, Tile<kRows>::per_processor)
 gemm_kernel(GemmArgs args, int splits) {
   using T = Tile<kRows>;
@@ -103,7 +117,9 @@ gemm_kernel(GemmArgs args, int splits) {
   const int slabs = ceil_div(k_bytes, slab_bytes);
   const int columns = ceil_div(args.n, tile_columns);
   if (warp == 0)
-    prefix_of(first, args.groups, [&](int g) { return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), kRows) * columns; });
+    prefix_of(first, args.groups, [&](int g) {
+      return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), kRows) * columns;
+    });
   simt::sync_block();
   const int tiles = first[args.groups];
 
@@ -114,12 +130,18 @@ gemm_kernel(GemmArgs args, int splits) {
     const Group group = group_at(args, at.group);
     const int row0 = at.row_tile * kRows;
     const int column0 = at.col_tile * tile_columns;
-    const auto* a = static_cast<const unsigned char*>(args.a) + (at.group * args.a_group + (group.first_row + row0) * args.a_row) * element;
-    const auto* w = static_cast<const unsigned char*>(args.w) + (static_cast<long long>(at.group) * args.n + column0) * args.k * element;
+    const auto* a = static_cast<const unsigned char*>(args.a) +
+                    (at.group * args.a_group + (group.first_row + row0) * args.a_row) * element;
+    const auto* w = static_cast<const unsigned char*>(args.w) +
+                    (static_cast<long long>(at.group) * args.n + column0) * args.k * element;
     const auto fetch = [&](int slab) {
-      if (slab < range.end)
-        fetch_slab<kRows>(ring + (slab - range.begin) % T::stages * T::stage_bytes, a, w, args.a_row * element,
-                          static_cast<long long>(args.k) * element, group.rows - row0, args.n - column0, slab, k_bytes);
+      if (slab < range.end) {
+        unsigned char* const stage = ring + (slab - range.begin) % T::stages * T::stage_bytes;
+        fetch_rows<kRows, kAligned>(stage, a, args.a_row * element, group.rows - row0, slab, k_bytes);
+        fetch_rows<tile_columns, kAligned>(stage + kRows * slab_bytes, w,
+                                           static_cast<long long>(args.k) * element, args.n - column0, slab,
+                                           k_bytes);
+      }
       simt::commit_copies();
     };
     float sum[T::row_tiles][T::column_tiles][4] = {};
@@ -128,13 +150,15 @@ gemm_kernel(GemmArgs args, int splits) {
     for (int slab = range.begin; slab < range.end; ++slab) {
       float scale[T::row_tiles][2];
       if constexpr (kE4m3) {
-        const float w_scale = args.w_scale[(static_cast<long long>(at.group) * columns + at.col_tile) * slabs + slab];
+        const float w_scale =
+            args.w_scale[(static_cast<long long>(at.group) * columns + at.col_tile) * slabs + slab];
         DSB_UNROLL
         for (int i = 0; i < T::row_tiles; ++i) {
           DSB_UNROLL
           for (int h = 0; h < 2; ++h) {
             const int r = row0 + row + i * 16 + c_row(lane, 2 * h);
-            scale[i][h] = r < group.rows ? args.a_scale[(group.first_row + r) * slabs + slab] * w_scale : 0.0f;
+            scale[i][h] =
+                r < group.rows ? args.a_scale[(group.first_row + r) * slabs + slab] * w_scale : 0.0f;
           }
         }
       }
@@ -187,21 +211,23 @@ add_parts_kernel(const float* partial, Bf16* c, int splits, int rows, int n, lon
   c[i / n * c_row + i % n] = simt::to_bf16(sum);
 }
 
-template <bool kE4m3, int kRows>
+template <bool kE4m3, int kRows, bool kAligned>
 Status start(const GemmArgs& args, const GemmPlan& plan, void* stream) {
-  const std::size_t shared = Tile<kRows>::stages * Tile<kRows>::stage_bytes + static_cast<std::size_t>(args.groups + 1) * sizeof(int);
-  return launch(&gemm_kernel<kE4m3, kRows>, LaunchShape{{plan.grid, 1}, block_threads, shared}, stream, args, plan.splits);
+  const std::size_t shared = Tile<kRows>::stages * Tile<kRows>::stage_bytes +
+                             static_cast<std::size_t>(args.groups + 1) * sizeof(int);
+  return launch(&gemm_kernel<kE4m3, kRows, kAligned>, LaunchShape{{plan.grid, 1}, block_threads, shared},
+                stream, args, plan.splits);
 }
 
-template <bool kE4m3>
+template <bool kE4m3, bool kAligned>
 Status start(const GemmArgs& args, const GemmPlan& plan, void* stream) {
   switch (plan.tile_rows) {
     case 16:
-      return start<kE4m3, 16>(args, plan, stream);
+      return start<kE4m3, 16, kAligned>(args, plan, stream);
     case 64:
-      return start<kE4m3, 64>(args, plan, stream);
+      return start<kE4m3, 64, kAligned>(args, plan, stream);
     default:
-      return start<kE4m3, 128>(args, plan, stream);
+      return start<kE4m3, 128, kAligned>(args, plan, stream);
   }
 }
 
@@ -215,16 +241,20 @@ Status gemm(const GemmArgs& asked, void* stream) {
   if (args.rows == 0) return 0;
   const GemmPlan plan = plan_gemm(args, device_shape());
   if (plan.splits > 1 && args.partial == nullptr) return invalid_value;
-  const Status status = args.type == Element::e4m3 ? start<true>(args, plan, stream) : start<false>(args, plan, stream);
+  const bool aligned = args.k % 8 == 0 && args.a_row % 8 == 0 && args.a_group % 8 == 0;
+  const Status status = args.type == Element::e4m3 ? start<true, true>(args, plan, stream)
+                        : aligned                  ? start<false, true>(args, plan, stream)
+                                                   : start<false, false>(args, plan, stream);
   if (status != 0 || plan.splits == 1) return status;
   return add_gemm_parts(args, plan.splits, stream);
 }
 
 Status add_gemm_parts(const GemmArgs& args, int splits, void* stream) {
   const std::int64_t all = static_cast<std::int64_t>(args.rows) * args.n;
-  const LaunchShape shape{{static_cast<unsigned>(ceil_div<std::int64_t>(all, block_threads)), 1}, block_threads, 0};
-  return launch(&add_parts_kernel, shape, stream, static_cast<const float*>(args.partial), static_cast<Bf16*>(args.c), splits, args.rows,
-                args.n, static_cast<long long>(args.c_row));
+  const LaunchShape shape{
+      {static_cast<unsigned>(ceil_div<std::int64_t>(all, block_threads)), 1}, block_threads, 0};
+  return launch(&add_parts_kernel, shape, stream, static_cast<const float*>(args.partial),
+                static_cast<Bf16*>(args.c), splits, args.rows, args.n, static_cast<long long>(args.c_row));
 }
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -8,8 +8,9 @@
 
 namespace dsbench::engine::kernels::cuda {
 
-// c = a·wᵀ in groups: dense (one group), experts (contiguous or masked rows), heads (same rows, strided). bf16 operands, or
-// e4m3 with f32 scales of 1×128 for a and 128×128 for w, promoted to f32 every 128 of k. c is bf16.
+// c = a·wᵀ in groups: dense (one group), experts (contiguous or masked rows), heads (same rows, strided).
+// bf16 operands, or e4m3 with f32 scales of 1×128 for a and 128×128 for w, promoted to f32 every 128 of k. c
+// is bf16.
 struct GemmArgs {
   const void* a = nullptr;
   const float* a_scale = nullptr;  // [rows of a, k/128]; e4m3 only
@@ -25,8 +26,8 @@ struct GemmArgs {
   int typical_rows = 0;  // what a group is expected to have: chooses the tile; 0: rows
   int n = 0;
   int k = 0;
-  std::int64_t a_row = 0;  // elements from row to row; 0: k
-  std::int64_t c_row = 0;  // 0: n
+  std::int64_t a_row = 0;    // elements from row to row; 0: k
+  std::int64_t c_row = 0;    // 0: n
   std::int64_t a_group = 0;  // elements from group to group beside what the rows say (heads)
   std::int64_t c_group = 0;
 };
@@ -40,7 +41,7 @@ struct GemmPlan {
 };
 [[nodiscard]] GemmPlan plan_gemm(const GemmArgs& args, const DeviceShape& device);
 
-// Rows of a and w start on 16 bytes; at most 1,024 groups; e4m3: k a multiple of 128.
+// At most 1,024 groups; e4m3: k a multiple of 128. bf16 rows that do not start on 16 bytes go the slow way.
 [[nodiscard]] bool gemm_supports(const GemmArgs& args);
 [[nodiscard]] std::size_t gemm_workspace_bytes(const GemmArgs& args);
 [[nodiscard]] Status gemm(const GemmArgs& args, void* stream);

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "engine/kernels/cuda/gemm.h"
 #include "engine/kernels/cuda/element.h"
+#include "engine/kernels/cuda/gemm.h"
 #include "engine/kernels/cuda/simt.h"
 
 // What the products by mma and by wgmma share: where a group's rows are, and the epilogue.
@@ -25,7 +25,8 @@ DSB_DEVICE Group group_at(const GemmArgs& args, int g) {
 
 // A row of c, or of this part of a split product.
 struct OutputRow {
-  DSB_DEVICE OutputRow(const GemmArgs& args, int group_number, const Group& group, int row, int splits, int part) {
+  DSB_DEVICE OutputRow(const GemmArgs& args, int group_number, const Group& group, int row, int splits,
+                       int part) {
     if (row >= group.rows) return;
     if (splits > 1) {
       part_ = args.partial + (static_cast<long long>(part) * args.rows + row) * args.n;

@@ -17,8 +17,8 @@ int typical_rows(const GemmArgs& args) {
 
 std::size_t parts_bytes(const GemmArgs& args, const GemmPlan& plan) {
   if (plan.splits == 1) return 0;
-  return static_cast<std::size_t>(plan.splits) * static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(args.n) *
-         sizeof(float);
+  return static_cast<std::size_t>(plan.splits) * static_cast<std::size_t>(args.rows) *
+         static_cast<std::size_t>(args.n) * sizeof(float);
 }
 
 }  // namespace
@@ -33,19 +33,20 @@ GemmPlan plan_gemm(const GemmArgs& args, const DeviceShape& device) {
   const long long tiles = most_tiles(args.rows_kind, args.groups, args.rows, plan.tile_rows, columns);
   // Two blocks of the smaller tiles fit a processor.
   const int room = device.processors * (plan.tile_rows == 128 ? 1 : 2);
-  if (args.rows_kind == Rows::same && args.groups == 1) plan.splits = plan_splits(tiles, slabs, room, least_slabs);
+  if (args.rows_kind == Rows::same && args.groups == 1)
+    plan.splits = plan_splits(tiles, slabs, room, least_slabs);
   plan.grid = static_cast<unsigned>(std::max<long long>(1, std::min<long long>(tiles * plan.splits, room)));
   return plan;
 }
 
 bool gemm_supports(const GemmArgs& args) {
   if (args.groups < 1 || args.groups > 1024 || args.n < 1 || args.k < 1) return false;
-  if (args.type == Element::e4m3) return args.k % 128 == 0;
-  const std::int64_t a_row = args.a_row != 0 ? args.a_row : args.k;
-  return args.type == Element::bf16 && args.k % 8 == 0 && a_row % 8 == 0 && args.a_group % 8 == 0;
+  return args.type == Element::bf16 || (args.type == Element::e4m3 && args.k % 128 == 0);
 }
 
-std::size_t gemm_workspace_bytes(const GemmArgs& args) { return parts_bytes(args, plan_gemm(args, device_shape())); }
+std::size_t gemm_workspace_bytes(const GemmArgs& args) {
+  return parts_bytes(args, plan_gemm(args, device_shape()));
+}
 
 GemmPlan plan_gemm_wgmma(const GemmArgs& args, const DeviceShape& device) {
   GemmPlan plan;
@@ -53,16 +54,20 @@ GemmPlan plan_gemm_wgmma(const GemmArgs& args, const DeviceShape& device) {
   plan.stages = plan.tile_rows == 64 ? 8 : 6;  // 192 KB of shared memory either way
   const int columns = ceil_div(args.n, tile_columns);
   const long long tiles = most_tiles(args.rows_kind, args.groups, args.rows, plan.tile_rows, columns);
-  if (args.rows_kind == Rows::same) plan.splits = plan_splits(tiles, args.k / 128, device.processors, least_slabs);
-  plan.grid = static_cast<unsigned>(std::max<long long>(1, std::min<long long>(tiles * plan.splits, device.processors)));
+  if (args.rows_kind == Rows::same)
+    plan.splits = plan_splits(tiles, args.k / 128, device.processors, least_slabs);
+  plan.grid = static_cast<unsigned>(
+      std::max<long long>(1, std::min<long long>(tiles * plan.splits, device.processors)));
   return plan;
 }
 
 bool gemm_wgmma_supports(const GemmArgs& args) {
-  return args.type == Element::e4m3 && gemm_supports(args) && args.a_row == 0 && args.a_group == 0 && args.c_group == 0 &&
-         (args.rows_kind != Rows::same || args.groups == 1);
+  return args.type == Element::e4m3 && gemm_supports(args) && args.a_row == 0 && args.a_group == 0 &&
+         args.c_group == 0 && (args.rows_kind != Rows::same || args.groups == 1);
 }
 
-std::size_t gemm_wgmma_workspace_bytes(const GemmArgs& args) { return parts_bytes(args, plan_gemm_wgmma(args, device_shape())); }
+std::size_t gemm_wgmma_workspace_bytes(const GemmArgs& args) {
+  return parts_bytes(args, plan_gemm_wgmma(args, device_shape()));
+}
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -12,7 +12,7 @@ namespace dsbench::engine::kernels::cuda {
 namespace {
 
 constexpr int tile_columns = 128;
-constexpr int slab = 128;         // of k: one scale, one box of TMA, four steps of wgmma
+constexpr int slab = 128;           // of k: one scale, one box of TMA, four steps of wgmma
 constexpr int group_threads = 128;  // a warpgroup
 constexpr int consumer_rows = 64;
 
@@ -41,7 +41,8 @@ struct Turn {
   }
 };
 
-// What a block has before it: tile and part of k by number, the same walk for the one who fetches and those who multiply.
+// What a block has before it: tile and part of k by number, the same walk for the one who fetches and those
+// who multiply.
 struct Walk {
   const int* first;
   int groups;
@@ -55,11 +56,12 @@ struct Walk {
   DSB_DEVICE SlabRange range(int item) const { return slabs_of(slabs, splits, item / tiles); }
 };
 
-// Rows of a box beyond its group belong to the next group, columns beyond n to its weights: they only reach rows and columns
-// that are not written.
+// Rows of a box beyond its group belong to the next group, columns beyond n to its weights: they only reach
+// rows and columns that are not written.
 template <int kConsumers>
-DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const TensorMap& a_map, const TensorMap& w_map, unsigned char* ring,
-                            simt::Barrier* full, simt::Barrier* empty) {
+DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const TensorMap& a_map,
+                            const TensorMap& w_map, unsigned char* ring, simt::Barrier* full,
+                            simt::Barrier* empty) {
   using S = Shape<kConsumers>;
   Turn<S::stages> turn;
   DSB_NO_UNROLL
@@ -70,7 +72,8 @@ DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const Tensor
     const int w_row = at.group * args.n + at.col_tile * tile_columns;
     DSB_NO_UNROLL
     for (int i = range.begin; i < range.end; ++i, turn.next()) {
-      simt::wait_barrier(&empty[turn.stage], turn.phase ^ 1);  // the first time round nobody has to be waited for
+      simt::wait_barrier(&empty[turn.stage],
+                         turn.phase ^ 1);  // the first time round nobody has to be waited for
       simt::expect_bytes(&full[turn.stage], S::stage_bytes);
       unsigned char* const stage = ring + turn.stage * S::stage_bytes;
       simt::copy_box(stage, a_map, &full[turn.stage], i * slab, a_row);
@@ -80,7 +83,8 @@ DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const Tensor
 }
 
 template <int kConsumers>
-DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, unsigned char* ring, simt::Barrier* full, simt::Barrier* empty) {
+DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, unsigned char* ring,
+                               simt::Barrier* full, simt::Barrier* empty) {
   using S = Shape<kConsumers>;
   const int consumer = simt::thread() / group_threads;
   const int lane = simt::thread() % 32;
@@ -92,7 +96,8 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, unsigned 
     const SlabRange range = walk.range(item);
     const Group group = group_at(args, at.group);
     const int row = at.row_tile * S::rows + my_row;  // and row + 8
-    const float* const w_scale = args.w_scale + (static_cast<long long>(at.group) * walk.columns + at.col_tile) * walk.slabs;
+    const float* const w_scale =
+        args.w_scale + (static_cast<long long>(at.group) * walk.columns + at.col_tile) * walk.slabs;
     const float* const a_scale = args.a_scale + (group.first_row + row) * walk.slabs;
     float sum[64] = {};
     DSB_NO_UNROLL
@@ -101,16 +106,21 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, unsigned 
       const float scale0 = row < group.rows ? a_scale[i] * ws : 0.0f;
       const float scale1 = row + 8 < group.rows ? a_scale[8LL * walk.slabs + i] * ws : 0.0f;
       simt::wait_barrier(&full[turn.stage], turn.phase);
-      const std::uint32_t stage = simt::shared_address(ring) + static_cast<std::uint32_t>(turn.stage * S::stage_bytes);
-      const std::uint64_t a = k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_rows * slab));
+      const std::uint32_t stage =
+          simt::shared_address(ring) + static_cast<std::uint32_t>(turn.stage * S::stage_bytes);
+      const std::uint64_t a =
+          k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_rows * slab));
       const std::uint64_t w = k_major_descriptor(stage + static_cast<std::uint32_t>(S::a_bytes));
       float raw[64];
       simt::wgmma_fence();
       DSB_UNROLL
-      for (int step = 0; step < slab / 32; ++step) simt::wgmma_e4m3(raw, a + static_cast<std::uint64_t>(step * 32 / 16), w + static_cast<std::uint64_t>(step * 32 / 16), step > 0);
+      for (int step = 0; step < slab / 32; ++step)
+        simt::wgmma_e4m3(raw, a + static_cast<std::uint64_t>(step * 32 / 16),
+                         w + static_cast<std::uint64_t>(step * 32 / 16), step > 0);
       simt::wgmma_commit();
       simt::wgmma_wait();
-      if (lane == 0) simt::arrive(&empty[turn.stage]);  // each warp for itself: the wait covers only its own part
+      if (lane == 0)
+        simt::arrive(&empty[turn.stage]);  // each warp for itself: the wait covers only its own part
       DSB_UNROLL
       for (int e = 0; e < 64; e += 4) {
         sum[e] += raw[e] * scale0;
@@ -133,8 +143,8 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, unsigned 
 
 template <int kConsumers>
 DSB_KERNEL(Shape<kConsumers>::threads, 1)
-gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTANT TensorMap w_map, const DSB_GRID_CONSTANT GemmArgs args,
-                  int splits) {
+gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTANT TensorMap w_map,
+                  const DSB_GRID_CONSTANT GemmArgs args, int splits) {
   using S = Shape<kConsumers>;
   unsigned char* const ring = simt::shared();
   auto* const full = reinterpret_cast<simt::Barrier*>(ring + S::ring_bytes);
@@ -142,7 +152,9 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
   int* const first = reinterpret_cast<int*>(empty + S::stages);
   const int columns = ceil_div(args.n, tile_columns);
   if (simt::thread() / 32 == 0)
-    prefix_of(first, args.groups, [&](int g) { return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), S::rows) * columns; });
+    prefix_of(first, args.groups, [&](int g) {
+      return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), S::rows) * columns;
+    });
   if (simt::thread() == 32) {
     for (int i = 0; i < S::stages; ++i) {
       simt::init_barrier(&full[i], 1);
@@ -154,7 +166,8 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
   const Walk walk{first, args.groups, columns, first[args.groups], splits, args.k / slab};
   if (simt::thread() / group_threads == kConsumers) {
     simt::release_registers<40>();
-    if (simt::thread() % group_threads == 0) fetch_tiles<kConsumers>(walk, args, a_map, w_map, ring, full, empty);
+    if (simt::thread() % group_threads == 0)
+      fetch_tiles<kConsumers>(walk, args, a_map, w_map, ring, full, empty);
   } else {
     simt::take_registers<232>();
     multiply_tiles<kConsumers>(walk, args, ring, full, empty);
@@ -164,9 +177,10 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
 template <int kConsumers>
 Status start(const WgmmaGemm& gemm, void* stream) {
   using S = Shape<kConsumers>;
-  const std::size_t shared = S::ring_bytes + 2 * S::stages * sizeof(simt::Barrier) + static_cast<std::size_t>(gemm.args.groups + 1) * sizeof(int);
-  return launch(&gemm_wgmma_kernel<kConsumers>, LaunchShape{{gemm.plan.grid, 1}, S::threads, shared}, stream, gemm.a, gemm.w, gemm.args,
-                gemm.plan.splits);
+  const std::size_t shared = S::ring_bytes + 2 * S::stages * sizeof(simt::Barrier) +
+                             static_cast<std::size_t>(gemm.args.groups + 1) * sizeof(int);
+  return launch(&gemm_wgmma_kernel<kConsumers>, LaunchShape{{gemm.plan.grid, 1}, S::threads, shared}, stream,
+                gemm.a, gemm.w, gemm.args, gemm.plan.splits);
 }
 
 }  // namespace
@@ -177,11 +191,15 @@ Status prepare_gemm_wgmma(WgmmaGemm& gemm, const GemmArgs& args) {
   gemm.args.a_row = args.k;
   if (args.c_row == 0) gemm.args.c_row = args.n;
   gemm.plan = plan_gemm_wgmma(args, device_shape());
-  const std::uint64_t a_rows = static_cast<std::uint64_t>(args.rows) * (args.rows_kind == Rows::masked ? static_cast<std::uint64_t>(args.groups) : 1);
+  const std::uint64_t a_rows = static_cast<std::uint64_t>(args.rows) *
+                               (args.rows_kind == Rows::masked ? static_cast<std::uint64_t>(args.groups) : 1);
   const auto k = static_cast<std::uint64_t>(args.k);
-  const Status status = make_tensor_map(gemm.a, args.a, a_rows, k, static_cast<std::uint32_t>(gemm.plan.tile_rows));
+  const Status status =
+      make_tensor_map(gemm.a, args.a, a_rows, k, static_cast<std::uint32_t>(gemm.plan.tile_rows));
   if (status != 0) return status;
-  return make_tensor_map(gemm.w, args.w, static_cast<std::uint64_t>(args.groups) * static_cast<std::uint64_t>(args.n), k, tile_columns);
+  return make_tensor_map(gemm.w, args.w,
+                         static_cast<std::uint64_t>(args.groups) * static_cast<std::uint64_t>(args.n), k,
+                         tile_columns);
 }
 
 Status gemm_wgmma(const WgmmaGemm& gemm, void* stream) {

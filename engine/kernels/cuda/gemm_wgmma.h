@@ -5,7 +5,8 @@
 
 namespace dsbench::engine::kernels::cuda {
 
-// The e4m3 products of gemm.h by wgmma and TMA: one warpgroup fetches, one or two multiply, blocks stay and walk through tiles.
+// The e4m3 products of gemm.h by wgmma and TMA: one warpgroup fetches, one or two multiply, blocks stay and
+// walk through tiles.
 struct WgmmaGemm {
   GemmArgs args;
   GemmPlan plan;

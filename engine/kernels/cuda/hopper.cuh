@@ -3,13 +3,13 @@
 #include "engine/kernels/cuda/simt.h"
 #include "engine/kernels/cuda/tensor_map.h"
 
-// What Hopper adds to simt.h: barriers that count bytes, copies by TMA, products of a warpgroup, registers handed from one warpgroup
-// to another.
+// What Hopper adds to simt.h: barriers that count bytes, copies by TMA, products of a warpgroup, registers
+// handed from one warpgroup to another.
 //
-//   Barrier; init_barrier(b, arrivals), fence_barriers(), expect_bytes(b, n) [arrives], arrive(b), wait_barrier(b, parity)
-//   copy_box(to, map, b, byte, row)                a box of a TensorMap; its bytes count at b
-//   wgmma_fence(), wgmma_e4m3(c, a, b, add), wgmma_commit(), wgmma_wait()     64 × 128 × 32 bytes of k, all 128 threads
-//   release_registers<n>(), take_registers<n>()
+//   Barrier; init_barrier(b, arrivals), fence_barriers(), expect_bytes(b, n) [arrives], arrive(b),
+//   wait_barrier(b, parity) copy_box(to, map, b, byte, row)                a box of a TensorMap; its bytes
+//   count at b wgmma_fence(), wgmma_e4m3(c, a, b, add), wgmma_commit(), wgmma_wait()     64 × 128 × 32 bytes
+//   of k, all 128 threads release_registers<n>(), take_registers<n>()
 #ifdef __CUDACC__
 
 namespace dsbench::engine::kernels::cuda::simt {
@@ -23,27 +23,39 @@ struct alignas(8) Barrier {
 DSB_DEVICE void init_barrier(Barrier* b, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(arrivals) : "memory");
 }
-DSB_DEVICE void fence_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-DSB_DEVICE void expect_bytes(Barrier* b, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes) : "memory");
+DSB_DEVICE void fence_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
-DSB_DEVICE void arrive(Barrier* b) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(b)) : "memory"); }
+DSB_DEVICE void expect_bytes(Barrier* b, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes)
+               : "memory");
+}
+DSB_DEVICE void arrive(Barrier* b) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(b)) : "memory");
+}
 DSB_DEVICE void wait_barrier(Barrier* b, int parity) {
   asm volatile(
-      "{\n.reg .pred p;\nAGAIN%=:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra DONE%=;\nbra AGAIN%=;\nDONE%=:\n}" ::"r"(
-          shared_address(b)),
+      "{\n.reg .pred p;\nAGAIN%=:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra "
+      "DONE%=;\nbra AGAIN%=;\nDONE%=:\n}" ::"r"(shared_address(b)),
       "r"(parity)
       : "memory");
 }
 DSB_DEVICE void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
-                   shared_address(to)),
-               "l"(&map), "r"(shared_address(b)), "r"(byte), "r"(row)
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], "
+      "[%2];" ::"r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(b)), "r"(byte), "r"(row)
+      : "memory");
 }
-DSB_DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-DSB_DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-DSB_DEVICE void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory"); }
+DSB_DEVICE void wgmma_fence() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+DSB_DEVICE void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+DSB_DEVICE void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
 
 #define DSB_F4(c, i) "+f"(c[i]), "+f"(c[(i) + 1]), "+f"(c[(i) + 2]), "+f"(c[(i) + 3])
 #define DSB_F16(c, i) DSB_F4(c, i), DSB_F4(c, (i) + 4), DSB_F4(c, (i) + 8), DSB_F4(c, (i) + 12)
@@ -52,14 +64,49 @@ DSB_DEVICE void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, boo
   asm volatile(
       "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
-      "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,"
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%"
+      "27,%28,%29,%30,%31,"
+      "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%"
+      "57,%58,%59,%60,%61,%62,"
       "%63}, %64, %65, p, 1, 1;\n}"
       : DSB_F16(c, 0), DSB_F16(c, 16), DSB_F16(c, 32), DSB_F16(c, 48)
       : "l"(a), "l"(b), "r"(keep));
 }
+DSB_DEVICE void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add) {
+  const int keep = add ? 1 : 0;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+      "}, %16, %17, p, 1, 1, 0, 0;\n}"
+      : DSB_F16(c, 0)
+      : "l"(a), "l"(b), "r"(keep));
+}
+DSB_DEVICE void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add) {
+  const int keep = add ? 1 : 0;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,"
+      "%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,"
+      "%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,"
+      "%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,"
+      "%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,"
+      "%121,%122,%123,%124,%125,%126,%127"
+      "}, %128, %129, p, 1, 1, 0, 1;\n}"
+      : DSB_F16(c, 0), DSB_F16(c, 16), DSB_F16(c, 32), DSB_F16(c, 48), DSB_F16(c, 64), DSB_F16(c, 80),
+        DSB_F16(c, 96), DSB_F16(c, 112)
+      : "l"(a), "l"(b), "r"(keep));
+}
 #undef DSB_F4
 #undef DSB_F16
+
+DSB_DEVICE void fence_async() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+DSB_DEVICE void sync_threads_of(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
 
 template <int kRegisters>
 DSB_DEVICE void release_registers() {

@@ -1,6 +1,7 @@
 #pragma once
 
-// Functions that g++ and nvcc both compile: index arithmetic that the kernels use on the device and the tests on the host.
+// Functions that g++ and nvcc both compile: index arithmetic that the kernels use on the device and the tests
+// on the host.
 #ifdef __CUDACC__
 #define DSB_HD __host__ __device__
 #else

@@ -11,11 +11,13 @@ namespace dsbench::engine::kernels::cuda {
 template <class... Params, class... Args>
 Status launch(void (*kernel)(Params...), const LaunchShape& shape, void* stream, const Args&... args) {
   if (shape.shared_bytes > 48 * 1024) {
-    const cudaError_t asked = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+    const cudaError_t asked = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                    static_cast<int>(shape.shared_bytes));
     if (asked != cudaSuccess) return static_cast<Status>(asked);
   }
-  kernel<<<dim3(shape.grid.x, shape.grid.y), shape.threads, shape.shared_bytes, static_cast<cudaStream_t>(stream)>>>(args...);
+  kernel<<<dim3(shape.grid.x, shape.grid.y), shape.threads, shape.shared_bytes,
+           static_cast<cudaStream_t>(stream)>>>(args...);
   return static_cast<Status>(cudaGetLastError());
 }
 

@@ -19,8 +19,9 @@ constexpr float log2_e = 1.44269504088896340736f;
 constexpr float ln_2 = 0.69314718055994530942f;
 constexpr float score_scale = 0.07216878364870322056f;  // 192^−0.5: the width before absorption
 
-// How a block's eight warps share its rows: `across` warps to a tile of 16 rows. Of the scores each takes some columns, of
-// the output too; in between they exchange row maxima and probabilities through shared memory.
+// How a block's eight warps share its rows: `across` warps to a tile of 16 rows. Of the scores each takes
+// some columns, of the output too; in between they exchange row maxima and probabilities through shared
+// memory.
 template <int kRowTiles>
 struct Share {
   static constexpr int rows = kRowTiles * 16;
@@ -32,21 +33,17 @@ struct Share {
   static constexpr int shared_bytes = q_bytes + 2 * kv_bytes + p_bytes + across * rows * 4;
 };
 
-struct Outputs {
-  float* partial_o;
-  float* partial_lse;
-};
-
 // Blocks of the requests before each one.
 DSB_KERNEL(32, 1)
 mla_first_blocks_kernel(const std::int32_t* lengths, int fixed_length, int requests, int* first) {
-  prefix_of(first, requests, [&](int r) { return ceil_div(lengths != nullptr ? lengths[r] : fixed_length, mla_block); });
+  prefix_of(first, requests,
+            [&](int r) { return ceil_div(lengths != nullptr ? lengths[r] : fixed_length, mla_block); });
 }
 
 // A part of the cache (block_x) for some rows (block_y) of each request that it holds pieces of.
 template <int kRowTiles, bool kSparse>
 DSB_KERNEL(block_threads, 1)
-mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
+mla_decode_kernel(MlaDecodeArgs args, const int* first, MlaPartials outputs) {
   using S = Share<kRowTiles>;
   unsigned char* const q_tile = simt::shared();
   unsigned char* const kv_tiles = q_tile + S::q_bytes;
@@ -65,7 +62,8 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
   if (part * per_part >= total) return;
   const int part_end = (part + 1) * per_part;
 
-  for (int request = request_at(first, args.requests, part * per_part); request < args.requests && first[request] < part_end; ++request) {
+  for (int request = request_at(first, args.requests, part * per_part);
+       request < args.requests && first[request] < part_end; ++request) {
     const int blocks = first[request + 1] - first[request];
     if (blocks == 0) continue;
     const KvPiece piece = piece_of(part, per_part, first[request], blocks);
@@ -88,11 +86,14 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
             valid = id >= 0;
             from = valid ? id : 0;
           } else {
-            from = static_cast<long long>(args.block_table[static_cast<long long>(request) * args.max_blocks + kv_block]) * mla_block + row;
+            from = static_cast<long long>(
+                       args.block_table[static_cast<long long>(request) * args.max_blocks + kv_block]) *
+                       mla_block +
+                   row;
           }
         }
-        simt::copy_async(kv_tiles + buffer * kv_bytes + swizzled_offset(row, chunk, row_chunks), cache + from * mla_width + chunk * 8,
-                         valid);
+        simt::copy_async(kv_tiles + buffer * kv_bytes + swizzled_offset(row, chunk, row_chunks),
+                         cache + from * mla_width + chunk * 8, valid);
       }
     };
 
@@ -136,7 +137,8 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
         for (int half = 0; half < 2; ++half) {
           std::uint32_t a[4];
           const Piece p = a_piece(lane);
-          simt::load_matrix(a, q_tile + swizzled_offset(tile_row + p.row, (step + half) * 2 + p.chunk, row_chunks));
+          simt::load_matrix(
+              a, q_tile + swizzled_offset(tile_row + p.row, (step + half) * 2 + p.chunk, row_chunks));
           if constexpr (S::score_tiles == 1) {
             std::uint32_t b[4];
             const Piece k = b_piece_long(lane);
@@ -147,7 +149,8 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
             for (int j = 0; j < S::score_tiles; j += 2) {
               std::uint32_t b[4];
               const Piece k = b_piece(lane);
-              simt::load_matrix(b, kv + swizzled_offset(column + j * 8 + k.row, (step + half) * 2 + k.chunk, row_chunks));
+              simt::load_matrix(
+                  b, kv + swizzled_offset(column + j * 8 + k.row, (step + half) * 2 + k.chunk, row_chunks));
               simt::mma_bf16(score[j], a, b[0], b[1]);
               simt::mma_bf16(score[j + 1], a, b[2], b[3]);
             }
@@ -162,7 +165,8 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
         for (int e = 0; e < 4; ++e) {
           const int at = kv_block * mla_block + column + j * 8 + c_col(lane, e);
           bool seen = at < limit[e / 2];
-          if constexpr (kSparse) seen = seen && args.ids[static_cast<long long>(request) * args.top_k + at] >= 0;
+          if constexpr (kSparse)
+            seen = seen && args.ids[static_cast<long long>(request) * args.top_k + at] >= 0;
           score[j][e] = seen ? score[j][e] * (score_scale * log2_e) : -simt::infinity();
           largest[e / 2] = simt::larger(largest[e / 2], score[j][e]);
         }
@@ -179,7 +183,8 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
       for (int h = 0; h < 2; ++h) {
         float now = top[h];
         DSB_UNROLL
-        for (int w = 0; w < S::across; ++w) now = simt::larger(now, exchange[w * S::rows + tile_row + c_row(lane, 2 * h)]);
+        for (int w = 0; w < S::across; ++w)
+          now = simt::larger(now, exchange[w * S::rows + tile_row + c_row(lane, 2 * h)]);
         base[h] = now == -simt::infinity() ? 0.0f : now;  // nothing seen yet: every term is 0
         shrink[h] = simt::exp_2(top[h] - base[h]);
         top[h] = now;
@@ -188,15 +193,18 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
       DSB_UNROLL
       for (int j = 0; j < S::score_tiles; ++j) {
         DSB_UNROLL
-        for (int e = 0; e < 4; ++e) score[j][e] = simt::exp_2(score[j][e] - base[e / 2]);
+        for (int e = 0; e < 4; ++e) {
+          score[j][e] = simt::exp_2(score[j][e] - base[e / 2]);
+          sum[e / 2] += score[j][e];
+        }
       }
       DSB_UNROLL
       for (int j = 0; j < S::output_tiles; ++j) {
         DSB_UNROLL
         for (int e = 0; e < 4; ++e) o[j][e] *= shrink[e / 2];
       }
-      // Probabilities rounded to bf16 are off by up to 2^−9. Over many entries that averages out; over a few it would show, so
-      // a request of one block gets a second pass with what the rounding cut off.
+      // Probabilities rounded to bf16 are off by up to 2^−9. Over many entries that averages out; over a few
+      // it would show, so a request of one block gets a second pass with what the rounding cut off.
       const int passes = blocks == 1 ? 2 : 1;
       DSB_NO_UNROLL
       for (int pass = 0; pass < passes; ++pass) {
@@ -206,14 +214,12 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
           DSB_UNROLL
           for (int h = 0; h < 2; ++h) {
             const std::uint32_t rounded = simt::to_bf16x2(score[j][2 * h], score[j][2 * h + 1]);
-            const float p0 = simt::bits_float(rounded << 16);
-            const float p1 = simt::bits_float(rounded & 0xffff0000u);
-            sum[h] += p0 + p1;  // of what multiplies V: rounding then shifts weight between entries but adds none
-            score[j][2 * h] -= p0;
-            score[j][2 * h + 1] -= p1;
+            score[j][2 * h] -= simt::bits_float(rounded << 16);
+            score[j][2 * h + 1] -= simt::bits_float(rounded & 0xffff0000u);
             const int col = column + j * 8 + c_col(lane, 0);
-            *reinterpret_cast<std::uint32_t*>(p_tile + swizzled_offset(tile_row + c_row(lane, 2 * h), col / 8, mla_block / 8) +
-                                              col % 8 * 2) = rounded;
+            *reinterpret_cast<std::uint32_t*>(
+                p_tile + swizzled_offset(tile_row + c_row(lane, 2 * h), col / 8, mla_block / 8) +
+                col % 8 * 2) = rounded;
           }
         }
         simt::sync_block();
@@ -226,7 +232,9 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
           for (int j = 0; j < S::output_tiles; j += 2) {
             std::uint32_t b[4];
             const Piece v = bt_piece(lane);
-            simt::load_matrix_trans(b, kv + swizzled_offset(step * 16 + v.row, beside * S::output_tiles + j + v.chunk, row_chunks));
+            simt::load_matrix_trans(
+                b,
+                kv + swizzled_offset(step * 16 + v.row, beside * S::output_tiles + j + v.chunk, row_chunks));
             simt::mma_bf16(o[j], a, b[0], b[1]);
             simt::mma_bf16(o[j + 1], a, b[2], b[3]);
           }
@@ -265,21 +273,25 @@ mla_decode_kernel(MlaDecodeArgs args, const int* first, Outputs outputs) {
         const float v0 = o[j][2 * h] * inverse;
         const float v1 = o[j][2 * h + 1] * inverse;
         if (whole) {
-          *reinterpret_cast<std::uint32_t*>(static_cast<Bf16*>(args.o) + out_row * mla_latent + col) = simt::to_bf16x2(v0, v1);
+          *reinterpret_cast<std::uint32_t*>(static_cast<Bf16*>(args.o) + out_row * mla_latent + col) =
+              simt::to_bf16x2(v0, v1);
         } else {
-          simt::store8(outputs.partial_o + slot_row * mla_latent + col, simt::float_bits(v0), simt::float_bits(v1));
+          simt::store8(outputs.partial_o + slot_row * mla_latent + col, simt::float_bits(v0),
+                       simt::float_bits(v1));
         }
       }
     }
   }
 }
 
-// Joins the pieces of a row; a warp to a row. Rows of requests without cache get zeros; those in one piece are done already.
+// Joins the pieces of a row; a warp to a row. Rows of requests without cache get zeros; those in one piece
+// are done already.
 DSB_KERNEL(block_threads, 4)
-mla_combine_kernel(MlaDecodeArgs args, const int* first, Outputs outputs, int parts) {
+mla_combine_kernel(MlaDecodeArgs args, const int* first, MlaPartials outputs, int parts) {
   const int lane = simt::thread() % 32;
   const int rows = args.queries * args.heads;
-  const long long out_row = static_cast<long long>(simt::block_x()) * (block_threads / 32) + simt::thread() / 32;
+  const long long out_row =
+      static_cast<long long>(simt::block_x()) * (block_threads / 32) + simt::thread() / 32;
   if (out_row >= static_cast<long long>(args.requests) * rows) return;
   const int request = static_cast<int>(out_row / rows);
   const int row = static_cast<int>(out_row % rows);
@@ -290,7 +302,9 @@ mla_combine_kernel(MlaDecodeArgs args, const int* first, Outputs outputs, int pa
 
   float top = -simt::infinity();
   for (int i = lane; i < pieces; i += 32)
-    top = simt::larger(top, outputs.partial_lse[static_cast<long long>(partial_slot(range.begin + i, request)) * rows + row]);
+    top = simt::larger(
+        top,
+        outputs.partial_lse[static_cast<long long>(partial_slot(range.begin + i, request)) * rows + row]);
   top = largest_over(top, 32);
   const float base = top == -simt::infinity() ? 0.0f : top;
   float sum = 0;
@@ -320,32 +334,42 @@ mla_combine_kernel(MlaDecodeArgs args, const int* first, Outputs outputs, int pa
 }
 
 template <int kRowTiles>
-Status start(const MlaDecodeArgs& args, const MlaDecodePlan& plan, const int* first, const Outputs& outputs, void* stream) {
-  const LaunchShape shape{{static_cast<unsigned>(plan.parts), static_cast<unsigned>(plan.row_blocks)}, block_threads,
+Status start(const MlaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
+             const MlaPartials& outputs, void* stream) {
+  const LaunchShape shape{{static_cast<unsigned>(plan.parts), static_cast<unsigned>(plan.row_blocks)},
+                          block_threads,
                           Share<kRowTiles>::shared_bytes};
-  if (args.ids != nullptr) return launch(&mla_decode_kernel<kRowTiles, true>, shape, stream, args, first, outputs);
+  if (args.ids != nullptr)
+    return launch(&mla_decode_kernel<kRowTiles, true>, shape, stream, args, first, outputs);
   return launch(&mla_decode_kernel<kRowTiles, false>, shape, stream, args, first, outputs);
 }
 
 }  // namespace
 
-Status mla_decode(const MlaDecodeArgs& args, void* stream) {
+Status mla_first_blocks(const MlaDecodeArgs& args, int* first, void* stream) {
+  return launch(&mla_first_blocks_kernel, LaunchShape{{1, 1}, 32, 0}, stream,
+                args.ids != nullptr ? nullptr : args.lengths, args.top_k, args.requests, first);
+}
+
+Status mla_combine(const MlaDecodeArgs& args, const int* first, const MlaPartials& outputs, int parts,
+                   void* stream) {
   const std::int64_t rows = static_cast<std::int64_t>(args.requests) * args.queries * args.heads;
-  if (rows == 0) return 0;
+  const LaunchShape shape{
+      {static_cast<unsigned>(ceil_div<std::int64_t>(rows, block_threads / 32)), 1}, block_threads, 0};
+  return launch(&mla_combine_kernel, shape, stream, args, first, outputs, parts);
+}
+
+Status mla_decode(const MlaDecodeArgs& args, void* stream) {
+  if (args.requests == 0 || args.queries == 0 || args.heads == 0) return 0;
   const MlaDecodePlan plan = plan_mla_decode(args, device_shape());
   const MlaWorkspace at = mla_workspace(args, plan);
-  auto* const base = static_cast<unsigned char*>(args.workspace);
-  int* const first = reinterpret_cast<int*>(base);
-  const Outputs outputs{reinterpret_cast<float*>(base + at.o), reinterpret_cast<float*>(base + at.lse)};
-  Status status = launch(&mla_first_blocks_kernel, LaunchShape{{1, 1}, 32, 0}, stream, args.ids != nullptr ? nullptr : args.lengths,
-                         args.top_k, args.requests, first);
-  const int* const known = first;
-  if (status == 0 && plan.tile_rows == 16) status = start<1>(args, plan, known, outputs, stream);
-  if (status == 0 && plan.tile_rows == 32) status = start<2>(args, plan, known, outputs, stream);
-  if (status == 0 && plan.tile_rows == 64) status = start<4>(args, plan, known, outputs, stream);
-  if (status != 0) return status;
-  const LaunchShape shape{{static_cast<unsigned>(ceil_div<std::int64_t>(rows, block_threads / 32)), 1}, block_threads, 0};
-  return launch(&mla_combine_kernel, shape, stream, args, known, outputs, plan.parts);
+  const MlaPartials outputs = mla_partials(args, at);
+  int* const first = static_cast<int*>(args.workspace);
+  Status status = mla_first_blocks(args, first, stream);
+  if (status == 0 && plan.tile_rows == 16) status = start<1>(args, plan, first, outputs, stream);
+  if (status == 0 && plan.tile_rows == 32) status = start<2>(args, plan, first, outputs, stream);
+  if (status == 0 && plan.tile_rows == 64) status = start<4>(args, plan, first, outputs, stream);
+  return status != 0 ? status : mla_combine(args, first, outputs, plan.parts, stream);
 }
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -12,11 +12,12 @@ inline constexpr int mla_rope = 64;
 inline constexpr int mla_width = mla_latent + mla_rope;
 inline constexpr int mla_block = 64;
 
-// Absorbed MLA attention over a latent cache, bf16: paged (each query sees the cache up to its own position), or sparse
-// (one query a request, which sees the rows that `ids` names). The rows of a request are its queries times heads.
+// Absorbed MLA attention over a latent cache, bf16: paged (each query sees the cache up to its own position),
+// or sparse (one query a request, which sees the rows that `ids` names). The rows of a request are its
+// queries times heads.
 struct MlaDecodeArgs {
-  const void* q = nullptr;      // [requests, queries, heads, 576]
-  const void* cache = nullptr;  // paged: [blocks, 64, 576]; sparse: [rows, 576]
+  const void* q = nullptr;                    // [requests, queries, heads, 576]
+  const void* cache = nullptr;                // paged: [blocks, 64, 576]; sparse: [rows, 576]
   const std::int32_t* block_table = nullptr;  // paged: [requests, max_blocks]
   const std::int32_t* lengths = nullptr;      // paged: [requests]
   const std::int32_t* ids = nullptr;          // sparse: [requests, top_k], −1: none
@@ -35,7 +36,9 @@ struct MlaDecodePlan {
   int row_blocks = 1;
   int parts = 1;  // of the cache of all requests together
 };
-[[nodiscard]] MlaDecodePlan plan_mla_decode(const MlaDecodeArgs& args, const DeviceShape& device);
+// `least_rows`: the smallest tile that the kernel has.
+[[nodiscard]] MlaDecodePlan plan_mla_decode(const MlaDecodeArgs& args, const DeviceShape& device,
+                                            int least_rows = 16);
 [[nodiscard]] std::size_t mla_decode_workspace_bytes(const MlaDecodeArgs& args);
 [[nodiscard]] Status mla_decode(const MlaDecodeArgs& args, void* stream);
 

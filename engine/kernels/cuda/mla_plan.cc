@@ -6,14 +6,16 @@
 
 namespace dsbench::engine::kernels::cuda {
 
-MlaDecodePlan plan_mla_decode(const MlaDecodeArgs& args, const DeviceShape& device) {
+MlaDecodePlan plan_mla_decode(const MlaDecodeArgs& args, const DeviceShape& device, int least_rows) {
   const int rows = args.queries * args.heads;
   MlaDecodePlan plan;
   plan.tile_rows = rows <= 16 ? 16 : rows <= 32 ? 32 : 64;
+  plan.tile_rows = std::max(plan.tile_rows, least_rows);
   plan.row_blocks = ceil_div(rows, plan.tile_rows);
   const int request_blocks = args.ids != nullptr ? ceil_div(args.top_k, mla_block) : args.max_blocks;
   const long long blocks = static_cast<long long>(args.requests) * request_blocks;
-  plan.parts = static_cast<int>(std::max<long long>(1, std::min<long long>(device.processors / plan.row_blocks, blocks)));
+  plan.parts = static_cast<int>(
+      std::max<long long>(1, std::min<long long>(device.processors / plan.row_blocks, blocks)));
   return plan;
 }
 

@@ -29,7 +29,8 @@ DSB_DEVICE void fetch_rows(unsigned char* to, const Bf16* from, long long stride
     const int row = c / kChunks;
     const int chunk = c % kChunks;
     const bool valid = row < rows;
-    simt::copy_async(to + swizzled_offset(row, chunk, kChunks), from + (valid ? row * stride : 0) + chunk * 8, valid);
+    simt::copy_async(to + swizzled_offset(row, chunk, kChunks), from + (valid ? row * stride : 0) + chunk * 8,
+                     valid);
   }
 }
 
@@ -54,8 +55,10 @@ mla_prefill_kernel(MlaPrefillArgs args) {
 
   const auto fetch_kv = [&](int at) {
     if (at < tiles) {
-      fetch_rows<k_chunks>(k_tiles + at % 2 * k_bytes, k + at * tile * k_stride, k_stride, args.context - at * tile);
-      fetch_rows<v_chunks>(v_tiles + at % 2 * v_bytes, v + at * tile * v_stride, v_stride, args.context - at * tile);
+      fetch_rows<k_chunks>(k_tiles + at % 2 * k_bytes, k + at * tile * k_stride, k_stride,
+                           args.context - at * tile);
+      fetch_rows<v_chunks>(v_tiles + at % 2 * v_bytes, v + at * tile * v_stride, v_stride,
+                           args.context - at * tile);
     }
     simt::commit_copies();
   };
@@ -157,7 +160,8 @@ mla_prefill_kernel(MlaPrefillArgs args) {
     Bf16* to = static_cast<Bf16*>(args.o) + (static_cast<long long>(query) * args.heads + head) * v_width;
     DSB_UNROLL
     for (int j = 0; j < v_width / 8; ++j)
-      *reinterpret_cast<std::uint32_t*>(to + j * 8 + c_col(lane, 0)) = simt::to_bf16x2(o[j][2 * h] * inverse, o[j][2 * h + 1] * inverse);
+      *reinterpret_cast<std::uint32_t*>(to + j * 8 + c_col(lane, 0)) =
+          simt::to_bf16x2(o[j][2 * h] * inverse, o[j][2 * h + 1] * inverse);
   }
 }
 
@@ -166,8 +170,10 @@ mla_prefill_kernel(MlaPrefillArgs args) {
 Status mla_prefill(const MlaPrefillArgs& args, void* stream) {
   if (args.queries == 0 || args.heads == 0) return 0;
   if (args.heads > 65535) return invalid_value;
-  const LaunchShape shape{{static_cast<unsigned>(ceil_div(args.queries, tile)), static_cast<unsigned>(args.heads)}, block_threads,
-                          3 * k_bytes + 2 * v_bytes};
+  const LaunchShape shape{
+      {static_cast<unsigned>(ceil_div(args.queries, tile)), static_cast<unsigned>(args.heads)},
+      block_threads,
+      3 * k_bytes + 2 * v_bytes};
   return launch(&mla_prefill_kernel, shape, stream, args);
 }
 

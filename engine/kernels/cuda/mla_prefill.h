@@ -4,7 +4,8 @@
 
 namespace dsbench::engine::kernels::cuda {
 
-// Causal attention with 192 wide keys and 128 wide values, bf16: query i stands at position context − queries + i.
+// Causal attention with 192 wide keys and 128 wide values, bf16: query i stands at position context − queries
+// + i.
 struct MlaPrefillArgs {
   const void* q = nullptr;  // [queries, heads, 192]
   const void* k = nullptr;  // [context, heads, 192]

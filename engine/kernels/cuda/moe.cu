@@ -12,8 +12,8 @@ constexpr int block_threads = 256;
 constexpr int align_warps = 32;
 constexpr int most_align_experts = 1024;
 
-// One block: each warp counts its run of pairs by expert, the counts are summed over warps and experts, then each warp deals
-// its pairs out. Shared: counts [align_warps][experts], then [experts + 1] offsets.
+// One block: each warp counts its run of pairs by expert, the counts are summed over warps and experts, then
+// each warp deals its pairs out. Shared: counts [align_warps][experts], then [experts + 1] offsets.
 DSB_KERNEL(align_warps * 32, 1)
 moe_align_kernel(AlignArgs args) {
   int* const counts = reinterpret_cast<int*>(simt::shared());
@@ -84,9 +84,12 @@ moe_permute_kernel(PermuteArgs args) {
   const int p = static_cast<int>(i % per_token);
   const std::int32_t* slots = args.slots + token * args.top_k;
   if (p < pieces) {
-    const Bytes16 v = simt::load16(static_cast<const unsigned char*>(args.x) + token * args.row_bytes + p * 16);
+    const Bytes16 v =
+        simt::load16(static_cast<const unsigned char*>(args.x) + token * args.row_bytes + p * 16);
     for (int j = 0; j < args.top_k; ++j)
-      simt::store16(static_cast<unsigned char*>(args.y) + static_cast<long long>(slots[j]) * args.row_bytes + p * 16, v);
+      simt::store16(
+          static_cast<unsigned char*>(args.y) + static_cast<long long>(slots[j]) * args.row_bytes + p * 16,
+          v);
     return;
   }
   const float s = static_cast<const float*>(args.x_scale)[token * scales + (p - pieces)];
@@ -94,10 +97,11 @@ moe_permute_kernel(PermuteArgs args) {
     static_cast<float*>(args.y_scale)[static_cast<long long>(slots[j]) * scales + (p - pieces)] = s;
 }
 
-template <class T>
+template <class T, int kWidth>
 DSB_KERNEL(block_threads, 4)
-moe_unpermute_kernel(const T* y, const std::int32_t* slots, const float* weights, T* x, long long tokens, int top_k, int hidden) {
-  constexpr int width = per16<T>;
+moe_unpermute_kernel(const T* y, const std::int32_t* slots, const float* weights, T* x, long long tokens,
+                     int top_k, int hidden) {
+  constexpr int width = kWidth;
   const int pieces = hidden / width;
   const long long i = static_cast<long long>(simt::block_x()) * block_threads + simt::thread();
   const long long token = i / pieces;
@@ -114,12 +118,14 @@ moe_unpermute_kernel(const T* y, const std::int32_t* slots, const float* weights
   store_vector(x + token * hidden + at, sum);
 }
 
-template <class T>
+template <class T, int kWidth>
 Status start(const UnpermuteArgs& args, void* stream) {
-  const std::int64_t pieces = args.tokens * (args.hidden / per16<T>);
-  const LaunchShape shape{{static_cast<unsigned>(ceil_div<std::int64_t>(pieces, block_threads)), 1}, block_threads, 0};
-  return launch(&moe_unpermute_kernel<T>, shape, stream, static_cast<const T*>(args.y), args.slots, args.weights,
-                static_cast<T*>(args.x), static_cast<long long>(args.tokens), args.top_k, args.hidden);
+  const std::int64_t pieces = args.tokens * (args.hidden / kWidth);
+  const LaunchShape shape{
+      {static_cast<unsigned>(ceil_div<std::int64_t>(pieces, block_threads)), 1}, block_threads, 0};
+  return launch(&moe_unpermute_kernel<T, kWidth>, shape, stream, static_cast<const T*>(args.y), args.slots,
+                args.weights, static_cast<T*>(args.x), static_cast<long long>(args.tokens), args.top_k,
+                args.hidden);
 }
 
 }  // namespace
@@ -130,7 +136,8 @@ bool moe_align_supports(std::int64_t pairs, int experts) {
 
 Status moe_align(const AlignArgs& args, void* stream) {
   if (!moe_align_supports(args.pairs, args.experts)) return invalid_value;
-  const std::size_t words = static_cast<std::size_t>(align_warps + 1) * static_cast<std::size_t>(args.experts) + 1;
+  const std::size_t words =
+      static_cast<std::size_t>(align_warps + 1) * static_cast<std::size_t>(args.experts) + 1;
   return launch(&moe_align_kernel, LaunchShape{{1, 1}, align_warps * 32, words * sizeof(int)}, stream, args);
 }
 
@@ -138,16 +145,16 @@ Status moe_permute(const PermuteArgs& args, void* stream) {
   if (args.row_bytes % 16 != 0 || args.scale_bytes % 4 != 0) return invalid_value;
   const std::int64_t pieces = args.tokens * (args.row_bytes / 16 + args.scale_bytes / 4);
   if (pieces == 0) return 0;
-  const LaunchShape shape{{static_cast<unsigned>(ceil_div<std::int64_t>(pieces, block_threads)), 1}, block_threads, 0};
+  const LaunchShape shape{
+      {static_cast<unsigned>(ceil_div<std::int64_t>(pieces, block_threads)), 1}, block_threads, 0};
   return launch(&moe_permute_kernel, shape, stream, args);
 }
 
-bool moe_unpermute_supports(int hidden, Element type) { return type != Element::e4m3 && hidden % (type == Element::f32 ? 4 : 8) == 0; }
-
 Status moe_unpermute(const UnpermuteArgs& args, void* stream) {
   if (args.tokens == 0) return 0;
-  if (!moe_unpermute_supports(args.hidden, args.type)) return invalid_value;
-  return args.type == Element::f32 ? start<float>(args, stream) : start<Bf16>(args, stream);
+  const bool whole = vector_width(args.hidden, args.type) > 1;
+  if (args.type == Element::f32) return whole ? start<float, 4>(args, stream) : start<float, 1>(args, stream);
+  return whole ? start<Bf16, 8>(args, stream) : start<Bf16, 1>(args, stream);
 }
 
 }  // namespace dsbench::engine::kernels::cuda

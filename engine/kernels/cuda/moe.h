@@ -7,8 +7,8 @@
 
 namespace dsbench::engine::kernels::cuda {
 
-// A stable counting sort of (token, choice) pairs by expert: slots[i] is the row that pair i gets, the rows of expert e are
-// offsets[e] … offsets[e+1] − 1.
+// A stable counting sort of (token, choice) pairs by expert: slots[i] is the row that pair i gets, the rows
+// of expert e are offsets[e] … offsets[e+1] − 1.
 struct AlignArgs {
   const std::int32_t* ids = nullptr;  // [pairs]
   std::int32_t* slots = nullptr;      // [pairs]
@@ -19,8 +19,8 @@ struct AlignArgs {
 [[nodiscard]] bool moe_align_supports(std::int64_t pairs, int experts);
 [[nodiscard]] Status moe_align(const AlignArgs& args, void* stream);
 
-// y[slots[t·top_k + j]] = x[t], and the scales with it. `row_bytes` and `scale_bytes` per row; row_bytes a multiple of 16,
-// scale_bytes of 4 (0: no scales).
+// y[slots[t·top_k + j]] = x[t], and the scales with it. `row_bytes` and `scale_bytes` per row; row_bytes a
+// multiple of 16, scale_bytes of 4 (0: no scales).
 struct PermuteArgs {
   const void* x = nullptr;
   const void* x_scale = nullptr;
@@ -34,7 +34,7 @@ struct PermuteArgs {
 };
 [[nodiscard]] Status moe_permute(const PermuteArgs& args, void* stream);
 
-// x[t] = Σ_j weights[t, j] · y[slots[t·top_k + j]], summed in f32. `hidden` a multiple of 16 bytes.
+// x[t] = Σ_j weights[t, j] · y[slots[t·top_k + j]], summed in f32.
 struct UnpermuteArgs {
   const void* y = nullptr;
   const std::int32_t* slots = nullptr;
@@ -45,7 +45,6 @@ struct UnpermuteArgs {
   int hidden = 0;
   Element type = Element::bf16;
 };
-[[nodiscard]] bool moe_unpermute_supports(int hidden, Element type);
 [[nodiscard]] Status moe_unpermute(const UnpermuteArgs& args, void* stream);
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -10,10 +10,10 @@ namespace {
 constexpr int row_vectors = 4;  // 16-byte pieces of a row that a thread keeps in registers
 
 // A block to a row: the row is read once, kept in registers, summed, scaled and written.
-template <class T, bool kResidual>
+template <class T, int kWidth, bool kResidual>
 DSB_KERNEL(1024, 1)
 rmsnorm_kernel(const T* x, const T* residual, const T* weight, T* y, T* residual_out, int hidden) {
-  constexpr int width = per16<T>;
+  constexpr int width = kWidth;
   const long long base = static_cast<long long>(simt::block_x()) * hidden;
   const int vectors = hidden / width;
   float row[row_vectors][width];
@@ -34,7 +34,8 @@ rmsnorm_kernel(const T* x, const T* residual, const T* weight, T* y, T* residual
     for (int k = 0; k < width; ++k) squares += row[i][k] * row[i][k];
   }
   const float total = sum_over_block(squares, reinterpret_cast<float*>(simt::shared()));
-  const float scale = simt::divide(1.0f, simt::square_root(simt::divide(total, static_cast<float>(hidden)) + 1e-6f));
+  const float scale =
+      simt::divide(1.0f, simt::square_root(simt::divide(total, static_cast<float>(hidden)) + 1e-6f));
   DSB_UNROLL
   for (int i = 0; i < row_vectors; ++i) {
     const int v = simt::thread() + i * simt::threads();
@@ -47,33 +48,38 @@ rmsnorm_kernel(const T* x, const T* residual, const T* weight, T* y, T* residual
   }
 }
 
-template <class T>
+template <class T, int kWidth>
 Status start(const RmsnormArgs& args, void* stream) {
-  const int vectors = args.hidden / per16<T>;
+  const int vectors = args.hidden / kWidth;
   // Many rows hide their own latency: four pieces a thread. Few rows: as many threads as there are pieces.
   const int pieces = args.tokens >= 2 * device_shape().processors ? row_vectors : 1;
   const int threads = round_up(ceil_div(vectors, pieces), 32);
-  const LaunchShape shape{{static_cast<unsigned>(args.tokens), 1}, static_cast<unsigned>(threads > 1024 ? 1024 : threads), 128};
+  const LaunchShape shape{
+      {static_cast<unsigned>(args.tokens), 1}, static_cast<unsigned>(threads > 1024 ? 1024 : threads), 128};
   const auto* x = static_cast<const T*>(args.x);
   const auto* residual = static_cast<const T*>(args.residual);
   const auto* weight = static_cast<const T*>(args.weight);
   auto* y = static_cast<T*>(args.y);
   auto* residual_out = static_cast<T*>(args.residual_out);
-  if (residual != nullptr) return launch(&rmsnorm_kernel<T, true>, shape, stream, x, residual, weight, y, residual_out, args.hidden);
-  return launch(&rmsnorm_kernel<T, false>, shape, stream, x, residual, weight, y, residual_out, args.hidden);
+  if (residual != nullptr)
+    return launch(&rmsnorm_kernel<T, kWidth, true>, shape, stream, x, residual, weight, y, residual_out,
+                  args.hidden);
+  return launch(&rmsnorm_kernel<T, kWidth, false>, shape, stream, x, residual, weight, y, residual_out,
+                args.hidden);
 }
 
 }  // namespace
 
 bool rmsnorm_supports(int hidden, Element type) {
-  const int width = type == Element::f32 ? 4 : 8;
-  return type != Element::e4m3 && hidden % width == 0 && hidden / width <= 1024 * row_vectors;
+  return type != Element::e4m3 && hidden / vector_width(hidden, type) <= 1024 * row_vectors;
 }
 
 Status rmsnorm(const RmsnormArgs& args, void* stream) {
   if (args.tokens == 0) return 0;
   if (!rmsnorm_supports(args.hidden, args.type)) return invalid_value;
-  return args.type == Element::f32 ? start<float>(args, stream) : start<Bf16>(args, stream);
+  const bool whole = vector_width(args.hidden, args.type) > 1;
+  if (args.type == Element::f32) return whole ? start<float, 4>(args, stream) : start<float, 1>(args, stream);
+  return whole ? start<Bf16, 8>(args, stream) : start<Bf16, 1>(args, stream);
 }
 
 }  // namespace dsbench::engine::kernels::cuda

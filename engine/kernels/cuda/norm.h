@@ -7,8 +7,8 @@
 
 namespace dsbench::engine::kernels::cuda {
 
-// y = x / rms(x) · weight, rms = √(mean x² + 1e-6), rows of `hidden`. With a residual, x + residual is rounded to the
-// element type, kept in residual_out and normalised.
+// y = x / rms(x) · weight, rms = √(mean x² + 1e-6), rows of `hidden`. With a residual, x + residual is
+// rounded to the element type, kept in residual_out and normalised.
 struct RmsnormArgs {
   const void* x = nullptr;
   const void* residual = nullptr;  // null: none
@@ -20,7 +20,7 @@ struct RmsnormArgs {
   Element type = Element::bf16;
 };
 
-// Rows are multiples of 16 bytes and fit a block's registers: up to 32,768 bf16.
+// A row must fit a block's registers: up to 64 KB, or 4,096 elements where rows are no multiple of 16 bytes.
 [[nodiscard]] bool rmsnorm_supports(int hidden, Element type);
 [[nodiscard]] Status rmsnorm(const RmsnormArgs& args, void* stream);
 

@@ -2,8 +2,8 @@
 
 #include "engine/kernels/cuda/host_device.h"
 
-// How moe_align deals the pairs to warps: each gets a run of whole batches of 32, in order, so that counting in warp order and
-// within a batch in lane order gives the stable order.
+// How moe_align deals the pairs to warps: each gets a run of whole batches of 32, in order, so that counting
+// in warp order and within a batch in lane order gives the stable order.
 namespace dsbench::engine::kernels::cuda {
 
 struct PairRun {

@@ -18,7 +18,7 @@ struct GroupQuantArgs {
 };
 [[nodiscard]] Status group_quant(const GroupQuantArgs& args, void* stream);
 
-// y[rows, inter] = silu(x[:, :inter]) · x[:, inter:]. `inter` is a multiple of 16 bytes.
+// y[rows, inter] = silu(x[:, :inter]) · x[:, inter:].
 struct SwigluArgs {
   const void* x = nullptr;
   void* y = nullptr;
@@ -26,7 +26,6 @@ struct SwigluArgs {
   int inter = 0;
   Element type = Element::bf16;
 };
-[[nodiscard]] bool swiglu_supports(int inter, Element type);
 [[nodiscard]] Status swiglu(const SwigluArgs& args, void* stream);
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -4,7 +4,8 @@
 
 #include "engine/kernels/cuda/host_device.h"
 
-// Selecting by radix: floats as unsigned keys in the same order, looked at eleven bits at a time from the top.
+// Selecting by radix: floats as unsigned keys in the same order, looked at eleven bits at a time from the
+// top.
 namespace dsbench::engine::kernels::cuda {
 
 [[nodiscard]] DSB_HD constexpr std::uint32_t ordered_key(std::uint32_t float_bits) {

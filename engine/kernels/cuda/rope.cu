@@ -7,12 +7,14 @@ namespace dsbench::engine::kernels::cuda {
 
 namespace {
 
-// One thread to a piece: 16 bytes that hold whole pairs (interleaved), or 16 bytes of each half (half), or 16 bytes of the latent
-// to copy. Pieces of a token: those of its heads, then the rope part of its latent, then the latent.
+// One thread to a piece: 16 bytes that hold whole pairs (interleaved), or 16 bytes of each half (half), or 16
+// bytes of the latent to copy. Pieces of a token: those of its heads, then the rope part of its latent, then
+// the latent.
 template <class T, bool kInterleaved>
 DSB_KERNEL(256, 4)
-rope_kv_write_kernel(const T* q_pe, const T* kv, const float* cos_sin, const std::int32_t* positions, const std::int32_t* slots,
-                     T* q_pe_out, T* cache, long long tokens, int heads, int latent, int rope) {
+rope_kv_write_kernel(const T* q_pe, const T* kv, const float* cos_sin, const std::int32_t* positions,
+                     const std::int32_t* slots, T* q_pe_out, T* cache, long long tokens, int heads,
+                     int latent, int rope) {
   constexpr int width = per16<T>;
   const int turned = kInterleaved ? rope / width : rope / (2 * width);  // pieces of one vector
   const int per_token = (heads + 1) * turned + latent / width;
@@ -72,8 +74,9 @@ Status start(const RopeKvWriteArgs& args, void* stream) {
   const std::int64_t pieces = args.tokens * ((args.heads + 1) * turned + args.latent / width);
   constexpr int threads = 256;
   const LaunchShape shape{{static_cast<unsigned>(ceil_div<std::int64_t>(pieces, threads)), 1}, threads, 0};
-  return launch(&rope_kv_write_kernel<T, kInterleaved>, shape, stream, static_cast<const T*>(args.q_pe), static_cast<const T*>(args.kv),
-                args.cos_sin, args.positions, args.slots, static_cast<T*>(args.q_pe_out), static_cast<T*>(args.cache),
+  return launch(&rope_kv_write_kernel<T, kInterleaved>, shape, stream, static_cast<const T*>(args.q_pe),
+                static_cast<const T*>(args.kv), args.cos_sin, args.positions, args.slots,
+                static_cast<T*>(args.q_pe_out), static_cast<T*>(args.cache),
                 static_cast<long long>(args.tokens), args.heads, args.latent, args.rope);
 }
 
@@ -87,7 +90,8 @@ bool rope_kv_write_supports(int latent, int rope, Element type) {
 Status rope_kv_write(const RopeKvWriteArgs& args, void* stream) {
   if (args.tokens == 0) return 0;
   if (!rope_kv_write_supports(args.latent, args.rope, args.type)) return invalid_value;
-  if (args.type == Element::f32) return args.interleaved ? start<float, true>(args, stream) : start<float, false>(args, stream);
+  if (args.type == Element::f32)
+    return args.interleaved ? start<float, true>(args, stream) : start<float, false>(args, stream);
   return args.interleaved ? start<Bf16, true>(args, stream) : start<Bf16, false>(args, stream);
 }
 

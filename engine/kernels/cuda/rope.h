@@ -9,9 +9,9 @@ namespace dsbench::engine::kernels::cuda {
 
 // Turns the rope part of queries and of the new latent, and writes the latent row into the cache.
 struct RopeKvWriteArgs {
-  const void* q_pe = nullptr;     // [tokens, heads, rope]
-  const void* kv = nullptr;       // [tokens, latent + rope]
-  const float* cos_sin = nullptr; // [positions, rope]: cosines of the rope/2 pairs, then sines
+  const void* q_pe = nullptr;      // [tokens, heads, rope]
+  const void* kv = nullptr;        // [tokens, latent + rope]
+  const float* cos_sin = nullptr;  // [positions, rope]: cosines of the rope/2 pairs, then sines
   const std::int32_t* positions = nullptr;
   const std::int32_t* slots = nullptr;
   void* q_pe_out = nullptr;

@@ -4,10 +4,11 @@
 
 #include "engine/kernels/cuda/host_device.h"
 
-// What a kernel may use of the machine. Kernels are written once against these few functions. nvcc maps them to
-// instructions (simt_device.cuh); g++ maps them to an emulation that runs every CUDA thread as a fiber, with barriers,
-// shuffles, ldmatrix, mma and asynchronous copies that behave as the PTX manual says (emulation/simt_host.h). So the same
-// source is checked against the oracles where there is no GPU: what stays unchecked there is speed and the hardware.
+// What a kernel may use of the machine. Kernels are written once against these few functions. nvcc maps them
+// to instructions (simt_device.cuh); g++ maps them to an emulation that runs every CUDA thread as a fiber,
+// with barriers, shuffles, ldmatrix, mma and asynchronous copies that behave as the PTX manual says
+// (emulation/simt_host.h). So the same source is checked against the oracles where there is no GPU: what
+// stays unchecked there is speed and the hardware.
 //
 //   thread(), threads(), block_x() … grid_x()      who am I
 //   shared()                                       dynamic shared memory, 1024-byte aligned

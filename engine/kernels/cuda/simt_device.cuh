@@ -20,11 +20,21 @@ struct alignas(16) Bytes16 {
 
 namespace simt {
 
-DSB_DEVICE int thread() { return static_cast<int>(threadIdx.x); }
-DSB_DEVICE int threads() { return static_cast<int>(blockDim.x); }
-DSB_DEVICE int block_x() { return static_cast<int>(blockIdx.x); }
-DSB_DEVICE int block_y() { return static_cast<int>(blockIdx.y); }
-DSB_DEVICE int grid_x() { return static_cast<int>(gridDim.x); }
+DSB_DEVICE int thread() {
+  return static_cast<int>(threadIdx.x);
+}
+DSB_DEVICE int threads() {
+  return static_cast<int>(blockDim.x);
+}
+DSB_DEVICE int block_x() {
+  return static_cast<int>(blockIdx.x);
+}
+DSB_DEVICE int block_y() {
+  return static_cast<int>(blockIdx.y);
+}
+DSB_DEVICE int grid_x() {
+  return static_cast<int>(gridDim.x);
+}
 
 DSB_DEVICE unsigned char* shared() {
   extern __shared__ __align__(1024) unsigned char dsb_shared[];
@@ -34,17 +44,39 @@ DSB_DEVICE std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
-DSB_DEVICE void sync_block() { __syncthreads(); }
-DSB_DEVICE float shuffle_xor(float v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
-DSB_DEVICE int shuffle_xor(int v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
-DSB_DEVICE float shuffle(float v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
-DSB_DEVICE int shuffle(int v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
-DSB_DEVICE std::uint32_t match(int v) { return __match_any_sync(0xffffffffu, v); }
-DSB_DEVICE std::uint32_t ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
-DSB_DEVICE void sync_warp() { __syncwarp(); }
-DSB_DEVICE int count_bits(std::uint32_t v) { return __popc(v); }
-DSB_DEVICE int lowest_bit(std::uint32_t v) { return __ffs(static_cast<int>(v)) - 1; }
-DSB_DEVICE int add_shared(int* p, int v) { return atomicAdd(p, v); }
+DSB_DEVICE void sync_block() {
+  __syncthreads();
+}
+DSB_DEVICE float shuffle_xor(float v, int mask) {
+  return __shfl_xor_sync(0xffffffffu, v, mask);
+}
+DSB_DEVICE int shuffle_xor(int v, int mask) {
+  return __shfl_xor_sync(0xffffffffu, v, mask);
+}
+DSB_DEVICE float shuffle(float v, int lane) {
+  return __shfl_sync(0xffffffffu, v, lane);
+}
+DSB_DEVICE int shuffle(int v, int lane) {
+  return __shfl_sync(0xffffffffu, v, lane);
+}
+DSB_DEVICE std::uint32_t match(int v) {
+  return __match_any_sync(0xffffffffu, v);
+}
+DSB_DEVICE std::uint32_t ballot(bool p) {
+  return __ballot_sync(0xffffffffu, p);
+}
+DSB_DEVICE void sync_warp() {
+  __syncwarp();
+}
+DSB_DEVICE int count_bits(std::uint32_t v) {
+  return __popc(v);
+}
+DSB_DEVICE int lowest_bit(std::uint32_t v) {
+  return __ffs(static_cast<int>(v)) - 1;
+}
+DSB_DEVICE int add_shared(int* p, int v) {
+  return atomicAdd(p, v);
+}
 
 DSB_DEVICE void load_matrix(std::uint32_t (&r)[4], const void* p) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -60,23 +92,28 @@ DSB_DEVICE void load_matrix_trans(std::uint32_t (&r)[4], const void* p) {
 }
 DSB_DEVICE void mma_bf16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 DSB_DEVICE void mma_e4m3(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 DSB_DEVICE void copy_async(void* to, const void* from, bool valid) {
   const int bytes = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+               "r"(bytes)
                : "memory");
 }
-DSB_DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+DSB_DEVICE void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 template <int kLeft>
 DSB_DEVICE void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
@@ -93,8 +130,12 @@ DSB_DEVICE void store8(void* p, std::uint32_t low, std::uint32_t high) {
   *static_cast<uint2*>(p) = make_uint2(low, high);
 }
 
-DSB_DEVICE float from_bf16(std::uint16_t bits) { return __uint_as_float(static_cast<std::uint32_t>(bits) << 16); }
-DSB_DEVICE std::uint16_t to_bf16(float v) { return __bfloat16_as_ushort(__float2bfloat16_rn(v)); }
+DSB_DEVICE float from_bf16(std::uint16_t bits) {
+  return __uint_as_float(static_cast<std::uint32_t>(bits) << 16);
+}
+DSB_DEVICE std::uint16_t to_bf16(float v) {
+  return __bfloat16_as_ushort(__float2bfloat16_rn(v));
+}
 // Two at once; the first in the low half.
 DSB_DEVICE std::uint32_t to_bf16x2(float low, float high) {
   std::uint32_t out;
@@ -107,17 +148,39 @@ DSB_DEVICE std::uint32_t to_e4m3x4(float v0, float v1, float v2, float v3) {
   const std::uint32_t high = __nv_cvt_float2_to_fp8x2(make_float2(v2, v3), __NV_SATFINITE, __NV_E4M3);
   return low | (high << 16);
 }
-DSB_DEVICE std::uint32_t float_bits(float v) { return __float_as_uint(v); }
-DSB_DEVICE float bits_float(std::uint32_t v) { return __uint_as_float(v); }
-DSB_DEVICE float infinity() { return __int_as_float(0x7f800000); }
-DSB_DEVICE float divide(float a, float b) { return __fdiv_rn(a, b); }
-DSB_DEVICE float square_root(float v) { return __fsqrt_rn(v); }
-DSB_DEVICE float exp_e(float v) { return expf(v); }
-DSB_DEVICE float exp_2(float v) { return exp2f(v); }
-DSB_DEVICE float log_e(float v) { return logf(v); }
-DSB_DEVICE float log_1p(float v) { return log1pf(v); }
-DSB_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
-DSB_DEVICE float absolute(float v) { return fabsf(v); }
+DSB_DEVICE std::uint32_t float_bits(float v) {
+  return __float_as_uint(v);
+}
+DSB_DEVICE float bits_float(std::uint32_t v) {
+  return __uint_as_float(v);
+}
+DSB_DEVICE float infinity() {
+  return __int_as_float(0x7f800000);
+}
+DSB_DEVICE float divide(float a, float b) {
+  return __fdiv_rn(a, b);
+}
+DSB_DEVICE float square_root(float v) {
+  return __fsqrt_rn(v);
+}
+DSB_DEVICE float exp_e(float v) {
+  return expf(v);
+}
+DSB_DEVICE float exp_2(float v) {
+  return exp2f(v);
+}
+DSB_DEVICE float log_e(float v) {
+  return logf(v);
+}
+DSB_DEVICE float log_1p(float v) {
+  return log1pf(v);
+}
+DSB_DEVICE float larger(float a, float b) {
+  return fmaxf(a, b);
+}
+DSB_DEVICE float absolute(float v) {
+  return fabsf(v);
+}
 
 }  // namespace simt
 }  // namespace dsbench::engine::kernels::cuda

@@ -4,9 +4,9 @@
 
 namespace dsbench::engine::kernels::cuda {
 
-// A product of many groups (experts, heads; a dense product is one group) cut into tiles. Linear tile numbers run through
-// the groups; within a group the row tiles run fastest, so that neighbours in time share a tile of weights. Empty groups
-// have no tiles.
+// A product of many groups (experts, heads; a dense product is one group) cut into tiles. Linear tile numbers
+// run through the groups; within a group the row tiles run fastest, so that neighbours in time share a tile
+// of weights. Empty groups have no tiles.
 struct TileCoord {
   int group;
   int row_tile;
@@ -32,7 +32,8 @@ enum class Rows : int {
   return rows;
 }
 
-// `first` is what the exclusive prefix sum of tiles per group gave: groups + 1 entries. `tile` < first[groups].
+// `first` is what the exclusive prefix sum of tiles per group gave: groups + 1 entries. `tile` <
+// first[groups].
 [[nodiscard]] DSB_HD constexpr TileCoord tile_at(const int* first, int groups, int col_tiles, int tile) {
   int low = 0;
   int high = groups;  // first[low] ≤ tile < first[high]
@@ -49,7 +50,8 @@ enum class Rows : int {
 }
 
 // At most this many tiles, whatever the routing: for a grid that is chosen before the counts are known.
-[[nodiscard]] DSB_HD constexpr long long most_tiles(Rows kind, int groups, long long rows, int tile_rows, int col_tiles) {
+[[nodiscard]] DSB_HD constexpr long long most_tiles(Rows kind, int groups, long long rows, int tile_rows,
+                                                    int col_tiles) {
   const long long row_tiles = kind == Rows::contiguous
                                   ? (rows + tile_rows - 1) / tile_rows + groups
                                   : static_cast<long long>(groups) * ((rows + tile_rows - 1) / tile_rows);
@@ -68,8 +70,8 @@ struct SlabRange {
   return {begin, begin + least + (part < more ? 1 : 0)};
 }
 
-// How many parts along k fill the processors when there are few tiles: doubling while there is room for all and every part
-// keeps `least_slabs`.
+// How many parts along k fill the processors when there are few tiles: doubling while there is room for all
+// and every part keeps `least_slabs`.
 [[nodiscard]] DSB_HD constexpr int plan_splits(long long tiles, int slabs, int processors, int least_slabs) {
   int splits = 1;
   while (tiles * splits * 2 <= processors && slabs / (splits * 2) >= least_slabs) splits *= 2;

@@ -9,8 +9,12 @@ namespace dsbench::engine::kernels::cuda {
 template <class T>
 inline constexpr int per16 = 16 / static_cast<int>(sizeof(T));
 
-DSB_DEVICE float to_float(float v) { return v; }
-DSB_DEVICE float to_float(Bf16 v) { return simt::from_bf16(v); }
+DSB_DEVICE float to_float(float v) {
+  return v;
+}
+DSB_DEVICE float to_float(Bf16 v) {
+  return simt::from_bf16(v);
+}
 template <class T>
 DSB_DEVICE T from_float(float v) {
   if constexpr (sizeof(T) == 2)
@@ -43,13 +47,20 @@ DSB_DEVICE Bytes16 pack(const float (&v)[8]) {
   return raw;
 }
 
-template <class T>
-DSB_DEVICE void load_vector(const T* p, float (&v)[per16<T>]) {
-  unpack(simt::load16(p), v);
+// Sixteen bytes at once, or one element where rows do not start on sixteen bytes.
+template <class T, int kWidth>
+DSB_DEVICE void load_vector(const T* p, float (&v)[kWidth]) {
+  if constexpr (kWidth == 1)
+    v[0] = to_float(*p);
+  else
+    unpack(simt::load16(p), v);
 }
-template <class T>
-DSB_DEVICE void store_vector(T* p, const float (&v)[per16<T>]) {
-  simt::store16(p, pack(v));
+template <class T, int kWidth>
+DSB_DEVICE void store_vector(T* p, const float (&v)[kWidth]) {
+  if constexpr (kWidth == 1)
+    *p = from_float<T>(v[0]);
+  else
+    simt::store16(p, pack(v));
 }
 
 // Over `width` neighbouring lanes (a power of two); every lane gets the result.

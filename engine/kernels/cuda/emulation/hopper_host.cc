@@ -1,5 +1,6 @@
 #include "engine/kernels/cuda/emulation/hopper_host.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <vector>
@@ -28,9 +29,12 @@ struct Box {
   int byte;
   int row;
 };
-std::vector<Box> under_way;  // of the block that runs; all have arrived when it ends, or it would not have waited
+std::vector<Box>
+    under_way;  // of the block that runs; all have arrived when it ends, or it would not have waited
 
-bool parity_of(const simt::Barrier& b) { return (b.bytes & 1) != 0; }
+bool parity_of(const simt::Barrier& b) {
+  return (b.bytes & 1) != 0;
+}
 
 void maybe_next_phase(simt::Barrier& b) {
   if (b.pending != 0 || b.bytes >> 1 != 0) return;
@@ -43,7 +47,8 @@ void land(const Box& box) {
     for (int chunk = 0; chunk < box_bytes / 16; ++chunk) {
       unsigned char* to = box.to + swizzled_address(r * box_bytes + static_cast<std::uint32_t>(chunk) * 16);
       const std::uint64_t row = static_cast<std::uint64_t>(box.row) + r;
-      const std::uint64_t byte = static_cast<std::uint64_t>(box.byte) + static_cast<std::uint64_t>(chunk) * 16;
+      const std::uint64_t byte =
+          static_cast<std::uint64_t>(box.byte) + static_cast<std::uint64_t>(chunk) * 16;
       if (row < box.map.rows && byte < box.map.row_bytes)
         std::memcpy(to, box.map.data + row * box.map.row_bytes + byte, 16);
       else
@@ -63,9 +68,10 @@ struct WgmmaSlot {
 
 }  // namespace
 
-Status make_tensor_map(TensorMap& map, const void* data, std::uint64_t rows, std::uint64_t row_bytes, std::uint32_t box_rows) {
-  if (reinterpret_cast<std::uintptr_t>(data) % 16 != 0 || row_bytes % 16 != 0 || rows == 0 || row_bytes == 0 || box_rows == 0 ||
-      box_rows > 256)
+Status make_tensor_map(TensorMap& map, const void* data, std::uint64_t rows, std::uint64_t row_bytes,
+                       std::uint32_t box_rows) {
+  if (reinterpret_cast<std::uintptr_t>(data) % 16 != 0 || row_bytes % 16 != 0 || rows == 0 ||
+      row_bytes == 0 || box_rows == 0 || box_rows > 256)
     return invalid_value;
   const HostMap host{static_cast<const unsigned char*>(data), rows, row_bytes, box_rows};
   std::memcpy(map.bytes, &host, sizeof host);
@@ -120,7 +126,9 @@ void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row) {
   under_way.push_back({static_cast<unsigned char*>(to), host, b, byte, row});
 }
 
-std::uint32_t shared_address(const void* p) { return static_cast<std::uint32_t>(static_cast<const unsigned char*>(p) - shared()); }
+std::uint32_t shared_address(const void* p) {
+  return static_cast<std::uint32_t>(static_cast<const unsigned char*>(p) - shared());
+}
 
 void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add) {
   WgmmaSlot slot{c, a, b, add};
@@ -129,27 +137,87 @@ void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add) {
     if (descriptor_fields(first.a).swizzle != 1 || descriptor_fields(first.b).swizzle != 1)
       throw std::logic_error("a wgmma descriptor without the 128-byte swizzle");
     static float a_values[64][32];
-    static float b_values[128][32];
-    const auto load = [](float* to, std::uint64_t descriptor, int row) {
-      for (int byte = 0; byte < 32; ++byte) {
+    static float b_values[32][128];
+    static float product[64][128];
+    const float* const value = detail::e4m3_table();
+    const auto row_of = [&](std::uint64_t descriptor, int row, float* to, int stride) {
+      for (int byte = 0; byte < 32; byte += 16) {
         const unsigned char* at = shared() + operand_address(descriptor, row, byte);
-        detail::check_shared(at, 1, 1);
-        to[byte] = detail::decode_e4m3(*at);
+        detail::check_shared(at, 16, 16);
+        for (int i = 0; i < 16; ++i) to[(byte + i) * stride] = value[at[i]];
       }
     };
-    for (int r = 0; r < 64; ++r) load(a_values[r], first.a, r);
-    for (int n = 0; n < 128; ++n) load(b_values[n], first.b, n);
+    for (int r = 0; r < 64; ++r) row_of(first.a, r, a_values[r], 1);
+    for (int n = 0; n < 128; ++n) row_of(first.b, n, &b_values[0][n], 128);
+    for (int r = 0; r < 64; ++r) {
+      std::fill_n(product[r], 128, 0.0f);
+      for (int k = 0; k < 32; ++k) {
+        for (int n = 0; n < 128; ++n) product[r][n] += a_values[r][k] * b_values[k][n];
+      }
+    }
     for (int t = 0; t < 128; ++t) {
-      const WgmmaSlot& slot_of = *static_cast<const WgmmaSlot*>(all[t]);
+      const WgmmaSlot& mine = *static_cast<const WgmmaSlot*>(all[t]);
       for (int e = 0; e < 64; ++e) {
-        const int row = t / 32 * 16 + c_row(t % 32, e % 4);
-        const int column = e / 4 * 8 + c_col(t % 32, e % 4);
-        float sum = 0;
-        for (int k = 0; k < 32; ++k) sum += a_values[row][k] * b_values[column][k];
-        slot_of.c[e] = (slot_of.add ? slot_of.c[e] : 0.0f) + sum;
+        const float sum = product[t / 32 * 16 + c_row(t % 32, e % 4)][e / 4 * 8 + c_col(t % 32, e % 4)];
+        mine.c[e] = mine.add ? mine.c[e] + sum : sum;
       }
     }
   });
+}
+
+namespace {
+
+// 64 × n × 16, n ≤ 256.
+void wgmma_bf16(void* const* all, int n, bool trans) {
+  const WgmmaSlot& first = *static_cast<const WgmmaSlot*>(all[0]);
+  if (descriptor_fields(first.a).swizzle != 1 || descriptor_fields(first.b).swizzle != 1)
+    throw std::logic_error("a wgmma descriptor without the 128-byte swizzle");
+  static float a_values[64][16];
+  static float b_values[16][256];
+  static float product[64][256];
+  const auto value_at = [](std::uint32_t address) {
+    const unsigned char* at = shared() + address;
+    detail::check_shared(at, 2, 2);
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, at, 2);
+    return from_bf16(bits);
+  };
+  for (int r = 0; r < 64; ++r) {
+    for (int k = 0; k < 16; ++k) a_values[r][k] = value_at(operand_address(first.a, r, 2 * k));
+  }
+  for (int k = 0; k < 16; ++k) {
+    for (int c = 0; c < n; ++c)
+      b_values[k][c] = value_at(trans ? n_major_address(first.b, k, c) : operand_address(first.b, c, 2 * k));
+  }
+  for (int r = 0; r < 64; ++r) {
+    std::fill_n(product[r], n, 0.0f);
+    for (int k = 0; k < 16; ++k) {
+      for (int c = 0; c < n; ++c) product[r][c] += a_values[r][k] * b_values[k][c];
+    }
+  }
+  for (int t = 0; t < 128; ++t) {
+    const WgmmaSlot& mine = *static_cast<const WgmmaSlot*>(all[t]);
+    for (int e = 0; e < n / 2; ++e) {
+      const float sum = product[t / 32 * 16 + c_row(t % 32, e % 4)][e / 4 * 8 + c_col(t % 32, e % 4)];
+      mine.c[e] = mine.add ? mine.c[e] + sum : sum;
+    }
+  }
+}
+
+}  // namespace
+
+void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add) {
+  WgmmaSlot slot{c, a, b, add};
+  detail::together_group(&slot, [](void* const* all) { wgmma_bf16(all, 32, false); });
+}
+
+void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add) {
+  WgmmaSlot slot{c, a, b, add};
+  detail::together_group(&slot, [](void* const* all) { wgmma_bf16(all, 256, true); });
+}
+
+void sync_threads_of(int id, int threads) {
+  detail::meet_named(id, threads);
 }
 
 }  // namespace simt

@@ -5,8 +5,8 @@
 
 #define DSB_GRID_CONSTANT
 
-// hopper.cuh on the host. A copy by TMA arrives only when somebody waits at its barrier, and spoils its destination before: who
-// reads without waiting, or fetches into a stage that is still read, gets NaN.
+// hopper.cuh on the host. A copy by TMA arrives only when somebody waits at its barrier, and spoils its
+// destination before: who reads without waiting, or fetches into a stage that is still read, gets NaN.
 namespace dsbench::engine::kernels::cuda::simt {
 
 struct alignas(8) Barrier {
@@ -27,6 +27,10 @@ inline void wgmma_fence() {}
 inline void wgmma_commit() {}
 inline void wgmma_wait() {}
 void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add);
+inline void fence_async() {}
+void sync_threads_of(int id, int threads);
 template <int kRegisters>
 void release_registers() {}
 template <int kRegisters>

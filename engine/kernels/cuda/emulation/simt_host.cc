@@ -47,6 +47,10 @@ struct Block {
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
   std::vector<WarpGroup> groups;
+  struct Named {
+    int arrived = 0;
+    std::uint64_t turns = 0;
+  } named[16];
   std::vector<unsigned char> memory;
   unsigned char* shared = nullptr;
   std::size_t shared_bytes = 0;
@@ -65,7 +69,8 @@ Block* block = nullptr;
 simt::Order order = simt::Order::forward;
 int processors = 7;
 
-// swapcontext saves the signal mask with two system calls each time; this only swaps what the calling convention keeps.
+// swapcontext saves the signal mask with two system calls each time; this only swaps what the calling
+// convention keeps.
 #if defined(__x86_64__)
 extern "C" void dsb_switch(void** save, void* load);
 __asm__(
@@ -104,7 +109,8 @@ void prepare(std::size_t i) {
   Fiber& fiber = block->fibers[i];
   if (!fiber.stack) fiber.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
 #ifdef DSB_FAST_SWITCH
-  // As dsb_switch leaves it: six registers, the return address; the entry sees a stack that is 8 past a multiple of 16.
+  // As dsb_switch leaves it: six registers, the return address; the entry sees a stack that is 8 past a
+  // multiple of 16.
   auto top = reinterpret_cast<std::uintptr_t>(fiber.stack.get() + stack_bytes) & ~std::uintptr_t{15};
   void** sp = reinterpret_cast<void**>(top) - 2;
   *sp-- = reinterpret_cast<void*>(&fiber_main);
@@ -128,7 +134,9 @@ void resume(std::size_t i) {
 #endif
 }
 
-Fiber& mine() { return block->fibers[static_cast<std::size_t>(block->running)]; }
+Fiber& mine() {
+  return block->fibers[static_cast<std::size_t>(block->running)];
+}
 
 void wait_for(const std::uint64_t* turns) {
   Fiber& fiber = mine();
@@ -138,7 +146,9 @@ void wait_for(const std::uint64_t* turns) {
   fiber.gate = nullptr;
 }
 
-bool runnable(const Fiber& fiber) { return !fiber.done && (fiber.gate == nullptr || *fiber.gate != fiber.gate_was); }
+bool runnable(const Fiber& fiber) {
+  return !fiber.done && (fiber.gate == nullptr || *fiber.gate != fiber.gate_was);
+}
 
 // Runs a warp until all of its lanes wait for something outside it; true if any moved.
 bool run_warp(std::size_t w) {
@@ -174,18 +184,28 @@ void run_block() {
 
 }  // namespace
 
-DeviceShape device_shape() { return {processors}; }
-int compiled_arch() { return 90; }
-const char* status_text(Status status) { return status == invalid_value ? "invalid value" : "no error"; }
+DeviceShape device_shape() {
+  return {processors};
+}
+int compiled_arch() {
+  return 90;
+}
+const char* status_text(Status status) {
+  return status == invalid_value ? "invalid value" : "no error";
+}
 
 namespace simt {
 
-void set_order(Order wanted) { order = wanted; }
-void set_processors(int wanted) { processors = wanted; }
+void set_order(Order wanted) {
+  order = wanted;
+}
+void set_processors(int wanted) {
+  processors = wanted;
+}
 
 Status run(const LaunchShape& shape, const std::function<void()>& body) {
-  if (shape.threads == 0 || shape.threads > 1024 || shape.threads % 32 != 0 || shape.grid.x == 0 || shape.grid.y == 0 ||
-      shape.grid.y > 65535 || shape.shared_bytes > most_shared)
+  if (shape.threads == 0 || shape.threads > 1024 || shape.threads % 32 != 0 || shape.grid.x == 0 ||
+      shape.grid.y == 0 || shape.grid.y > 65535 || shape.shared_bytes > most_shared)
     return invalid_value;
   Block now;
   now.grid = shape.grid;
@@ -210,6 +230,7 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
     now.arrived = 0;
     for (Warp& warp : now.warps) warp.arrived = 0;
     for (WarpGroup& group : now.groups) group.arrived = 0;
+    for (Block::Named& named : now.named) named.arrived = 0;
     for (std::size_t f = 0; f < now.fibers.size(); ++f) {
       Fiber fresh;
       fresh.stack = std::move(now.fibers[f].stack);
@@ -227,12 +248,24 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
   return 0;
 }
 
-int thread() { return block->running; }
-int threads() { return static_cast<int>(block->fibers.size()); }
-int block_x() { return static_cast<int>(block->x); }
-int block_y() { return static_cast<int>(block->y); }
-int grid_x() { return static_cast<int>(block->grid.x); }
-unsigned char* shared() { return block->shared; }
+int thread() {
+  return block->running;
+}
+int threads() {
+  return static_cast<int>(block->fibers.size());
+}
+int block_x() {
+  return static_cast<int>(block->x);
+}
+int block_y() {
+  return static_cast<int>(block->y);
+}
+int grid_x() {
+  return static_cast<int>(block->grid.x);
+}
+unsigned char* shared() {
+  return block->shared;
+}
 
 void sync_block() {
   Block& b = *block;
@@ -266,20 +299,36 @@ void meet(Together<kThreads>& place, void* slot, void (*work)(void* const*)) {
 
 }  // namespace
 
-void together(void* slot, void (*work)(void* const*)) { meet(block->warps[static_cast<std::size_t>(block->running / 32)], slot, work); }
+void together(void* slot, void (*work)(void* const*)) {
+  meet(block->warps[static_cast<std::size_t>(block->running / 32)], slot, work);
+}
 
 void together_group(void* slot, void (*work)(void* const*)) {
   meet(block->groups[static_cast<std::size_t>(block->running / 128)], slot, work);
 }
 
-void wait_for_change(const std::uint64_t* word) { wait_for(word); }
+void meet_named(int id, int threads) {
+  if (id < 1 || id > 15 || threads % 32 != 0) throw std::logic_error("no such named barrier");
+  Block::Named& place = block->named[id];
+  if (++place.arrived == threads) {
+    place.arrived = 0;
+    ++place.turns;
+    return;
+  }
+  wait_for(&place.turns);
+}
+
+void wait_for_change(const std::uint64_t* word) {
+  wait_for(word);
+}
 
 void check_shared(const void* p, int bytes, int alignment) {
   const auto at = reinterpret_cast<std::uintptr_t>(p);
   const auto begin = reinterpret_cast<std::uintptr_t>(block->shared);
   if (at < begin || at + static_cast<std::uintptr_t>(bytes) > begin + block->shared_bytes)
     throw std::logic_error("access outside of the shared memory that was asked for");
-  if (at % static_cast<std::uintptr_t>(alignment) != 0) throw std::logic_error("misaligned access to shared memory");
+  if (at % static_cast<std::uintptr_t>(alignment) != 0)
+    throw std::logic_error("misaligned access to shared memory");
 }
 
 void queue_copy(void* to, const void* from, bool valid) {
@@ -320,7 +369,7 @@ std::uint8_t encode_e4m3(float v) {
   std::frexp(a, &exponent);  // a in [2^(e−1), 2^e)
   const int shift = std::max(exponent - 1, -6) - 3;
   const auto steps = static_cast<int>(std::nearbyint(std::ldexp(a, -shift)));  // 0 … 16
-  if (steps < 8) return sign | static_cast<std::uint8_t>(steps);  // subnormal: shift is −9
+  if (steps < 8) return sign | static_cast<std::uint8_t>(steps);               // subnormal: shift is −9
   const int biased = shift + 3 + 7 + (steps == 16 ? 1 : 0);
   return static_cast<std::uint8_t>(sign | (biased << 3) | (steps == 16 ? 0 : steps - 8));
 }
@@ -334,16 +383,17 @@ float decode_e4m3(std::uint8_t code) {
   return (code & 0x80) != 0 ? -size : size;
 }
 
-namespace {
-
 const float* e4m3_table() {
   static const auto table = [] {
     std::vector<float> values(256);
-    for (int i = 0; i < 256; ++i) values[static_cast<std::size_t>(i)] = decode_e4m3(static_cast<std::uint8_t>(i));
+    for (int i = 0; i < 256; ++i)
+      values[static_cast<std::size_t>(i)] = decode_e4m3(static_cast<std::uint8_t>(i));
     return values;
   }();
   return table.data();
 }
+
+namespace {
 
 struct MatrixSlot {
   const unsigned char* row;
@@ -376,21 +426,25 @@ void mma_of_warp(void* const* all) {
   const int width = e4m3 ? 1 : 2;  // bytes of an element
   const int depth = 32 / width;
   float a[16][32];
-  float b[8][32];
+  float b[32][8];
   for (int lane = 0; lane < 32; ++lane) {
     const MmaSlot& slot = *static_cast<const MmaSlot*>(all[lane]);
     for (int i = 0; i < 4; ++i) unpack(slot.a[i], e4m3, &a[a_row(lane, i)][a_byte(lane, i) / width]);
-    for (int i = 0; i < 2; ++i) unpack(slot.b[i], e4m3, &b[b_col(lane)][b_byte(lane, i) / width]);
+    for (int i = 0; i < 2; ++i) {
+      float column[4];
+      const int values = unpack(slot.b[i], e4m3, column);
+      for (int k = 0; k < values; ++k) b[b_byte(lane, i) / width + k][b_col(lane)] = column[k];
+    }
+  }
+  float product[16][8] = {};
+  for (int r = 0; r < 16; ++r) {
+    for (int k = 0; k < depth; ++k) {
+      for (int n = 0; n < 8; ++n) product[r][n] += a[r][k] * b[k][n];
+    }
   }
   for (int lane = 0; lane < 32; ++lane) {
     float* c = static_cast<MmaSlot*>(all[lane])->c;
-    for (int i = 0; i < 4; ++i) {
-      const float* row = a[c_row(lane, i)];
-      const float* col = b[c_col(lane, i)];
-      float sum = 0;
-      for (int k = 0; k < depth; ++k) sum += row[k] * col[k];
-      c[i] += sum;
-    }
+    for (int i = 0; i < 4; ++i) c[i] += product[c_row(lane, i)][c_col(lane, i)];
   }
 }
 

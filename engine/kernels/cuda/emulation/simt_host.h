@@ -33,9 +33,9 @@ void set_order(Order order);
 // What device_shape() says: an odd number of processors tries the planners harder.
 void set_processors(int processors);
 
-// Runs the kernel's body for every thread of every block, one block at a time; 0, or invalid_value when the shape is not one that a
-// GPU takes. A barrier that not all threads reach, a shared-memory access beyond what was asked for and a misaligned copy
-// throw std::logic_error with a sentence.
+// Runs the kernel's body for every thread of every block, one block at a time; 0, or invalid_value when the
+// shape is not one that a GPU takes. A barrier that not all threads reach, a shared-memory access beyond what
+// was asked for and a misaligned copy throw std::logic_error with a sentence.
 Status run(const LaunchShape& shape, const std::function<void()>& body);
 
 int thread();
@@ -52,6 +52,8 @@ namespace detail {
 void together(void* mine, void (*work)(void* const* all));
 // The same for the 128 threads of a warpgroup.
 void together_group(void* mine, void (*work)(void* const* all));
+// Named barrier `id` of this many threads.
+void meet_named(int id, int threads);
 // Until the word is another one than now.
 void wait_for_change(const std::uint64_t* word);
 void check_shared(const void* p, int bytes, int alignment);
@@ -59,7 +61,8 @@ void queue_copy(void* to, const void* from, bool valid);
 void commit();
 void wait(int left);
 std::uint8_t encode_e4m3(float v);
-float decode_e4m3(std::uint8_t code);
+// The value of each e4m3 code.
+const float* e4m3_table();
 void load_matrix(std::uint32_t (&r)[4], const void* p, bool trans);
 void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1, bool e4m3);
 }  // namespace detail
@@ -78,9 +81,15 @@ inline float shuffle(float v, int lane) {
   });
   return slot.got;
 }
-inline int shuffle(int v, int lane) { return std::bit_cast<int>(shuffle(std::bit_cast<float>(v), lane)); }
-inline float shuffle_xor(float v, int mask) { return shuffle(v, (thread() & 31) ^ mask); }
-inline int shuffle_xor(int v, int mask) { return shuffle(v, (thread() & 31) ^ mask); }
+inline int shuffle(int v, int lane) {
+  return std::bit_cast<int>(shuffle(std::bit_cast<float>(v), lane));
+}
+inline float shuffle_xor(float v, int mask) {
+  return shuffle(v, (thread() & 31) ^ mask);
+}
+inline int shuffle_xor(int v, int mask) {
+  return shuffle(v, (thread() & 31) ^ mask);
+}
 inline std::uint32_t match(int v) {
   struct Slot {
     int v;
@@ -100,8 +109,12 @@ inline std::uint32_t ballot(bool p) {
   const std::uint32_t same = match(p ? 1 : 0);
   return p ? same : ~same;
 }
-inline int count_bits(std::uint32_t v) { return std::popcount(v); }
-inline int lowest_bit(std::uint32_t v) { return v == 0 ? -1 : std::countr_zero(v); }
+inline int count_bits(std::uint32_t v) {
+  return std::popcount(v);
+}
+inline int lowest_bit(std::uint32_t v) {
+  return v == 0 ? -1 : std::countr_zero(v);
+}
 inline int add_shared(int* p, int v) {
   detail::check_shared(p, 4, 4);
   const int before = *p;
@@ -109,16 +122,24 @@ inline int add_shared(int* p, int v) {
   return before;
 }
 
-inline void load_matrix(std::uint32_t (&r)[4], const void* p) { detail::load_matrix(r, p, false); }
-inline void load_matrix_trans(std::uint32_t (&r)[4], const void* p) { detail::load_matrix(r, p, true); }
+inline void load_matrix(std::uint32_t (&r)[4], const void* p) {
+  detail::load_matrix(r, p, false);
+}
+inline void load_matrix_trans(std::uint32_t (&r)[4], const void* p) {
+  detail::load_matrix(r, p, true);
+}
 inline void mma_bf16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   detail::mma(c, a, b0, b1, false);
 }
 inline void mma_e4m3(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   detail::mma(c, a, b0, b1, true);
 }
-inline void copy_async(void* to, const void* from, bool valid) { detail::queue_copy(to, from, valid); }
-inline void commit_copies() { detail::commit(); }
+inline void copy_async(void* to, const void* from, bool valid) {
+  detail::queue_copy(to, from, valid);
+}
+inline void commit_copies() {
+  detail::commit();
+}
 template <int kLeft>
 void wait_copies() {
   detail::wait(kLeft);
@@ -143,9 +164,15 @@ inline void store8(void* p, std::uint32_t low, std::uint32_t high) {
   std::memcpy(static_cast<char*>(p) + 4, &high, 4);
 }
 
-inline std::uint32_t float_bits(float v) { return std::bit_cast<std::uint32_t>(v); }
-inline float bits_float(std::uint32_t v) { return std::bit_cast<float>(v); }
-inline float from_bf16(std::uint16_t bits) { return bits_float(static_cast<std::uint32_t>(bits) << 16); }
+inline std::uint32_t float_bits(float v) {
+  return std::bit_cast<std::uint32_t>(v);
+}
+inline float bits_float(std::uint32_t v) {
+  return std::bit_cast<float>(v);
+}
+inline float from_bf16(std::uint16_t bits) {
+  return bits_float(static_cast<std::uint32_t>(bits) << 16);
+}
 inline std::uint16_t to_bf16(float v) {
   const std::uint32_t bits = float_bits(v);
   if (std::isnan(v)) return 0x7fff;
@@ -159,15 +186,33 @@ inline std::uint32_t to_e4m3x4(float v0, float v1, float v2, float v3) {
          (static_cast<std::uint32_t>(detail::encode_e4m3(v2)) << 16) |
          (static_cast<std::uint32_t>(detail::encode_e4m3(v3)) << 24);
 }
-inline float infinity() { return std::numeric_limits<float>::infinity(); }
-inline float divide(float a, float b) { return a / b; }
-inline float square_root(float v) { return std::sqrt(v); }
-inline float exp_e(float v) { return std::exp(v); }
-inline float exp_2(float v) { return std::exp2(v); }
-inline float log_e(float v) { return std::log(v); }
-inline float log_1p(float v) { return std::log1p(v); }
-inline float larger(float a, float b) { return std::fmax(a, b); }
-inline float absolute(float v) { return std::fabs(v); }
+inline float infinity() {
+  return std::numeric_limits<float>::infinity();
+}
+inline float divide(float a, float b) {
+  return a / b;
+}
+inline float square_root(float v) {
+  return std::sqrt(v);
+}
+inline float exp_e(float v) {
+  return std::exp(v);
+}
+inline float exp_2(float v) {
+  return std::exp2(v);
+}
+inline float log_e(float v) {
+  return std::log(v);
+}
+inline float log_1p(float v) {
+  return std::log1p(v);
+}
+inline float larger(float a, float b) {
+  return std::fmax(a, b);
+}
+inline float absolute(float v) {
+  return std::fabs(v);
+}
 
 }  // namespace simt
 }  // namespace dsbench::engine::kernels::cuda

@@ -1,0 +1,333 @@
+#include "engine/kernels/cuda/mla_decode_wgmma.h"
+
+#include "engine/kernels/cuda/hopper.cuh"
+#include "engine/kernels/cuda/launch.cuh"
+#include "engine/kernels/cuda/mla_workspace.h"
+#include "engine/kernels/cuda/mma_layout.h"
+#include "engine/kernels/cuda/split_plan.h"
+#include "engine/kernels/cuda/swizzle.h"
+#include "engine/kernels/cuda/vectors.cuh"
+#include "engine/kernels/cuda/wgmma_descriptor.h"
+
+namespace dsbench::engine::kernels::cuda {
+
+namespace {
+
+constexpr int tile_rows = 64;
+constexpr int consumers = 2;
+constexpr int group_threads = 128;
+constexpr int block_threads = (consumers + 1) * group_threads;
+constexpr int consumer_threads = consumers * group_threads;
+constexpr int box_columns = 64;  // 128 bytes of bf16
+constexpr int boxes = mla_width / box_columns;
+constexpr int box_bytes = 64 * 128;  // 64 rows of queries or of a page
+constexpr int tile_bytes = boxes * box_bytes;
+constexpr int buffers = 2;
+constexpr int score_columns = mla_block / consumers;    // of a warpgroup
+constexpr int output_columns = mla_latent / consumers;  // of a warpgroup
+constexpr int consumer_barrier = 1;
+constexpr float log2_e = 1.44269504088896340736f;
+constexpr float ln_2 = 0.69314718055994530942f;
+constexpr float score_scale = 0.07216878364870322056f;  // 192^−0.5
+
+struct Barriers {
+  simt::Barrier q_full;
+  simt::Barrier q_empty;
+  simt::Barrier kv_full[buffers];
+  simt::Barrier kv_empty[buffers];
+};
+
+constexpr std::size_t shared_bytes =
+    tile_bytes + buffers * tile_bytes + box_bytes + consumers * tile_rows * sizeof(float) + sizeof(Barriers);
+
+struct Turn {
+  int buffer = 0;
+  int phase = 0;
+  DSB_DEVICE void next() {
+    if (++buffer == buffers) {
+      buffer = 0;
+      phase ^= 1;
+    }
+  }
+};
+
+// The pieces of this block's part, one after another: work(request, piece, blocks of the request).
+template <class Work>
+DSB_DEVICE void for_each_piece(const MlaDecodeArgs& args, const int* first, const Work& work) {
+  const int per_part = part_blocks(first[args.requests], simt::grid_x());
+  const int begin = simt::block_x() * per_part;
+  DSB_NO_UNROLL
+  for (int r = request_at(first, args.requests, begin); r < args.requests && first[r] < begin + per_part;
+       ++r) {
+    const int blocks = first[r + 1] - first[r];
+    if (blocks > 0) work(r, piece_of(simt::block_x(), per_part, first[r], blocks), blocks);
+  }
+}
+
+DSB_DEVICE void fetch_pieces(const MlaDecodeArgs& args, const int* first, const TensorMap& q_map,
+                             const TensorMap& cache_map, unsigned char* q_tile, unsigned char* kv_tiles,
+                             Barriers* barriers) {
+  const int rows = args.queries * args.heads;
+  Turn turn;
+  int q_phase = 0;
+  for_each_piece(args, first, [&](int request, const KvPiece& piece, int) {
+    simt::wait_barrier(&barriers->q_empty, q_phase ^ 1);
+    q_phase ^= 1;
+    simt::expect_bytes(&barriers->q_full, tile_bytes);
+    // Rows beyond the request are the next one's: they only reach rows that are not written.
+    DSB_NO_UNROLL
+    for (int box = 0; box < boxes; ++box)
+      simt::copy_box(q_tile + box * box_bytes, q_map, &barriers->q_full, box * 128,
+                     request * rows + simt::block_y() * tile_rows);
+    DSB_NO_UNROLL
+    for (int b = piece.begin; b < piece.end; ++b, turn.next()) {
+      simt::wait_barrier(&barriers->kv_empty[turn.buffer], turn.phase ^ 1);
+      simt::expect_bytes(&barriers->kv_full[turn.buffer], tile_bytes);
+      const int page = args.block_table[static_cast<long long>(request) * args.max_blocks + b];
+      DSB_NO_UNROLL
+      for (int box = 0; box < boxes; ++box)
+        simt::copy_box(kv_tiles + turn.buffer * tile_bytes + box * box_bytes, cache_map,
+                       &barriers->kv_full[turn.buffer], box * 128, page * mla_block);
+    }
+  });
+}
+
+DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const MlaPartials& partials,
+                              unsigned char* q_tile, unsigned char* kv_tiles, unsigned char* p_tile,
+                              float* exchange, Barriers* barriers) {
+  const int lane = simt::thread() % 32;
+  const int group = simt::thread() / group_threads;
+  const int tile_row = simt::thread() % group_threads / 32 * 16;
+  const int rows = args.queries * args.heads;
+  const int row0 = simt::block_y() * tile_rows;
+  const int column = group * score_columns;
+  const int per_part = part_blocks(first[args.requests], simt::grid_x());
+  const std::uint64_t q_operand = k_major_descriptor(simt::shared_address(q_tile));
+  const std::uint64_t p_operand = k_major_descriptor(simt::shared_address(p_tile));
+  Turn turn;
+  int q_phase = 0;
+  for_each_piece(args, first, [&](int request, const KvPiece& piece, int blocks) {
+    const int length = args.lengths[request];
+    int limit[2];
+    DSB_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const int row = row0 + tile_row + c_row(lane, 2 * h);
+      limit[h] = length - args.queries + 1 + (row < rows ? row : rows - 1) / args.heads;
+    }
+    float top[2] = {-simt::infinity(), -simt::infinity()};
+    float sum[2] = {};
+    float o[output_columns / 2];
+    DSB_UNROLL
+    for (int e = 0; e < output_columns / 2; ++e) o[e] = 0;
+    simt::wait_barrier(&barriers->q_full, q_phase);
+    q_phase ^= 1;
+
+    DSB_NO_UNROLL
+    for (int b = piece.begin; b < piece.end; ++b, turn.next()) {
+      unsigned char* const kv = kv_tiles + turn.buffer * tile_bytes;
+      const std::uint32_t kv_address = simt::shared_address(kv);
+      simt::wait_barrier(&barriers->kv_full[turn.buffer], turn.phase);
+      const int inside = length - b * mla_block;
+      if (inside < mla_block) {
+        // Slots beyond the length may hold NaN, and 0 · NaN would reach the output.
+        for (int i = simt::thread(); i < (mla_block - inside) * boxes * 8; i += consumer_threads) {
+          const int row = inside + i / (boxes * 8);
+          const int piece_of_row = i % (boxes * 8);
+          simt::store16(kv + piece_of_row / 8 * box_bytes + swizzled_offset(row, piece_of_row % 8, 8),
+                        Bytes16{});
+        }
+        simt::fence_async();
+        simt::sync_threads_of(consumer_barrier, consumer_threads);
+      }
+
+      float score[score_columns / 2];
+      simt::wgmma_fence();
+      DSB_UNROLL
+      for (int box = 0; box < boxes; ++box) {
+        const std::uint64_t k_operand =
+            k_major_descriptor(kv_address + static_cast<std::uint32_t>(box * box_bytes + column * 128));
+        DSB_UNROLL
+        for (int step = 0; step < box_columns / 16; ++step)
+          simt::wgmma_bf16_n32(score, q_operand + static_cast<std::uint64_t>(box * box_bytes / 16 + step * 2),
+                               k_operand + static_cast<std::uint64_t>(step * 2), box + step > 0);
+      }
+      simt::wgmma_commit();
+      simt::wgmma_wait();
+
+      float largest[2] = {-simt::infinity(), -simt::infinity()};
+      DSB_UNROLL
+      for (int e = 0; e < score_columns / 2; ++e) {
+        const int h = e % 4 / 2;
+        const int at = b * mla_block + column + e / 4 * 8 + c_col(lane, e % 4);
+        score[e] = at < limit[h] ? score[e] * (score_scale * log2_e) : -simt::infinity();
+        largest[h] = simt::larger(largest[h], score[e]);
+      }
+      DSB_UNROLL
+      for (int h = 0; h < 2; ++h) {
+        largest[h] = largest_over(largest[h], 4);
+        if (lane % 4 == 0) exchange[group * tile_rows + tile_row + c_row(lane, 2 * h)] = largest[h];
+      }
+      simt::sync_threads_of(consumer_barrier, consumer_threads);
+      float shrink[2];
+      float base[2];
+      DSB_UNROLL
+      for (int h = 0; h < 2; ++h) {
+        const int row = tile_row + c_row(lane, 2 * h);
+        const float now = simt::larger(top[h], simt::larger(exchange[row], exchange[tile_rows + row]));
+        base[h] = now == -simt::infinity() ? 0.0f : now;
+        shrink[h] = simt::exp_2(top[h] - base[h]);
+        top[h] = now;
+        sum[h] *= shrink[h];
+      }
+      DSB_UNROLL
+      for (int e = 0; e < score_columns / 2; ++e) {
+        score[e] = simt::exp_2(score[e] - base[e % 4 / 2]);
+        sum[e % 4 / 2] += score[e];
+      }
+      DSB_UNROLL
+      for (int e = 0; e < output_columns / 2; ++e) o[e] *= shrink[e % 4 / 2];
+
+      // A request of one block gets a second pass with what rounding to bf16 cut off (see mla_decode.cu).
+      const int passes = blocks == 1 ? 2 : 1;
+      DSB_NO_UNROLL
+      for (int pass = 0; pass < passes; ++pass) {
+        if (pass > 0) simt::sync_threads_of(consumer_barrier, consumer_threads);
+        DSB_UNROLL
+        for (int e = 0; e < score_columns / 2; e += 2) {
+          const std::uint32_t rounded = simt::to_bf16x2(score[e], score[e + 1]);
+          score[e] -= simt::bits_float(rounded << 16);
+          score[e + 1] -= simt::bits_float(rounded & 0xffff0000u);
+          const int col = column + e / 4 * 8 + c_col(lane, 0);
+          *reinterpret_cast<std::uint32_t*>(
+              p_tile + swizzled_offset(tile_row + c_row(lane, e % 4), col / 8, 8) + col % 8 * 2) = rounded;
+        }
+        simt::fence_async();
+        simt::sync_threads_of(consumer_barrier, consumer_threads);
+        simt::wgmma_fence();
+        DSB_UNROLL
+        for (int step = 0; step < mla_block / 16; ++step) {
+          const std::uint64_t v_operand = n_major_descriptor(
+              kv_address + static_cast<std::uint32_t>(group * (output_columns / box_columns) * box_bytes +
+                                                      step * 16 * 128),
+              box_bytes);
+          simt::wgmma_bf16_n256_trans(o, p_operand + static_cast<std::uint64_t>(step * 2), v_operand, true);
+        }
+        simt::wgmma_commit();
+        simt::wgmma_wait();
+      }
+      if (lane == 0) simt::arrive(&barriers->kv_empty[turn.buffer]);
+    }
+    if (lane == 0) simt::arrive(&barriers->q_empty);
+
+    DSB_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      sum[h] = sum_over(sum[h], 4);
+      if (lane % 4 == 0) exchange[group * tile_rows + tile_row + c_row(lane, 2 * h)] = sum[h];
+    }
+    simt::sync_threads_of(consumer_barrier, consumer_threads);
+    float all[2];
+    DSB_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const int row = tile_row + c_row(lane, 2 * h);
+      all[h] = exchange[row] + exchange[tile_rows + row];
+    }
+    simt::sync_threads_of(consumer_barrier,
+                          consumer_threads);  // before the next piece's maxima overwrite them
+    const KvPiece parts = parts_of(per_part, first[request], blocks);
+    const bool whole = parts.end - parts.begin == 1;
+    DSB_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const int row = row0 + tile_row + c_row(lane, 2 * h);
+      if (row >= rows) continue;
+      const float inverse = all[h] > 0 ? simt::divide(1.0f, all[h]) : 0.0f;
+      const float lse = all[h] > 0 ? top[h] * ln_2 + simt::log_e(all[h]) : -simt::infinity();
+      const long long out_row = static_cast<long long>(request) * rows + row;
+      const long long slot_row = static_cast<long long>(partial_slot(simt::block_x(), request)) * rows + row;
+      if (group == 0 && lane % 4 == 0) {
+        if (whole)
+          args.lse[out_row] = lse;
+        else
+          partials.partial_lse[slot_row] = lse;
+      }
+      DSB_UNROLL
+      for (int e = 0; e < output_columns / 2; e += 4) {
+        const int col = group * output_columns + e / 4 * 8 + c_col(lane, 0);
+        const float v0 = o[e + 2 * h] * inverse;
+        const float v1 = o[e + 2 * h + 1] * inverse;
+        if (whole)
+          *reinterpret_cast<std::uint32_t*>(static_cast<Bf16*>(args.o) + out_row * mla_latent + col) =
+              simt::to_bf16x2(v0, v1);
+        else
+          simt::store8(partials.partial_o + slot_row * mla_latent + col, simt::float_bits(v0),
+                       simt::float_bits(v1));
+      }
+    }
+  });
+}
+
+// block_x is the part of the cache, block_y the tile of rows.
+DSB_KERNEL(block_threads, 1)
+mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_CONSTANT TensorMap cache_map,
+                        const DSB_GRID_CONSTANT MlaDecodeArgs args, const int* first, MlaPartials partials) {
+  unsigned char* const q_tile = simt::shared();
+  unsigned char* const kv_tiles = q_tile + tile_bytes;
+  unsigned char* const p_tile = kv_tiles + buffers * tile_bytes;
+  float* const exchange = reinterpret_cast<float*>(p_tile + box_bytes);
+  auto* const barriers = reinterpret_cast<Barriers*>(exchange + consumers * tile_rows);
+  const int per_part = part_blocks(first[args.requests], simt::grid_x());
+  if (simt::block_x() * per_part >= first[args.requests]) return;
+  if (simt::thread() == 0) {
+    simt::init_barrier(&barriers->q_full, 1);
+    simt::init_barrier(&barriers->q_empty, consumer_threads / 32);
+    for (int i = 0; i < buffers; ++i) {
+      simt::init_barrier(&barriers->kv_full[i], 1);
+      simt::init_barrier(&barriers->kv_empty[i], consumer_threads / 32);
+    }
+    simt::fence_barriers();
+  }
+  simt::sync_block();
+  if (simt::thread() / group_threads == consumers) {
+    simt::release_registers<40>();
+    if (simt::thread() % group_threads == 0)
+      fetch_pieces(args, first, q_map, cache_map, q_tile, kv_tiles, barriers);
+  } else {
+    simt::take_registers<232>();
+    attend_pieces(args, first, partials, q_tile, kv_tiles, p_tile, exchange, barriers);
+  }
+}
+
+}  // namespace
+
+std::size_t mla_decode_wgmma_workspace_bytes(const MlaDecodeArgs& args) {
+  return mla_workspace(args, plan_mla_decode(args, device_shape(), tile_rows)).bytes;
+}
+
+Status prepare_mla_decode_wgmma(WgmmaMla& mla, const MlaDecodeArgs& args, std::int64_t cache_blocks) {
+  if (args.ids != nullptr) return invalid_value;
+  mla.args = args;
+  mla.plan = plan_mla_decode(args, device_shape(), tile_rows);
+  const std::int64_t rows = static_cast<std::int64_t>(args.requests) * args.queries * args.heads;
+  const Status status =
+      make_tensor_map(mla.q, args.q, static_cast<std::uint64_t>(rows), mla_width * 2, tile_rows);
+  if (status != 0) return status;
+  return make_tensor_map(mla.cache, args.cache, static_cast<std::uint64_t>(cache_blocks * mla_block),
+                         mla_width * 2, mla_block);
+}
+
+Status mla_decode_wgmma(const WgmmaMla& mla, void* stream) {
+  const MlaDecodeArgs& args = mla.args;
+  if (args.requests == 0 || args.queries == 0 || args.heads == 0) return 0;
+  const MlaWorkspace at = mla_workspace(args, mla.plan);
+  const MlaPartials partials = mla_partials(args, at);
+  int* const first = static_cast<int*>(args.workspace);
+  Status status = mla_first_blocks(args, first, stream);
+  if (status != 0) return status;
+  const LaunchShape shape{{static_cast<unsigned>(mla.plan.parts), static_cast<unsigned>(mla.plan.row_blocks)},
+                          block_threads,
+                          shared_bytes};
+  const int* const known = first;
+  status = launch(&mla_decode_wgmma_kernel, shape, stream, mla.q, mla.cache, args, known, partials);
+  return status != 0 ? status : mla_combine(args, known, partials, mla.plan.parts, stream);
+}
+
+}  // namespace dsbench::engine::kernels::cuda

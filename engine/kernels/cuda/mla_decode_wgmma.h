@@ -1,0 +1,23 @@
+#pragma once
+
+#include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/tensor_map.h"
+
+namespace dsbench::engine::kernels::cuda {
+
+// Paged mla_decode by wgmma and TMA: tiles of 64 rows; one warpgroup fetches pages, two share the scores by
+// columns and the output by halves of the latent, which is what 64 × 512 sums in registers ask for.
+struct WgmmaMla {
+  MlaDecodeArgs args;
+  MlaDecodePlan plan;
+  TensorMap q;
+  TensorMap cache;
+};
+
+[[nodiscard]] std::size_t mla_decode_wgmma_workspace_bytes(const MlaDecodeArgs& args);
+// Makes the tensor maps. `cache_blocks`: pages of the whole cache.
+[[nodiscard]] Status prepare_mla_decode_wgmma(WgmmaMla& mla, const MlaDecodeArgs& args,
+                                              std::int64_t cache_blocks);
+[[nodiscard]] Status mla_decode_wgmma(const WgmmaMla& mla, void* stream);
+
+}  // namespace dsbench::engine::kernels::cuda
