@@ -1,1 +1,2 @@
 dsbench_test(kernelbench_ops_test SOURCES unit/kernelbench_ops_test.cc LIBS dsbench::kernel_problems dsbench::kernels_cpu)
+dsbench_test(kernelbench_planted_bugs_test SOURCES unit/kernelbench_planted_bugs_test.cc LIBS dsbench::kernel_problems dsbench::kernels_cpu)

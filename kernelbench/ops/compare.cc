@@ -69,6 +69,10 @@ Gates f32_pointwise_gates(double roundings) {
           .rms = 0};
 }
 
+double Comparison::widened(std::size_t elements) {
+  return 1 + 4 / std::sqrt(static_cast<double>(elements));
+}
+
 Comparison::Findings Comparison::measure(std::span<const double> want, std::span<const double> got,
                                          double usual_rms) const {
   Findings found;
@@ -111,12 +115,13 @@ void Comparison::note(const Findings& found, std::span<const double> want, std::
     if (found.worst > 1) complaint_ += fmt::format(" ({:.3g} times the element gate)", found.worst);
   } else {
     complaint_ = fmt::format("{}: {}: diff {:.3g} of the row, at most {:.3g}", output_, name, found.diff,
-                             gates_.row_diff);
+                             gates_.row_diff * widened(want.size()));
   }
 }
 
-void Comparison::add(const Findings& found) {
+void Comparison::add(const Findings& found, std::size_t elements) {
   ++rows_;
+  elements_ += elements;
   difference_ += found.difference;
   size_ += found.size;
   worst_row_ = std::max(worst_row_, found.diff);
@@ -125,6 +130,7 @@ void Comparison::add(const Findings& found) {
 
 void Comparison::merge(const Comparison& other) {
   rows_ += other.rows_;
+  elements_ += other.elements_;
   difference_ += other.difference_;
   size_ += other.size_;
   worst_row_ = std::max(worst_row_, other.worst_row_);
@@ -134,7 +140,7 @@ void Comparison::merge(const Comparison& other) {
 }
 
 bool Comparison::passed() const {
-  return !bad_ && (size_ == 0 || difference_ / size_ <= gates_.global_diff);
+  return !bad_ && (size_ == 0 || difference_ / size_ <= gates_.global_diff * widened(elements_));
 }
 
 void Comparison::conclude(CheckResult& result) const {
@@ -144,9 +150,9 @@ void Comparison::conclude(CheckResult& result) const {
   result.worst_element = std::max(result.worst_element, worst_element_);
   if (bad_) {
     complain(result, complaint_);
-  } else if (diff > gates_.global_diff) {
+  } else if (diff > gates_.global_diff * widened(elements_)) {
     complain(result, fmt::format("{}: diff {:.3g} over {} rows, at most {:.3g}", output_, diff, rows_,
-                                 gates_.global_diff));
+                                 gates_.global_diff * widened(elements_)));
   }
 }
 

@@ -11,8 +11,9 @@
 
 namespace dsbench::kernelbench {
 
-// What a right kernel keeps to. A diff is Σ(x−y)²/Σ(x²+y²): half the squared relative error. An element may
-// be off by abs + rel·|want| + rms·(root mean square of its row).
+// What a right kernel keeps to. A diff is Σ(x−y)²/Σ(x²+y²): half the squared relative error. It is a mean
+// over elements, and of n of them scatters by 1/√n: its gates are widened by 1 + 4/√n. An element may be off
+// by abs + rel·|want| + rms·(root mean square of its row).
 struct Gates {
   double global_diff = 0;
   double row_diff = 0;
@@ -48,8 +49,9 @@ class Comparison {
   void row(std::span<const double> want, std::span<const double> got, const Name& name,
            double usual_rms = 0) {
     const Findings found = measure(want, got, usual_rms);
-    if (found.bad_element >= 0 || found.diff > gates_.row_diff) note(found, want, got, name());
-    add(found);
+    if (found.bad_element >= 0 || found.diff > gates_.row_diff * widened(want.size()))
+      note(found, want, got, name());
+    add(found, want.size());
   }
   void merge(const Comparison& other);
 
@@ -67,15 +69,17 @@ class Comparison {
     std::int64_t worst_element = 0;  // where
     std::int64_t bad_element = -1;   // the first that is not finite where it should be; −1: none
   };
+  [[nodiscard]] static double widened(std::size_t elements);
   [[nodiscard]] Findings measure(std::span<const double> want, std::span<const double> got,
                                  double usual_rms) const;
   void note(const Findings& found, std::span<const double> want, std::span<const double> got,
             const std::string& name);
-  void add(const Findings& found);
+  void add(const Findings& found, std::size_t elements);
 
   std::string output_;
   Gates gates_;
   std::int64_t rows_ = 0;
+  std::size_t elements_ = 0;
   double difference_ = 0;
   double size_ = 0;
   double worst_row_ = 0;
