@@ -54,7 +54,9 @@ Result<GateBench::Command> GateBench::parse(const std::string& text) {
   }
   command.is_load =
       words.size() > 1 && is_load_verb(words[1]) && (command.self || base_name(words[0]) == "dsbench");
-  if (!command.is_load) {
+  command.is_kernels =
+      words.size() > 1 && words[1] == "kernels" && (command.self || base_name(words[0]) == "dsbench");
+  if (!command.is_load && !command.is_kernels) {
     if (std::none_of(words.begin(), words.end(),
                      [](const auto& w) { return w.find("{out}") != std::string::npos; })) {
       return fail(ErrorKind::usage,
@@ -67,7 +69,7 @@ Result<GateBench::Command> GateBench::parse(const std::string& text) {
   }
   for (const std::string& word : words) {
     const std::string flag = word.substr(0, word.find('='));
-    if (flag == "--out" || flag == "--seed") {
+    if (flag == "--out" || (flag == "--seed" && command.is_load)) {
       return fail(ErrorKind::usage,
                   "the command '{}' has {}, which is the gate's to give ({} of `gate` itself)", text, flag,
                   flag);
@@ -112,13 +114,16 @@ void GateBench::set_aside(const std::string& name, const std::string& why) {
 
 Result<gate::Evidence> GateBench::run_command(const Command& command, const std::string& name,
                                               std::uint64_t seed) {
-  const std::string out = (o_.out / name).string(), log = out + ".log";
+  const std::string folder = (o_.out / name).string(), log = folder + ".log";
+  const std::string out = command.is_kernels ? folder + ".json" : folder;
   std::vector<std::string> argv = command.words;
   if (command.is_load) {
     for (const std::string& word :
          {std::string{"--out"}, out, std::string{"--seed"}, fmt::format("{}", seed)})
       argv.push_back(word);
     argv.emplace_back("--quiet");
+  } else if (command.is_kernels) {
+    for (const std::string& word : {std::string{"--out"}, out, std::string{"--quiet"}}) argv.push_back(word);
   } else {
     for (std::string& word : argv) {
       replace_all(word, "{out}", out);

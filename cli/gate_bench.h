@@ -58,8 +58,9 @@ class GateBench {
  private:
   struct Command {
     std::vector<std::string> words;
-    bool self = false;     // this binary
-    bool is_load = false;  // a verb that takes --out, --seed and --quiet
+    bool self = false;        // this binary
+    bool is_load = false;     // a verb that takes --out, --seed and --quiet
+    bool is_kernels = false;  // takes --out FILE and --quiet
   };
   GateBench(GateBenchOptions options, std::atomic<bool>& stop, Progress& progress)
       : o_{std::move(options)}, stop_{stop}, progress_{progress} {}

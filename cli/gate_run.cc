@@ -310,7 +310,8 @@ void add_gate_run(CLI::App& verb, std::function<int()>& chosen) {
       "  dsbench gate run --base-server 'vllm serve M' --cand-server './new serve M' --target "
       "http://127.0.0.1:8000\n"
       "                   --load \"--traffic 'hold(8/s,2m)'\" --require 'p99 ttft <= 2s' --junit gate.xml\n"
-      "A command is load or rehearse of dsbench, which get --out and --seed, or any other with {out} (and "
+      "A command is load, rehearse or kernels of dsbench, which get --out (and --seed), or any other with "
+      "{out} (and "
       "{seed}) in it.\n"
       "docs/gate.md");
   RunOptions& o = *options;

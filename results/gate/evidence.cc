@@ -22,7 +22,7 @@ class Collector {
   explicit Collector(std::vector<Measured>& out) : out_{out} {}
 
   void add(Metric metric, std::optional<double> value, std::string missing, bool by_default) {
-    out_.push_back({std::move(metric), value, std::move(missing), by_default});
+    out_.push_back({std::move(metric), value, std::move(missing), std::nullopt, by_default});
   }
 
   void latency(const std::string& prefix, const std::string& name, const LatencySummary& l,

@@ -29,9 +29,10 @@ struct Metric {
 
 struct Measured {
   Metric metric;
-  std::optional<double> value;  // seconds, a rate per second, a share; infinite: the rank is a failure's
-  std::string missing;          // why there is none: "needs 662 samples, has 98"
-  bool by_default = false;      // gated when nobody said which metrics are
+  std::optional<double> value;     // seconds, a rate per second, a share; infinite: the rank is a failure's
+  std::string missing;             // why there is none: "needs 662 samples, has 98"
+  std::optional<double> clock_hz;  // of a kernel: what the device ran at
+  bool by_default = false;         // gated when nobody said which metrics are
 };
 
 struct Evidence {

@@ -13,6 +13,7 @@ namespace {
 
 struct Values {
   std::vector<double> there;
+  std::vector<double> clocks, cycles;  // of those that tell their clock
   std::size_t missing = 0;
   std::string why;
 };
@@ -23,6 +24,10 @@ Values values_of(std::span<const Evidence> runs, std::string_view metric) {
     const Measured* m = run.find(metric);
     if (m != nullptr && m->value) {
       values.there.push_back(*m->value);
+      if (m->clock_hz && *m->clock_hz > 0) {
+        values.clocks.push_back(*m->clock_hz);
+        values.cycles.push_back(*m->value * *m->clock_hz);
+      }
     } else {
       ++values.missing;
       if (values.why.empty()) values.why = m == nullptr ? "it has no such metric" : m->missing;
@@ -59,6 +64,20 @@ std::vector<std::string> all_names(std::span<const Evidence> a, std::span<const 
   add(a);
   add(b);
   return names;
+}
+
+// Another clock makes the same work take another time: what is called in time must be so in cycles as well.
+void compare_cycles(MetricJudgement& j, const Values& a, const Values& b) {
+  if (a.clocks.empty() || a.clocks.size() != a.there.size() || b.clocks.size() != b.there.size()) return;
+  const double clock = ratio_of(median_of(b.clocks), median_of(a.clocks));
+  if (std::abs(clock - 1) <= 0.005) return;
+  j.clock_ratio = clock;
+  j.cycle_ratio = ratio_of(median_of(b.cycles), median_of(a.cycles));
+}
+bool stands_in_cycles(const MetricJudgement& j) {
+  if (!j.cycle_ratio) return true;
+  const double worse = j.verdict == MetricVerdict::regressed ? *j.cycle_ratio : ratio_of(1, *j.cycle_ratio);
+  return worse > 1 + j.margin;
 }
 
 std::string missing_note(const char* side, const Values& values) {
@@ -214,6 +233,7 @@ Result<Judgement> judge(std::span<const Evidence> baseline, std::span<const Evid
     j.candidate_missing = b.missing;
     j.note = missing_note("baseline", a);
     if (b.missing > 0) j.note += (j.note.empty() ? "" : "; ") + missing_note("candidate", b);
+    compare_cycles(j, a, b);
     p.push_back(j.p);
     judgement.metrics.push_back(std::move(j));
   }
@@ -225,6 +245,13 @@ Result<Judgement> judge(std::span<const Evidence> baseline, std::span<const Evid
     j.detectable =
         detectable_effect(std::min(j.baseline_runs, j.candidate_runs), j.spread, j.margin, strictest);
     j.verdict = verdict_of(j);
+    if ((j.verdict == MetricVerdict::regressed || j.verdict == MetricVerdict::improved) &&
+        !stands_in_cycles(j)) {
+      j.verdict = MetricVerdict::inconclusive;
+      j.note = fmt::format(
+          "the clock differed by {:+.1f} %, and in cycles the change is {:+.1f} %: not beyond the margin",
+          100 * (*j.clock_ratio - 1), 100 * (*j.cycle_ratio - 1));
+    }
     if (j.verdict != MetricVerdict::inconclusive || !j.note.empty()) continue;
     if (!j.lower) {
       j.note = fmt::format("{} and {} runs carry no interval at {:.1f} %", j.baseline_runs, j.candidate_runs,

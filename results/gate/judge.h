@@ -41,7 +41,10 @@ struct MetricJudgement {
   double alpha = 0.05, margin = 0.05;
   double spread = 0;      // of a run, as a share: results/gate/noise.h
   double detectable = 0;  // the smallest true change that would be called 4 times in 5 with these runs
-  std::string note;       // why it is inconclusive; what was missing
+  // Of kernels whose clocks differed by more than 0.5 %: the candidate's ÷ the baseline's, and the ratio of
+  // the medians in cycles, which must be beyond the margin too.
+  std::optional<double> clock_ratio, cycle_ratio;
+  std::string note;                                       // why it is inconclusive; what was missing
   std::vector<double> baseline_values, candidate_values;  // in the order of the runs
   // How much worse the candidate is: > 1 is worse, whichever way the metric points.
   [[nodiscard]] double worse() const;

@@ -13,9 +13,10 @@ namespace {
 using Json = nlohmann::json;
 
 // Facts of one process, or of what is being compared: they differ between runs that may be compared.
-constexpr std::array<std::string_view, 12> of_this_process{
-    "date",           "host_name", "executable",      "load_avg", "mhz_per_cpu", "library_version",
-    "dsbench_commit", "commit",    "dsbench_version", "version",  "command",     "started_at"};
+constexpr std::array<std::string_view, 17> of_this_process{
+    "date",   "host_name",  "executable",     "load_avg",        "mhz_per_cpu", "library_version",
+    "commit", "version",    "dsbench_commit", "dsbench_version", "command",     "started_at",
+    "sm_mhz", "memory_mhz", "power_w",        "temperature_c",   "aslr_enabled"};
 
 std::optional<double> seconds_per(std::string_view unit) {
   if (unit == "ns") return 1e-9;
@@ -42,6 +43,34 @@ Series& series_of(std::vector<Series>& all, const std::string& name) {
 std::string text(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+// What `dsbench kernels` keeps beside Google Benchmark's list: every cell, also one that was found incorrect
+// and not timed, with the clock it ran at. A baseline's time (cuBLAS) and the control's are told and not
+// gated.
+Result<Evidence> add_cells(Evidence e, const Json& own) {
+  if (const auto stopped = own.find("interrupted"); stopped != own.end() && stopped->is_boolean() && *stopped)
+    e.invalid.emplace_back("not a whole run: interrupted");
+  for (const Json& cell : own["cells"]) {
+    if (!cell.is_object()) continue;
+    Measured m;
+    const std::string name = text(cell, "name"), kernel = text(cell, "kernel");
+    m.metric.name = kernel.empty() ? name : fmt::format("{}/{}", name, kernel);
+    m.by_default = text(cell, "role") != "baseline" && !name.starts_with("control/");
+    const std::string state = text(cell, "state");
+    const auto time = cell.find("time_s"), clock = cell.find("clock_hz");
+    if (state != "ok") {
+      m.missing = state + (cell.contains("why") ? ": " + text(cell, "why") : "");
+    } else if (time == cell.end() || !time->is_number()) {
+      m.missing = "not timed";
+    } else {
+      m.value = time->get<double>();
+      if (clock != cell.end() && clock->is_number() && *clock > 0) m.clock_hz = clock->get<double>();
+    }
+    e.metrics.push_back(std::move(m));
+  }
+  if (e.metrics.empty()) return fail(ErrorKind::usage, "{}: it has no kernel in it", e.source);
+  return e;
 }
 
 }  // namespace
@@ -93,6 +122,8 @@ Result<Evidence> parse_kernel_evidence(std::string_view content, std::string sou
       series.repetitions.push_back(seconds);
     }
   }
+  if (const auto own = json.find("dsbench"); own != json.end() && own->is_object() && own->contains("cells"))
+    return add_cells(std::move(e), *own);
   if (all.empty()) return fail(ErrorKind::usage, "{}: it has no benchmark in it", e.source);
   for (const Series& s : all) {
     Measured m;

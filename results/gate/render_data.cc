@@ -77,6 +77,8 @@ std::string render_json(const Outcome& o) {
                                {"candidate_runs", m.candidate_runs},
                                {"baseline_missing", m.baseline_missing},
                                {"candidate_missing", m.candidate_missing},
+                               {"clock_ratio", number(m.clock_ratio)},
+                               {"cycle_ratio", number(m.cycle_ratio)},
                                {"note", m.note},
                                {"baseline_values", numbers(m.baseline_values)},
                                {"candidate_values", numbers(m.candidate_values)}});

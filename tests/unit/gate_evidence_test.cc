@@ -155,6 +155,45 @@ TEST(GateEvidence, kernels_are_one_number_a_process) {
             "k.json: it has no benchmark in it");
 }
 
+// As `dsbench kernels` writes it: Google Benchmark's list, and every cell beside it.
+Evidence kernels_at(double seconds, double clock_hz, const char* state = "ok") {
+  const std::string text = fmt::format(
+      R"({{"context":{{"gpu":"H200","sm_mhz":"1980"}},"benchmarks":[],"dsbench":{{"schema":"dsbench.kernels/1","interrupted":false,
+          "cells":[{{"name":"mla/64","kernel":"ours","role":"kernel","state":"{}","why":"row 3","time_s":{},"clock_hz":{}}},
+                   {{"name":"mla/64","kernel":"cublas","role":"baseline","state":"ok","time_s":1e-5,"clock_hz":{}}},
+                   {{"name":"control/copy","kernel":"","role":"kernel","state":"ok","time_s":2e-5}}]}}}})",
+      state, seconds, clock_hz, clock_hz);
+  auto e = parse_kernel_evidence(text, "k.json");
+  EXPECT_TRUE(e) << e.error().message;
+  return *e;
+}
+
+TEST(GateEvidence, cells_of_dsbench_kernels) {
+  const Evidence e = kernels_at(1.5e-5, 1.9e9);
+  EXPECT_DOUBLE_EQ(*e.find("mla/64/ours")->value, 1.5e-5);
+  EXPECT_DOUBLE_EQ(*e.find("mla/64/ours")->clock_hz, 1.9e9);
+  EXPECT_TRUE(e.find("mla/64/ours")->by_default);
+  EXPECT_FALSE(e.find("mla/64/cublas")->by_default);
+  EXPECT_FALSE(e.find("control/copy")->by_default);
+  EXPECT_EQ(value_of(e, "sm_mhz"), "absent");
+  EXPECT_EQ(kernels_at(1.5e-5, 1.9e9, "incorrect").find("mla/64/ours")->missing, "incorrect: row 3");
+}
+
+TEST(GateJudge, kernels_are_compared_in_cycles_where_the_clocks_differ) {
+  const auto side = [](double level, double clock_hz) {
+    std::vector<Evidence> runs;
+    for (int i = 0; i < 6; ++i) runs.push_back(kernels_at(1e-5 * level * (1 + 0.001 * i), clock_hz));
+    return runs;
+  };
+  const auto base = side(1, 1.98e9);
+  EXPECT_EQ(judge(base, side(1.1, 1.98e9), {})->metrics[0].verdict, MetricVerdict::regressed);
+  const auto throttled = judge(base, side(1.1, 1.8e9), {});
+  EXPECT_EQ(throttled->metrics[0].verdict, MetricVerdict::inconclusive);
+  EXPECT_EQ(throttled->metrics[0].note,
+            "the clock differed by -9.1 %, and in cycles the change is +0.0 %: not beyond the margin");
+  EXPECT_EQ(judge(base, side(1.3, 1.8e9), {})->metrics[0].verdict, MetricVerdict::regressed);
+}
+
 TEST(GateEvidence, paths_that_are_none) {
   const auto none = read_evidence("/nowhere/at/all");
   EXPECT_EQ(none.error().message,
