@@ -15,6 +15,7 @@
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/load.h"
+#include "cli/merge.h"
 #include "cli/profile.h"
 #include "cli/rehearse.h"
 #include "cli/report.h"
@@ -25,7 +26,8 @@
 namespace dsbench::cli {
 namespace {
 
-constexpr std::array<std::string_view, 6> verbs{"rehearse", "load", "serve", "report", "profile", "doctor"};
+constexpr std::array<std::string_view, 7> verbs{"rehearse", "load",    "serve", "report",
+                                                "merge",    "profile", "doctor"};
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";
@@ -73,6 +75,7 @@ int run(int argc, char** argv) {
   add_load(app, chosen, command);
   add_serve(app, chosen);
   add_report(app, chosen);
+  add_merge(app, chosen);
   add_profile(app, chosen);
   add_doctor(app, chosen);
   if (argc < 2) {

@@ -387,7 +387,17 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     observer_ = observers_.back().get();
   }
   if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
+  if (hooks_.before_issuers) {
+    auto epoch = hooks_.before_issuers(profiles_json_);
+    if (!epoch) {  // nothing has been sent, and the folder must not be in the way of the next try
+      std::error_code ec;
+      std::filesystem::remove(directory_.path, ec);
+      return tl::unexpected(epoch.error());
+    }
+    config.epoch = *epoch;
+  }
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
+  config.stride = hooks_.workers;
   DSBENCH_TRY(runner_,
               loadgen::make_wire_runner(
                   config, policies_, contents_, options_.seed,

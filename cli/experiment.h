@@ -39,6 +39,10 @@ struct ExperimentHooks {
   std::function<void(const std::vector<results::Slo>& by_tenant)> prepare;
   // Judges what only the closed records tell, before the run is written.
   std::function<Result<void>(const std::filesystem::path& records, results::RunSummary& summary)> judge;
+  // On the wire, when everything is ready but the issuers: may wait for a common start, and says where the
+  // run's time begins on CLOCK_MONOTONIC (nothing: now). `profiles_json` is what describe() writes of them.
+  std::function<Result<std::optional<Nanos>>(const std::string& profiles_json)> before_issuers = {};
+  std::uint32_t workers = 1;  // that share the schedule: this one has every so many-th request
   // A sink that stands before the recorder's.
   std::function<results::RecordSink&(results::RecordSink&)> watch;
 };
@@ -65,6 +69,8 @@ class Experiment {
   // Whether requests of the workload lead to others: sessions, agents.
   [[nodiscard]] bool has_follow_ups() const { return has_follow_ups_; }
   [[nodiscard]] bool simulated() const { return !fleets_.empty(); }
+  // Workload, SLO and client as resolved, members of a JSON object.
+  [[nodiscard]] const std::string& profiles_json() const { return profiles_json_; }
   [[nodiscard]] const results::RunDirectory& directory() const { return directory_; }
 
   // What surrounds the measurement: target, command, host, versions, stamps. `verb_json` is what the verb

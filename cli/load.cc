@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -13,11 +14,16 @@
 #include "cli/experiment.h"
 #include "cli/flags.h"
 #include "cli/guard_flags.h"
+#include "cli/launcher.h"
 #include "cli/offered_traffic.h"
 #include "cli/refuse.h"
+#include "cli/send_plan.h"
 #include "cli/signals.h"
 #include "cli/trace_flags.h"
+#include "cli/worker_flags.h"
+#include "cli/worker_start.h"
 #include "core/clock.h"
+#include "core/digest.h"
 #include "core/text.h"
 #include "loadgen/guards.h"
 #include "loadgen/stage_driver.h"
@@ -45,7 +51,7 @@ struct LoadOptions {
   Nanos stage_length{0};
   GuardFlags guards;
   std::string control;
-  std::string shard, start_at;
+  WorkerFlags worker;
   bool dry_run = false;
   Nanos assume_latency{10'000'000'000};
   Nanos drain{60'000'000'000};
@@ -69,44 +75,8 @@ Result<profiles::TrafficProfile> traffic_of(const LoadOptions& o) {
   return profiles::scaled(std::move(traffic), o.scale);
 }
 
-// "2/3": the second of three.
-Result<Shard> shard_of(const std::string& text) {
-  if (text.empty()) return Shard{};
-  const auto wrong = [&] {
-    return fail(ErrorKind::usage, "'{}' is no shard; write which of how many, as in 2/3, at most 1024", text);
-  };
-  const std::size_t slash = text.find('/');
-  if (slash == std::string::npos) return wrong();
-  Shard shard;
-  const char* const end = text.data() + text.size();
-  const auto [index_end, index_error] = std::from_chars(text.data(), text.data() + slash, shard.index);
-  const auto [count_end, count_error] = std::from_chars(text.data() + slash + 1, end, shard.count);
-  if (index_error != std::errc{} || count_error != std::errc{} || index_end != text.data() + slash ||
-      count_end != end)
-    return wrong();
-  if (shard.index < 1 || shard.index > shard.count || shard.count > 1024) return wrong();
-  --shard.index;
-  return shard;
-}
-
-// The wall clock's instant at which the load begins, in UTC.
-Result<std::optional<Nanos>> start_of(const LoadOptions& o) {
-  if (o.start_at.empty()) return std::optional<Nanos>{};
-  if (o.experiment.target.starts_with("sim:"))
-    return fail(ErrorKind::usage, "--start-at has no effect on {}: virtual time begins at nought",
-                o.experiment.target);
-  DSBENCH_TRY(const Nanos at, parse_utc(o.start_at));
-  const Nanos now = wall_clock_now();
-  if (at < now || at - now > std::chrono::hours{24}) {
-    return fail(ErrorKind::usage, "--start-at {}: accepted is an instant within the next 24 hours; it is {}",
-                o.start_at, format_utc(now));
-  }
-  return std::optional<Nanos>{at};
-}
-
-Result<Offer> offer_of(const LoadOptions& o) {
+Result<Offer> offer_of(const LoadOptions& o, const Worker& worker) {
   Offer offer;
-  DSBENCH_TRY(const Shard shard, shard_of(o.shard));
   if (!o.trace.empty()) {
     DSBENCH_TRY(loadgen::TraceOptions options, trace_options_of(o.reading, o.experiment.seed));
     options.speed = o.scale.compress;
@@ -119,7 +89,7 @@ Result<Offer> offer_of(const LoadOptions& o) {
                     "{} says what its requests are, but not when they came; give the times by --traffic",
                     o.trace);
       }
-      offer.traffic = std::make_unique<OfferedTraffic>(offer.trace, o.stage_length, shard);
+      offer.traffic = std::make_unique<OfferedTraffic>(offer.trace, o.stage_length, worker);
       offer.traffic_json =
           fmt::format(R"({{"trace":{},"requests":{},"length_ns":{},"speed":{},"rate_scale":{}}})",
                       nlohmann::json(offer.trace->name).dump(), offer.trace->size(),
@@ -128,7 +98,7 @@ Result<Offer> offer_of(const LoadOptions& o) {
     }
   }
   DSBENCH_TRY(offer.profile, traffic_of(o));
-  offer.traffic = std::make_unique<OfferedTraffic>(*offer.profile, o.experiment.seed, shard);
+  offer.traffic = std::make_unique<OfferedTraffic>(*offer.profile, o.experiment.seed, worker);
   offer.traffic_json = to_json(*offer.profile);
   return offer;
 }
@@ -137,14 +107,29 @@ std::string source_json(const loadgen::Trace& trace) {
   return fmt::format(R"({{"trace":{},"seed":{}}})", nlohmann::json(trace.name).dump(), trace.seed);
 }
 
+Result<loadgen::SharedSource> source_of(const LoadOptions& o, const Offer& offer) {
+  if (offer.trace) return loadgen::make_trace_source(offer.trace);
+  DSBENCH_TRY(const auto workload, profiles::load_workload(workload_name(o.experiment)));
+  std::vector<loadgen::Mix> mixes;
+  const auto planned = profiles::plan_of(*offer.profile).mixes;
+  for (std::size_t i = 1; i < planned.size(); ++i) {
+    std::map<std::string, double> weights;
+    for (const profiles::MixShare& m : planned[i]) weights[m.name] += m.share;
+    DSBENCH_TRY(mixes.emplace_back(), loadgen::mix_of(workload, weights));
+  }
+  return loadgen::make_source(workload, o.experiment.seed, std::move(mixes));
+}
+
 int show_dry_run(const LoadOptions& o, const Offer& offer) {
-  std::optional<loadgen::SharedSource> source;
-  if (offer.trace) {
-    source = loadgen::make_trace_source(offer.trace);
-  } else {
-    const auto workload = profiles::load_workload(workload_name(o.experiment));
-    if (!workload) return refuse("load", workload.error());
-    source = loadgen::make_source(*workload, o.experiment.seed);
+  const auto source = source_of(o, offer);
+  if (!source) return refuse("load", source.error());
+  if (!o.worker.plan.empty()) {
+    const auto lines = write_send_plan(*offer.traffic, *source, o.worker.plan);
+    if (!lines) return refuse("load", lines.error());
+    if (!o.experiment.quiet)
+      fmt::print(stderr, "plan: {} of {} requests{}\n", *lines, offer.traffic->scheduled(),
+                 o.worker.plan == "-" ? "" : ", in " + o.worker.plan);
+    return exit_ok;
   }
   if (!offer.profile) {
     fmt::print("{}", loadgen::describe(*offer.trace));
@@ -181,8 +166,61 @@ std::string control(std::string_view line, OfferedTraffic& traffic, const loadge
   return fmt::format("error: no command '{}'; accepted: status, scale FACTOR, stop", word);
 }
 
-int load(const LoadOptions& o) {
-  auto offered = offer_of(o);
+// What is said of a run that is one of several, or that began at an agreed instant.
+results::WorkerShare share_of(const Worker& worker, const OfferedTraffic& traffic, const WorkerStart& start,
+                              const std::string& plan_digest, Nanos began_at) {
+  results::WorkerShare share;
+  share.index = worker.index;
+  share.count = worker.count;
+  share.found = worker.found.empty() ? "one worker" : worker.found;
+  share.plan_digest = plan_digest;
+  share.schedule_digest = traffic.schedule_digest();
+  share.scheduled = traffic.scheduled();
+  start.tell(share, began_at);
+  return share;
+}
+
+std::string texts_json(const std::vector<std::string>& texts) {
+  return nlohmann::json(texts).dump();
+}
+
+// What cannot be shared, and why.
+Result<void> check_shared(const LoadOptions& o, const Worker& worker) {
+  if (!o.worker.plan.empty() && !o.dry_run)
+    return fail(ErrorKind::usage, "--plan writes what would be sent; it needs --dry-run");
+  if (worker.alone() || o.dry_run) return {};
+  for (const std::string& target : o.experiment.targets) {
+    if (target != "embedded") continue;
+    return fail(
+        ErrorKind::usage,
+        "--target embedded with {} workers: each would start and load an engine of its own; start one "
+        "(dsbench serve) and give all of them its URL",
+        worker.count);
+  }
+  if (o.experiment.out.empty()) {
+    return fail(ErrorKind::usage,
+                "with {} workers, --out DIR is needed: each writes to DIR/worker-K, and dsbench merge DIR "
+                "unites them",
+                worker.count);
+  }
+  return {};
+}
+
+int load(const LoadOptions& given) {
+  LoadOptions o = given;
+  if (!o.worker.print_launcher.empty()) {
+    if (!o.worker.workers)
+      return refuse("load", {ErrorKind::usage, "--print-launcher needs --workers N: how many to start"});
+    const auto script = launcher_script(o.worker.print_launcher, *o.worker.workers, o.experiment.command);
+    if (!script) return refuse("load", script.error());
+    fmt::print("{}", *script);
+    return exit_ok;
+  }
+  const auto worker = worker_of(o.worker.worker, o.worker.workers, own_environment());
+  if (!worker) return refuse("load", worker.error());
+  if (const auto shared = check_shared(o, *worker); !shared) return refuse("load", shared.error());
+  if (!worker->alone() && !o.dry_run) o.experiment.out = worker_directory(o.experiment.out, *worker);
+  auto offered = offer_of(o, *worker);
   if (!offered) return refuse("load", offered.error());
   OfferedTraffic& traffic = *offered->traffic;
   auto guarded = guards_of(o.guards, GuardedVerb::load);
@@ -190,7 +228,7 @@ int load(const LoadOptions& o) {
   loadgen::GuardConfig& guard_config = *guarded;
   const auto thresholds = requirements_of(o.guards, GuardedVerb::load);
   if (!thresholds) return refuse("load", thresholds.error());
-  const auto start = start_of(o);
+  const auto start = WorkerStart::plan(o.worker, *worker, o.experiment.target.starts_with("sim:"));
   if (!start) return refuse("load", start.error());
   if (o.dry_run) return show_dry_run(o, *offered);
 
@@ -208,8 +246,19 @@ int load(const LoadOptions& o) {
     guard_config.slos = by_tenant;
     guards.emplace(guard_config, stop);
   };
-  hooks.judge = [&](const std::filesystem::path& records, results::RunSummary& summary) {
+  // A share is not judged: what is required of the service is required of the whole load.
+  hooks.judge = [&](const std::filesystem::path& records, results::RunSummary& summary) -> Result<void> {
+    if (!worker->alone()) return {};
     return judge_requirements(*thresholds, records, summary);
+  };
+  const std::string verb_json =
+      fmt::format(R"("traffic":{},"stop_rules":{},"requirements":{})", offered->traffic_json,
+                  rules_json(guard_config), texts_json(o.guards.requirements));
+  std::string plan_digest;
+  hooks.workers = worker->count;
+  hooks.before_issuers = [&](const std::string& profiles_json) {
+    plan_digest = Digest{}.add(verb_json).add(profiles_json).add(o.experiment.seed).text();
+    return (*start)->wait(plan_digest, stop, progress);
   };
   hooks.watch = [&](results::RecordSink& sink) -> results::RecordSink& { return guards->watch(sink); };
   auto opened = Experiment::open(o.experiment, default_client, stop, progress, std::move(hooks));
@@ -241,19 +290,23 @@ int load(const LoadOptions& o) {
     socket = std::move(*listening);
   }
 
-  if (*start) {
-    while (wall_clock_now() < **start && !stop) {
-      progress.status(
-          fmt::format("ready; the load begins in {}", format_duration(**start - wall_clock_now())));
-      SteadyClock clock;
-      clock.sleep_until(clock.now() + std::min(Nanos{200'000'000}, **start - wall_clock_now()));
-    }
-    started = experiment.runner().now().count();
+  std::optional<std::string> too_late;
+  if (const auto begin = (*start)->run_time()) {
+    too_late = too_late_to_start(*worker, experiment.runner().now() - *begin);
+    driver.begin_at(*begin);
+    started = begin->count();
   }
+  const Nanos wall_zero = wall_clock_now() - experiment.runner().now();
 
   results::RunSummary summary;
   summary.kind = "load";
-  const auto ran = driver.run_all(traffic.stages(), traffic);
+  Result<void> ran{};
+  if (too_late) {
+    summary.ended = "aborted: too late for the agreed start";
+    summary.invalid_causes.push_back(*too_late);
+  } else if (auto stages = driver.run_all(traffic.stages(), traffic); !stages) {
+    ran = tl::unexpected(stages.error());
+  }
   if (!ran && ran.error().kind != ErrorKind::interrupted) return refuse("load", ran.error());
   const auto trip = guards->tripped();
   if (!ran) {
@@ -266,17 +319,36 @@ int load(const LoadOptions& o) {
   }
   socket.reset();
   progress.clear();
-  for (std::uint32_t i = 0; i < traffic.stages().size(); ++i) {
+  for (std::uint32_t i = 0; !too_late && i < traffic.stages().size(); ++i) {
     summary.stages.push_back(driver.summarize(i, experiment.slo()));
     for (const std::string& cause : summary.stages.back().invalid_causes) {
       summary.invalid_causes.push_back(fmt::format("{}: {}", summary.stages.back().name, cause));
     }
   }
   if (trip && trip->generator) summary.invalid_causes.push_back(trip->sentence);
+  if (!worker->found.empty() || (*start)->run_time()) {
+    const Nanos began = summary.stages.empty() || experiment.simulated()
+                            ? Nanos{0}
+                            : wall_zero + summary.stages.front().start;
+    if (plan_digest.empty())  // virtual time has no issuers to wait for
+      plan_digest = Digest{}.add(verb_json).add(experiment.profiles_json()).add(o.experiment.seed).text();
+    summary.worker = share_of(*worker, traffic, **start, plan_digest, began);
+    const double mean_gap = to_seconds(total) / std::max(1.0, traffic.requests());
+    if (!too_late) judge_lateness(*summary.worker, from_seconds(mean_gap), summary);
+  }
   summary.valid = summary.invalid_causes.empty();
   const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
   summary.verdict = judged.verdict;
   summary.sentence = judged.sentence;
+  if (!worker->alone() && summary.valid) {
+    summary.sentence = fmt::format("Worker {} of {} has sent its share; dsbench merge judges the whole.",
+                                   worker->index, worker->count);
+    if (experiment.simulated())
+      summary.warnings.push_back(fmt::format(
+          "each worker loads a simulated fleet of its own: together they are {} fleets with a share of the "
+          "load each, and not one fleet with all of it",
+          worker->count));
+  }
   summary.requests = experiment.recorder().requests();
   summary.attempts = experiment.recorder().attempts();
   if (summary.requests > 0) {
@@ -295,8 +367,7 @@ int load(const LoadOptions& o) {
     summary.warnings.push_back(
         fmt::format("{} tokens cost {:.4f} at the given prices", guards->tokens(), guards->cost()));
   }
-  experiment.describe(summary, fmt::format(R"("traffic":{},"stop_rules":{})", offered->traffic_json,
-                                           rules_json(guard_config)));
+  experiment.describe(summary, verb_json);
   if (const auto written = experiment.write(summary); !written) return refuse("load", written.error());
   const int code = conclude(summary, o.experiment, experiment.directory());
   if (signal_exit_code() != 0) return signal_exit_code();
@@ -365,21 +436,11 @@ void add_load(CLI::App& app, std::function<int()>& chosen, const std::vector<std
   verb->add_option("--control", o.control, "listen at this Unix socket for: status, scale FACTOR, stop")
       ->type_name("PATH")
       ->default_str("none");
-  const std::string hosts = "Several hosts";
-  verb->add_option("--shard", o.shard,
-                   "send only this part of the schedule, as in 2/3; the other hosts send the others")
-      ->type_name("K/N")
-      ->default_str("1/1")
-      ->group(hosts);
-  verb->add_option("--start-at", o.start_at,
-                   "begin the load at this instant (UTC, as in 2026-11-22T18:00:00Z), so that hosts agree")
-      ->type_name("TIME")
-      ->default_str("at once")
-      ->group(hosts);
   verb->add_flag("--dry-run", o.dry_run,
                  "say what would be sent, what it costs and what it needs; send nothing");
   add_duration(*verb, "--assume-latency", o.assume_latency, "of one request, for the dry run's connections");
   add_duration(*verb, "--drain", o.drain, "how long to wait for what is in flight at the end");
+  add_worker_flags(*verb, o.worker);
   add_experiment_flags(*verb, o.experiment, default_client);
   verb->callback([options, &chosen] { chosen = [options] { return load(*options); }; });
 }

@@ -6,8 +6,9 @@
 
 namespace dsbench::cli {
 
-OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed, Shard shard)
-    : shard_{shard}, description_{profiles::print_traffic_text(profile)} {
+OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed,
+                               const Worker& worker)
+    : worker_{worker}, description_{profiles::print_traffic_text(profile)} {
   stream_.emplace(profile, seed);
   const profiles::TrafficPlan plan = profiles::plan_of(profile);
   length_ = plan.length;
@@ -15,7 +16,7 @@ OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uin
   for (const auto& s : plan.stages) {
     loadgen::StagePlan stage;
     stage.name = s.name;
-    stage.planned = s.planned / shard.count;
+    stage.planned = s.planned / worker.count;
     stage.mix = s.mix;
     stage.warm_up = s.measure_from - s.start;
     stage.length = s.end - s.start;
@@ -23,8 +24,9 @@ OfferedTraffic::OfferedTraffic(const profiles::TrafficProfile& profile, std::uin
   }
 }
 
-OfferedTraffic::OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length, Shard shard)
-    : shard_{shard}, trace_{std::move(trace)}, trace_due_{trace_->due()} {
+OfferedTraffic::OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length,
+                               const Worker& worker)
+    : worker_{worker}, trace_{std::move(trace)}, trace_due_{trace_->due()} {
   length_ = trace_->length;
   requests_ = static_cast<double>(trace_due_.size());
   stage_length_ = stage_length > Nanos{0} ? stage_length : length_;
@@ -36,7 +38,8 @@ OfferedTraffic::OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nano
     stage.length = to - from;
     const auto first = std::lower_bound(trace_due_.begin(), trace_due_.end(), from);
     const auto last = std::lower_bound(first, trace_due_.end(), to);
-    stage.planned = Rate::per_second(static_cast<double>(last - first) / to_seconds(to - from) / shard.count);
+    stage.planned =
+        Rate::per_second(static_cast<double>(last - first) / to_seconds(to - from) / worker.count);
     stages_.push_back(std::move(stage));
   }
 }
@@ -60,7 +63,8 @@ std::optional<loadgen::DueRequest> OfferedTraffic::next_before(Nanos limit) {
   const std::lock_guard lock{mutex_};
   handed_ = std::max(handed_, limit);
   while (const auto next = next_of_all(limit)) {
-    if (next->number % shard_.count == shard_.index) return next;
+    digest_.add(static_cast<std::uint64_t>(next->due.count())).add(std::uint64_t{next->plan});
+    if (next->number % worker_.count == worker_.index) return next;
   }
   return std::nullopt;
 }
@@ -74,6 +78,16 @@ Result<Nanos> OfferedTraffic::scale(double factor) {
   stream_->scale_from(handed_, factor);
   changes_.push_back({handed_, factor});
   return handed_;
+}
+
+std::int64_t OfferedTraffic::scheduled() const {
+  const std::lock_guard lock{mutex_};
+  return static_cast<std::int64_t>(next_);
+}
+
+std::string OfferedTraffic::schedule_digest() const {
+  const std::lock_guard lock{mutex_};
+  return digest_.text();
 }
 
 double OfferedTraffic::factor() const {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/worker_identity.h"
+#include "core/digest.h"
 #include "core/result.h"
 #include "loadgen/schedule.h"
 #include "loadgen/stage_driver.h"
@@ -13,12 +15,6 @@
 #include "profiles/traffic_profile.h"
 
 namespace dsbench::cli {
-
-// One of several hosts that offer one schedule together: of all its requests those whose number is `index`
-// modulo `count`. Together they send the one process, whatever it is.
-struct Shard {
-  std::uint32_t index = 0, count = 1;
-};
 
 // A hand's change to the traffic of a run that is under way.
 struct TrafficChange {
@@ -31,9 +27,9 @@ struct TrafficChange {
 // seconds ahead, and is kept for the run file.
 class OfferedTraffic final : public loadgen::DueStream {
  public:
-  OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed, Shard shard = {});
+  OfferedTraffic(const profiles::TrafficProfile& profile, std::uint64_t seed, const Worker& worker = {});
   // A trace's own times, in stages of `stage_length` (nought: one). Its rate cannot be changed while it runs.
-  OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length, Shard shard = {});
+  OfferedTraffic(std::shared_ptr<const loadgen::Trace> trace, Nanos stage_length, const Worker& worker = {});
 
   [[nodiscard]] const std::vector<loadgen::StagePlan>& stages() const { return stages_; }
 
@@ -49,11 +45,15 @@ class OfferedTraffic final : public loadgen::DueStream {
   [[nodiscard]] const std::string& description() const { return description_; }
   [[nodiscard]] double factor() const;
   [[nodiscard]] std::vector<TrafficChange> changes() const;
+  // Of the whole schedule, all workers together, as far as it has been drawn: how many requests, and a digest
+  // of when each is due. Two workers that have drawn the same have the same.
+  [[nodiscard]] std::int64_t scheduled() const;
+  [[nodiscard]] std::string schedule_digest() const;
 
  private:
   [[nodiscard]] std::optional<loadgen::DueRequest> next_of_all(Nanos limit);
 
-  const Shard shard_;
+  const Worker worker_;
   std::string description_;
   std::vector<loadgen::StagePlan> stages_;
   Nanos length_{0};
@@ -66,6 +66,7 @@ class OfferedTraffic final : public loadgen::DueStream {
   std::uint64_t next_ = 0;  // number
   Nanos handed_{0};         // everything before it has been handed out
   std::vector<TrafficChange> changes_;
+  Digest digest_;
 };
 
 }  // namespace dsbench::cli

@@ -94,7 +94,9 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
   // On a whole second, so that the per-second counts of a stage are whole; a stage that follows another
   // without a pause goes on at once.
   Nanos start = runner_.now() + lead;
-  if (runner_.in_flight() == 0) {
+  if (begin_at_) {
+    start = *std::exchange(begin_at_, std::nullopt);
+  } else if (runner_.in_flight() == 0) {
     start = Nanos{(start.count() + one_second.count() - 1) / one_second.count() * one_second.count()};
   }
 

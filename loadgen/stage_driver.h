@@ -63,6 +63,10 @@ class StageDriver {
   // Somebody else who wants to know of every arrival that is handed over.
   void on_offered(std::function<void(Nanos due)> listener) { on_offered_ = std::move(listener); }
 
+  // The first stage begins at this instant of the run, even if it has passed: what was due since then is sent
+  // at once, and its lag tells. Without it the first stage begins at the next whole second.
+  void begin_at(Nanos start) { begin_at_ = start; }
+
   // Offers the stage from now on; what is in flight afterwards goes on. `enough`, asked after every second
   // with the time since the stage's start, may end it early (the second that is under way is finished).
   // Returns the recorder's stage index. Errors: interrupted; the stage is then closed at the present instant.
@@ -110,6 +114,7 @@ class StageDriver {
   Observer* observer_;
   std::function<void(const StageStatus&)> on_second_;
   std::function<void(Nanos due)> on_offered_;
+  std::optional<Nanos> begin_at_ = std::nullopt;
   std::uint64_t next_request_ = 0;
   std::vector<StageNotes> notes_;  // by stage index, from the first stage of this driver
   std::uint32_t first_stage_ = 0;

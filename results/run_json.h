@@ -285,6 +285,36 @@ void describe_failover(A& a, F& f) {
   });
 }
 
+template <class A, class W>
+void describe_worker(A& a, W& w) {
+  a.value("index", w.index);
+  a.value("count", w.count);
+  a.value("found", w.found);
+  a.value("start", w.start);
+  a.ns("start_at_ns", w.start_at);
+  a.ns("began_at_ns", w.began_at);
+  a.ns("lateness_ns", w.lateness);
+  a.ns("clock_offset_ns", w.clock_offset);
+  a.ns("round_trip_ns", w.round_trip);
+  a.value("plan_digest", w.plan_digest);
+  a.value("schedule_digest", w.schedule_digest);
+  a.value("scheduled", w.scheduled);
+}
+
+template <class A, class W>
+void describe_merged_worker(A& a, W& w) {
+  describe_worker(a, w.share);
+  a.value("ended", w.ended);
+  a.value("valid", w.valid);
+  a.value("requests", w.requests);
+  a.value("attempts", w.attempts);
+  a.value("completed", w.completed);
+  a.value("good", w.good);
+  a.ns("send_lag_p99_ns", w.send_lag_p99);
+  a.ns("send_lag_max_ns", w.send_lag_max);
+  a.value("cpu_model", w.cpu_model);
+}
+
 // Everything after "schema".
 template <class A, class Run>
 void describe_run(A& a, Run& r) {
@@ -315,6 +345,9 @@ void describe_run(A& a, Run& r) {
   a.objects("amplification", r.amplification, [](A& inner, auto& m) { describe_amplification(inner, m); });
   a.objects("phases", r.phases, [](A& inner, auto& p) { describe_phases(inner, p); });
   a.object("token_counts", r.token_counts, [](A& inner, auto& t) { describe_token_counts(inner, t); });
+  a.optional_object("worker", r.worker, [](A& inner, auto& w) { describe_worker(inner, w); });
+  a.objects("workers", r.workers, [](A& inner, auto& w) { describe_merged_worker(inner, w); });
+  a.value("workers_expected", r.workers_expected);
   a.value("target", r.target);
   a.value("target_description", r.target_description);
   a.value("simulated", r.simulated);

@@ -11,6 +11,7 @@
 #include "core/units.h"
 #include "results/failover_summary.h"
 #include "results/record.h"
+#include "results/worker_share.h"
 
 // What run.json says: the verdict, and everything it rests on. Filled by cli/, written and read by
 // results/run_file.h, rendered by results/report/. Field names here are the keys there, with the unit as a
@@ -226,6 +227,11 @@ struct RunSummary {
   std::vector<Amplification> amplification;  // by stage
   std::vector<PhaseSummary> phases;          // by stage, where the wire tells
   TokenCounts token_counts;
+  // Of a run that several processes made: of one of them its share, of what was merged from them all shares
+  // that came, and how many there should be.
+  std::optional<WorkerShare> worker = {};
+  std::vector<WorkerSummary> workers = {};
+  std::int64_t workers_expected = 0;
 
   std::string target;              // "embedded", a URL without credentials, or "sim:FILE"
   std::string target_description;  // model, executor, server flags where known

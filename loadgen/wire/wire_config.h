@@ -49,6 +49,11 @@ struct WireConfig {
   std::string ca_file;       // instead of the system's certificates
   bool insecure = false;     // does not verify the server's certificate
   std::int32_t threads = 1;  // issuer threads
+  // Of a schedule that several processes share, this one has every `stride`-th request: those are dealt to
+  // its threads in turn.
+  std::uint32_t stride = 1;
+  // When the run's time begins, on CLOCK_MONOTONIC. Nothing: when the runner is made.
+  std::optional<Nanos> epoch = std::nullopt;
   // Before a due instant a thread stops sleeping and polls: 50 µs of it bring the send lag's median from 60
   // µs to 10 µs for a few per cent of a core.
   Nanos spin{50'000};

@@ -21,7 +21,11 @@ constexpr Nanos drain_glance{2'000'000};
 
 class WireRunner final : public Runner {
  public:
-  explicit WireRunner(std::atomic<bool>& stop) : stop_{stop}, epoch_{clock_.now()}, health_from_{epoch_} {}
+  WireRunner(std::atomic<bool>& stop, const WireConfig& config)
+      : stop_{stop},
+        stride_{std::max(config.stride, 1U)},
+        epoch_{config.epoch ? *config.epoch : clock_.now()},
+        health_from_{clock_.now()} {}
 
   Result<void> start(const WireConfig& config, const ClientPolicies& policies, const SharedSource& source,
                      std::uint64_t seed, const SinkOfWorker& sink_of) {
@@ -41,7 +45,7 @@ class WireRunner final : public Runner {
   Result<void> offer(std::span<const Arrival> arrivals, Nanos until) override {
     rest_sessions(false);
     std::vector<std::vector<Arrival>> shares(issuers_.size());
-    for (const Arrival& a : arrivals) shares[a.request % issuers_.size()].push_back(a);
+    for (const Arrival& a : arrivals) shares[(a.request / stride_) % issuers_.size()].push_back(a);
     for (std::size_t i = 0; i < issuers_.size(); ++i) {
       if (!shares[i].empty()) issuers_[i]->offer(std::move(shares[i]));
     }
@@ -127,6 +131,7 @@ class WireRunner final : public Runner {
 
   SteadyClock clock_;
   std::atomic<bool>& stop_;
+  const std::uint64_t stride_;
   Nanos epoch_;
   Nanos health_from_;
   std::int64_t descriptors_limit_ = 0;
@@ -154,7 +159,7 @@ Result<std::unique_ptr<Runner>> make_wire_runner(const WireConfig& config, const
     }
   }
   DSBENCH_CHECK(open_curl());
-  auto runner = std::make_unique<WireRunner>(stop);
+  auto runner = std::make_unique<WireRunner>(stop, config);
   DSBENCH_CHECK(runner->start(config, policies, source, seed, sink_of));
   return runner;
 }

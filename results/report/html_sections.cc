@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "results/report/curves.h"
+#include "results/report/workers.h"
 
 namespace dsbench::results::report {
 namespace {
@@ -283,6 +284,7 @@ void put_health(Html& html, const RunSummary& run, const std::string& prefix) {
     html.raw("</ul>\n");
   }
   put_table(html, health_table(run));
+  put_workers(html, run);
   close_section(html);
 }
 

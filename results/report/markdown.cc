@@ -7,6 +7,7 @@
 #include "results/report/escape.h"
 #include "results/report/report.h"
 #include "results/report/words.h"
+#include "results/report/workers.h"
 
 namespace dsbench::results::report {
 namespace {
@@ -67,6 +68,7 @@ std::string render_markdown(const RunSummary& run) {
         mark(step_mark(s)));
   }
   out += markdown_breakdown(run);
+  out += markdown_workers(run);
   if (run.failover) {
     add("\n| target | attempts | requests | good | taken out | history tokens computed again |\n"
         "|---|--:|--:|--:|--:|--:|\n");

@@ -8,6 +8,7 @@
 #include "results/report/escape.h"
 #include "results/report/report.h"
 #include "results/report/words.h"
+#include "results/report/workers.h"
 
 namespace dsbench::results::report {
 namespace {
@@ -129,6 +130,12 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
     put_columns(out, table.rows, {0});
   }
   if (run.fairness) add("\nfairness  {}\n", fairness_sentence(run));
+  if (run.workers_expected > 0) {
+    PlainTable table = worker_table(run);
+    for (auto& row : table.rows) row.back() = clean(row.back());
+    add("\n{}\n", table.title);
+    put_columns(out, table.rows, {0, 1, 10});
+  }
   if (run.failover) {
     add("\ntargets\n");
     std::vector<std::vector<std::string>> rows{{"target", "attempts", "requests", "good", "taken out"}};

@@ -1,0 +1,5 @@
+# Several processes as one load: who is who, when they begin, and their runs as one.
+dsbench_test(merge_test SOURCES unit/results_merge_test.cc LIBS dsbench::results)
+dsbench_test(rendezvous_test SOURCES unit/wire_rendezvous_test.cc LIBS dsbench::wire)
+dsbench_test(worker_identity_test SOURCES unit/cli_worker_identity_test.cc "${PROJECT_SOURCE_DIR}/cli/worker_identity.cc"
+  LIBS dsbench::core)
