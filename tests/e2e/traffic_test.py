@@ -77,21 +77,6 @@ class Traffic(TestCase):
         dues = [column(self.folder / name, "due_ns") for name in ("a", "b")]
         self.assertEqual([d - dues[0][0] for d in dues[0]], [d - dues[1][0] for d in dues[1]])
 
-    def test_shards_send_the_whole_together(self):
-        what = ("--traffic", "hold(40/s,20s)", "--seed", "6")
-        self.load(*what, folder="whole")
-        for k in (1, 2, 3):
-            done = self.load(*what, "--shard", f"{k}/3", folder=f"s{k}")
-            self.assertEqual(done.returncode, 0, done.stderr)
-        def sent(name):
-            return set(zip(column(self.folder / name, "request"), column(self.folder / name, "due_ns")))
-        parts = [sent(f"s{k}") for k in (1, 2, 3)]
-        self.assertEqual(set.union(*parts), sent("whole"))
-        self.assertEqual(sum(map(len, parts)), len(sent("whole")))
-        wrong = self.load("--shard", "4/3", folder="w")
-        self.assertEqual(wrong.returncode, 2)
-        self.assertIn("'4/3' is no shard", wrong.stderr)
-
     def test_a_trace_that_cannot_be_read_is_refused(self):
         bad = self.folder / "t.jsonl"
         bad.write_text('{"timestamp": 0, "input_length": 5, "output_length": 2}\n{"timestamp": 1\n')
