@@ -9,6 +9,9 @@
 #include "cli/exit_codes.h"
 #include "cli/refuse.h"
 #include "core/files.h"
+#include "core/text.h"
+#include "results/interop/export.h"
+#include "results/interop/import.h"
 #include "results/report/report.h"
 #include "results/run_directory.h"
 #include "results/run_file.h"
@@ -21,18 +24,45 @@ struct ReportOptions {
   std::vector<std::string> labels;
   std::string format = "html";
   std::string out;
+  std::string exported, stage;
 };
 
+int write_export(const ReportOptions& o) {
+  if (o.runs.size() != 1)
+    return refuse("report", {ErrorKind::usage,
+                             fmt::format("--export takes one run, and {} were given", o.runs.size())});
+  const auto found = results::find_run_directory(o.runs.front());
+  if (!found) return refuse("report", found.error());
+  const auto run = results::read_run(found->run_json());
+  if (!run) return refuse("report", run.error());
+  const auto text = results::export_run(*run, *found, o.exported, o.stage);
+  if (!text) return refuse("report", text.error());
+  if (o.out.empty() || o.out == "-") {
+    fmt::print("{}", *text);
+    return exit_ok;
+  }
+  if (const auto written = write_file_atomically(o.out, *text); !written)
+    return refuse("report", written.error());
+  fmt::print(stderr, "{}: {}\n", o.exported, o.out);
+  return exit_ok;
+}
+
 int report(const ReportOptions& o) {
-  std::vector<results::RunDirectory> directories;
+  if (!o.exported.empty()) return write_export(o);
+  if (!o.stage.empty())
+    return refuse("report",
+                  {ErrorKind::usage, "--stage has no effect without --export; a report has all stages"});
   std::vector<results::RunSummary> runs;
   for (const std::string& run : o.runs) {
-    auto found = results::find_run_directory(run);
-    if (!found) return refuse("report", found.error());
-    auto read = results::read_run(found->run_json());
+    auto read = results::read_any_run(run);
     if (!read) return refuse("report", read.error());
-    directories.push_back(std::move(*found));
     runs.push_back(std::move(*read));
+  }
+  // Another tool's file has no folder of ours for the report to lie in.
+  std::string own_place;
+  if (runs.size() == 1 && runs.front().kind != results::imported_kind) {
+    const auto found = results::find_run_directory(o.runs.front());
+    own_place = found ? found->report().string() : "";
   }
   if (!o.labels.empty() && o.labels.size() != runs.size()) {
     return refuse(
@@ -52,14 +82,13 @@ int report(const ReportOptions& o) {
                                      : results::report::render_text(run);
     }
   }
-  const std::string out = !o.out.empty()       ? o.out
-                          : o.format != "html" ? "-"
-                          : runs.size() == 1   ? directories.front().report().string()
-                                               : "";
+  const std::string out = !o.out.empty() ? o.out : o.format != "html" ? "-" : own_place;
   if (out.empty())
-    return refuse("report",
-                  {ErrorKind::usage,
-                   "several runs in one report: say where to write it with --out FILE ('-' is stdout)"});
+    return refuse(
+        "report",
+        {ErrorKind::usage,
+         runs.size() > 1 ? "several runs in one report: say where to write it with --out FILE ('-' is stdout)"
+                         : "say where to write the report with --out FILE ('-' is stdout)"});
   if (out == "-") {
     fmt::print("{}", text);
     return exit_ok;
@@ -79,9 +108,14 @@ void add_report(CLI::App& app, std::function<int()>& chosen) {
       "Examples:\n"
       "  dsbench report RUN                                    renders RUN/report.html again\n"
       "  dsbench report RUN1 RUN2 --out both.html              both curves in one picture\n"
-      "  dsbench report RUN --format markdown                  for a merge request");
+      "  dsbench report RUN --format markdown                  for a merge request\n"
+      "  dsbench report RUN --export otel --out metrics.json   for what other tools read\n"
+      "  dsbench report vllm.json RUN --out both.html          beside what vllm bench serve measured");
   ReportOptions& o = *options;
-  verb->add_option("runs", o.runs, "run directories")->required()->type_name("RUN");
+  verb->add_option("runs", o.runs,
+                   "run directories, or result files of vllm bench serve, SGLang, AIPerf or GuideLLM")
+      ->required()
+      ->type_name("RUN");
   verb->add_option("--label", o.labels, "name of a run in a picture of several; once for each run")
       ->type_name("TEXT")
       ->default_str("what tells their commands apart");
@@ -91,6 +125,15 @@ void add_report(CLI::App& app, std::function<int()>& chosen) {
   verb->add_option("--out", o.out, "file to write; '-' is stdout")
       ->type_name("FILE")
       ->default_str("RUN/report.html; stdout for the other formats");
+  verb->add_option("--export", o.exported,
+                   "write the run in a form that other tools read, to --out or stdout; docs/interop.md")
+      ->check(CLI::IsMember(
+          std::vector<std::string>{results::export_formats.begin(), results::export_formats.end()}))
+      ->type_name("FORMAT")
+      ->default_str("none");
+  verb->add_option("--stage", o.stage, "of an export with room for one stage: which, by its index or name")
+      ->type_name("STAGE")
+      ->default_str("the only one");
   verb->callback([options, &chosen] { chosen = [options] { return report(*options); }; });
 }
 

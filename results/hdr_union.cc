@@ -89,4 +89,14 @@ Result<std::map<std::string, Histogram>> unite_hdr_logs(std::span<const HdrLogPa
   return sums;
 }
 
+Result<std::map<std::string, Histogram>> sum_hdr_log(const std::filesystem::path& path) {
+  DSBENCH_TRY(auto reader, Reader::open({path, Nanos{0}}));
+  std::map<std::string, Histogram> sums;
+  while (reader.head()) {
+    sums[reader.head()->tag].add(reader.head()->histogram);
+    DSBENCH_CHECK(reader.advance());
+  }
+  return sums;
+}
+
 }  // namespace dsbench::results

@@ -23,4 +23,7 @@ struct HdrLogPart {
 [[nodiscard]] Result<std::map<std::string, Histogram>> unite_hdr_logs(std::span<const HdrLogPart> parts,
                                                                       const std::filesystem::path& out);
 
+// The sum of all intervals of each tag of one log.
+[[nodiscard]] Result<std::map<std::string, Histogram>> sum_hdr_log(const std::filesystem::path& path);
+
 }  // namespace dsbench::results

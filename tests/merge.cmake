@@ -6,3 +6,6 @@ dsbench_test(worker_identity_test SOURCES unit/cli_worker_identity_test.cc "${PR
 dsbench_e2e(workers)
 dsbench_e2e(slurm)
 set_tests_properties(e2e_slurm PROPERTIES TIMEOUT 330)
+# Files and virtual time: it need not run alone.
+dsbench_e2e(interop)
+set_tests_properties(e2e_interop PROPERTIES RUN_SERIAL OFF)

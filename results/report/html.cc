@@ -27,7 +27,9 @@ constexpr std::size_t most_points = 720;
 constexpr std::size_t most_charted_runs = 3;
 
 std::string title_of(const RunSummary& run) {
-  const std::string_view what = run.kind == "load" ? "Load run" : "Readiness report";
+  const std::string_view what = run.kind == "rehearse"   ? "Readiness report"
+                                : run.kind == "imported" ? "Imported result"
+                                                         : "Load run";
   return fmt::format("{}: {}", what, run.target.empty() ? "unknown target" : run.target);
 }
 

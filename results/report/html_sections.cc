@@ -208,8 +208,8 @@ void put_answers(Html& html, const RunSummary& run, const std::string& prefix) {
 void put_capacity(Html& html, const RunSummary& run, const std::string& prefix) {
   open_section(html, prefix + "capacity", "Capacity");
   html.raw("<p class=\"lead\">")
-      .text(run.kind == "load" ? std::string("What came back, against what was asked.")
-                               : knee_sentence(run) + "; " + collapse_sentence(run))
+      .text(run.kind != "rehearse" ? std::string("What came back, against what was asked.")
+                                   : knee_sentence(run) + "; " + collapse_sentence(run))
       .raw("</p>\n");
   const std::array<LabelledRun, 1> one{{{&run, ""}}};
   const std::array<Chart, 1> charts{capacity_chart(one, prefix + "c-capacity")};
@@ -273,10 +273,14 @@ void put_errors(Html& html, const RunSummary& run, const std::string& prefix) {
 
 void put_health(Html& html, const RunSummary& run, const std::string& prefix) {
   open_section(html, prefix + "health", "Generator health");
-  const Mark mark = run.valid ? Mark{"●", "fit to measure", "pass"} : Mark{"△", "not fit to measure", "void"};
+  const bool ours = run.kind != "imported";
+  const Mark mark = !ours       ? Mark{"◇", "not known", "doubt"}
+                    : run.valid ? Mark{"●", "fit to measure", "pass"}
+                                : Mark{"△", "not fit to measure", "void"};
   html.add("<p class=\"lead\">{} ", mark_cell(mark).html());
-  html.raw(run.valid ? "The requests left when the schedule said."
-                     : "The numbers of this run may be the generator's and not the service's.")
+  html.raw(!ours       ? "Another tool made these requests; its file does not say whether they left on time."
+           : run.valid ? "The requests left when the schedule said."
+                       : "The numbers of this run may be the generator's and not the service's.")
       .raw("</p>\n");
   if (!run.invalid_causes.empty()) {
     html.raw("<ul>\n");

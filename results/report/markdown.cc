@@ -41,7 +41,7 @@ std::string render_markdown(const RunSummary& run) {
   for (const std::string& cause : run.invalid_causes) add("- △ invalid: {}\n", markdown_escape(cause));
   for (const std::string& warning : run.warnings) add("- Keep in mind: {}\n", markdown_escape(warning));
   if (!run.invalid_causes.empty() || !run.warnings.empty()) add("\n");
-  if (run.kind != "load") {
+  if (run.kind == "rehearse") {
     add("- Knee: {}\n- Collapse ({}): {}\n- Recovery ({}): {}\n", markdown_escape(knee_sentence(run)),
         mark(collapse_mark(run.collapse.verdict)), markdown_escape(collapse_sentence(run)),
         mark(recovery_mark(run.recovery.verdict)), markdown_escape(recovery_sentence(run)));

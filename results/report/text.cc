@@ -82,7 +82,7 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
   }
 
   add("\n");
-  if (run.kind != "load") {
+  if (run.kind == "rehearse") {
     const auto line = [&](std::string_view name, std::string_view tone, std::string_view word,
                           const std::string& sentence) {
       add("{:<10}", name);
