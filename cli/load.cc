@@ -184,19 +184,24 @@ std::string texts_json(const std::vector<std::string>& texts) {
   return nlohmann::json(texts).dump();
 }
 
-// What cannot be shared, and why.
-Result<void> check_shared(const LoadOptions& o, const Worker& worker) {
-  if (!o.worker.plan.empty() && !o.dry_run)
-    return fail(ErrorKind::usage, "--plan writes what would be sent; it needs --dry-run");
-  if (worker.alone() || o.dry_run) return {};
+// A target that each worker would have one of is no target of several.
+Result<void> check_shared_target(const LoadOptions& o, std::uint32_t workers) {
   for (const std::string& target : o.experiment.targets) {
     if (target != "embedded") continue;
     return fail(
         ErrorKind::usage,
         "--target embedded with {} workers: each would start and load an engine of its own; start one "
         "(dsbench serve) and give all of them its URL",
-        worker.count);
+        workers);
   }
+  return {};
+}
+
+Result<void> check_shared(const LoadOptions& o, const Worker& worker) {
+  if (!o.worker.plan.empty() && !o.dry_run)
+    return fail(ErrorKind::usage, "--plan writes what would be sent; it needs --dry-run");
+  if (worker.alone() || o.dry_run) return {};
+  DSBENCH_CHECK(check_shared_target(o, worker.count));
   if (o.experiment.out.empty()) {
     return fail(ErrorKind::usage,
                 "with {} workers, --out DIR is needed: each writes to DIR/worker-K, and dsbench merge DIR "
@@ -206,12 +211,17 @@ Result<void> check_shared(const LoadOptions& o, const Worker& worker) {
   return {};
 }
 
+Result<std::string> launcher_of(const LoadOptions& o) {
+  if (!o.worker.workers)
+    return fail(ErrorKind::usage, "--print-launcher needs --workers N: how many to start");
+  DSBENCH_CHECK(check_shared_target(o, static_cast<std::uint32_t>(*o.worker.workers)));
+  return launcher_script(o.worker.print_launcher, *o.worker.workers, o.experiment.command);
+}
+
 int load(const LoadOptions& given) {
   LoadOptions o = given;
   if (!o.worker.print_launcher.empty()) {
-    if (!o.worker.workers)
-      return refuse("load", {ErrorKind::usage, "--print-launcher needs --workers N: how many to start"});
-    const auto script = launcher_script(o.worker.print_launcher, *o.worker.workers, o.experiment.command);
+    const auto script = launcher_of(o);
     if (!script) return refuse("load", script.error());
     fmt::print("{}", *script);
     return exit_ok;

@@ -9,3 +9,4 @@ set_tests_properties(e2e_slurm PROPERTIES TIMEOUT 330)
 # Files and virtual time: it need not run alone.
 dsbench_e2e(interop)
 set_tests_properties(e2e_interop PROPERTIES RUN_SERIAL OFF)
+dsbench_e2e(launcher)

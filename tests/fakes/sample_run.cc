@@ -100,6 +100,23 @@ StageSummary any_stage(Rng& rng) {
   return s;
 }
 
+WorkerShare any_worker(Rng& rng) {
+  WorkerShare w;
+  w.index = static_cast<std::uint32_t>(rng.below(4096));
+  w.count = static_cast<std::uint32_t>(rng.below(4096));
+  w.found = any_text(rng);
+  w.start = any_text(rng);
+  w.start_at = maybe<Nanos>(rng, any_ns);
+  w.began_at = any_ns(rng);
+  w.lateness = maybe<Nanos>(rng, any_ns);
+  w.clock_offset = maybe<Nanos>(rng, any_ns);
+  w.round_trip = maybe<Nanos>(rng, any_ns);
+  w.plan_digest = any_text(rng);
+  w.schedule_digest = any_text(rng);
+  w.scheduled = any_count(rng);
+  return w;
+}
+
 TimelinePoint any_point(Rng& rng) {
   TimelinePoint p;
   p.second = any_count(rng);
@@ -158,6 +175,22 @@ RunSummary random_run(Rng& rng) {
   r.ledger = maybe<Ledger>(rng, any_ledger);
   r.timeline = some<TimelinePoint>(rng, any_point);
   r.slo = {maybe<Nanos>(rng, any_ns), maybe<Nanos>(rng, any_ns), maybe<Nanos>(rng, any_ns)};
+  r.worker = maybe<WorkerShare>(rng, any_worker);
+  r.workers = some<WorkerSummary>(rng, [](Rng& g) {
+    WorkerSummary w;
+    w.share = any_worker(g);
+    w.ended = any_text(g);
+    w.valid = g.below(2) == 0;
+    w.requests = any_count(g);
+    w.attempts = any_count(g);
+    w.completed = any_count(g);
+    w.good = any_count(g);
+    w.send_lag_p99 = maybe<Nanos>(g, any_ns);
+    w.send_lag_max = maybe<Nanos>(g, any_ns);
+    w.cpu_model = any_text(g);
+    return w;
+  });
+  r.workers_expected = any_count(rng);
   r.target = any_text(rng);
   r.target_description = any_text(rng);
   r.simulated = rng.below(2) == 0;
@@ -262,6 +295,33 @@ RunSummary sample_run() {
   p.stage = 0;
   r.timeline = {p};
   r.slo = {100ms, std::nullopt, 2s};
+  WorkerShare share;
+  share.index = 1;
+  share.count = 4;
+  share.found = "SLURM_PROCID and SLURM_NTASKS";
+  share.start = "rendezvous";
+  share.start_at = Nanos{1'795'347'410'000'000'000};
+  share.began_at = Nanos{1'795'347'410'000'000'000};
+  share.lateness = 140us;
+  share.clock_offset = -3ms;
+  share.round_trip = 90us;
+  share.plan_digest = "0123456789abcdef";
+  share.schedule_digest = "fedcba9876543210";
+  share.scheduled = 1'440;
+  r.worker = share;
+  WorkerSummary worker;
+  worker.share = share;
+  worker.ended = "complete";
+  worker.valid = false;
+  worker.requests = 360;
+  worker.attempts = 366;
+  worker.completed = 355;
+  worker.good = 350;
+  worker.send_lag_p99 = 800us;
+  worker.send_lag_max = 2ms;
+  worker.cpu_model = "Example CPU";
+  r.workers = {worker};
+  r.workers_expected = 4;
   r.target = "embedded";
   r.target_description = "tiny, CPU model, unbounded queue";
   r.simulated = true;
