@@ -154,6 +154,24 @@ class InVirtualTime(TestCase):
         self.assertEqual(merged.returncode, {"READY": 0, "NOT READY": 3, "INCONCLUSIVE": 5}[whole["verdict"]])
         self.assertEqual(run_json(self.folder / "m")["verdict"], "READY")
 
+    def test_providers_and_windows_are_judged_on_the_whole(self):
+        what = ("--target", "sim:laptop", "--route", "ordered", "--fault", "kill 0 at 8s heal 16s", "--traffic", "hold(8/s,24s)",
+                "--require", "good_share >= 50% over 5s")
+        for k in range(2):
+            done = self.worker(k, 2, *what)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        run("merge", self.folder / "r", "--out", self.folder / "m", "--quiet")
+        whole, parts = run_json(self.folder / "m"), [run_json(self.folder / "r" / f"worker-{k}") for k in range(2)]
+        self.assertEqual([p["attempts"] for p in whole["providers"]],
+                         [sum(part["providers"][i]["attempts"] for part in parts) for i in range(2)])
+        # One incident of all workers' evidence; when it was over is told by all of them together, so that the counts do not add.
+        self.assertEqual([i["cause"] for i in whole["failover"]["incidents"]], ["kill"])
+        self.assertGreaterEqual(whole["failover"]["incidents"][0]["requests_lost"],
+                                max(part["failover"]["incidents"][0]["requests_lost"] for part in parts))
+        self.assertEqual(len(whole["criteria"]), 2)
+        self.assertIn("over 5s", whole["criteria"][0]["name"])
+        self.assertEqual(whole["ledger"]["computed_tokens"], sum(part["ledger"]["computed_tokens"] for part in parts))
+
     def test_a_merge_is_refused_for_what_is_no_one_load(self):
         self.worker(0, 2, "--traffic", "hold(5/s,4s)")
         self.worker(1, 2, "--traffic", "hold(5/s,4s)", "--seed", "9")

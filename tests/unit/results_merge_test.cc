@@ -52,7 +52,7 @@ class Folder {
 };
 
 const Slo slo{2s, std::nullopt, std::nullopt};
-constexpr Nanos stage_start{1s}, stage_length{60s};
+constexpr Nanos stage_start{1s}, stage_length{20s};
 
 // A request of a service with a heavy tail; the seventh of eight workers talks to a slow replica. Some fail,
 // some are tried twice.
@@ -108,7 +108,7 @@ Sample sample(std::uint64_t i, std::uint64_t all) {
 }
 
 struct Made {
-  std::uint64_t all = 4'000;
+  std::uint64_t all = 800;
   std::uint32_t workers = 4;
   Nanos shift{0};  // of this worker's clock of the run
 };
@@ -185,14 +185,14 @@ void expect_equal(const LatencySummary& a, const LatencySummary& b, const char* 
 
 TEST(Merge, EightWorkersAreWhatOneProcessWouldHaveMeasured) {
   const Folder folder;
-  const Made one{.all = 16'000, .workers = 1}, eight{.all = 16'000, .workers = 8};
+  const Made one{.all = 8'000, .workers = 1}, eight{.all = 8'000, .workers = 8};
   const WorkerRun truth = record(folder.make("truth"), 0, one);
   auto merged = merge_workers(record_all(folder, eight), {}, folder.make("merged"));
   ASSERT_TRUE(merged.has_value()) << merged.error().message;
   EXPECT_TRUE(merged->valid);
   EXPECT_THAT(merged->invalid_causes, IsEmpty());
   const StageSummary &a = merged->stages.front(), &b = truth.summary.stages.front();
-  EXPECT_EQ(a.requests, 16'000);
+  EXPECT_EQ(a.requests, 8'000);
   EXPECT_EQ(a.requests, b.requests);
   EXPECT_EQ(a.delivered, b.delivered);
   EXPECT_EQ(a.completed, b.completed);
@@ -233,7 +233,7 @@ TEST(Merge, EightWorkersAreWhatOneProcessWouldHaveMeasured) {
 // The promise of the issue, from the merged .hlog alone, and beside it what averaging would have said.
 TEST(Merge, ThePercentilesOfTheMergedLogAreThoseOfAllSamples) {
   const Folder folder;
-  const Made eight{.all = 16'000, .workers = 8};
+  const Made eight{.all = 8'000, .workers = 8};
   std::vector<std::int64_t> samples;
   for (std::uint64_t i = 0; i < eight.all; ++i) {
     const Sample s = sample(i, eight.all);
@@ -282,7 +282,7 @@ TEST(Merge, EveryRecordIsThereOnceAndSaysItsWorker) {
     before = item->at;
     if (item->kind == RecordReplay::Kind::request) {
       EXPECT_TRUE(requests.insert(item->request.request).second);
-      const Sample s = sample(item->request.request, 4'000);
+      const Sample s = sample(item->request.request, 800);
       EXPECT_EQ(item->request.due, s.request.due);
       EXPECT_EQ(item->request.reason, s.request.reason);
       EXPECT_EQ(item->request.attempts, s.request.attempts);
@@ -292,7 +292,7 @@ TEST(Merge, EveryRecordIsThereOnceAndSaysItsWorker) {
       EXPECT_EQ(item->attempt.gaps.size(), item->attempt.reason == Reason::ok ? 4U : 0U);
     }
   }
-  EXPECT_EQ(requests.size(), 4'000U);
+  EXPECT_EQ(requests.size(), 800U);
   EXPECT_EQ(threads, (std::set<std::uint32_t>{0, 1, 256, 257, 512, 513, 768, 769}));
 }
 
@@ -324,8 +324,8 @@ TEST(Merge, AMissingWorkerMakesItInvalidUnlessItIsAllowed) {
   const auto allowed = merge_workers(runs, {}, folder.make("allowed"), {.allow_missing = true});
   ASSERT_TRUE(allowed.has_value());
   EXPECT_TRUE(allowed->valid);
-  EXPECT_EQ(allowed->stages.front().requests, 3'000);
-  EXPECT_DOUBLE_EQ(allowed->stages.front().offered.per_second(), 50);
+  EXPECT_EQ(allowed->stages.front().requests, 600);
+  EXPECT_DOUBLE_EQ(allowed->stages.front().offered.per_second(), 30);
   EXPECT_THAT(allowed->warnings,
               Contains(HasSubstr("the load that was offered is 3 of 4 shares of the planned one")));
 }
@@ -369,15 +369,15 @@ TEST(Merge, AWorkerThatWasInterruptedEndsTheJudgedPartForAll) {
   const Folder folder;
   auto runs = record_all(folder, {});
   runs[1].summary.ended = "interrupted";
-  runs[1].summary.stages.front().end = stage_start + 30s;
-  runs[1].summary.worker->scheduled = 2'100;
+  runs[1].summary.stages.front().end = stage_start + 10s;
+  runs[1].summary.worker->scheduled = 420;
   runs[1].summary.worker->schedule_digest = "less";
   const auto merged = merge_workers(runs, {}, folder.make("merged"));
   ASSERT_TRUE(merged.has_value()) << merged.error().message;
   EXPECT_TRUE(merged->valid);
   EXPECT_EQ(merged->ended, "worker 1: interrupted");
-  EXPECT_EQ(merged->stages.front().end, stage_start + 30s);
-  EXPECT_EQ(merged->stages.front().requests, 2'000);
+  EXPECT_EQ(merged->stages.front().end, stage_start + 10s);
+  EXPECT_EQ(merged->stages.front().requests, 400);
   EXPECT_THAT(merged->warnings,
               Contains(HasSubstr("each stage is judged up to where all of them offered it")));
 }
@@ -405,7 +405,7 @@ TEST(Merge, WhatIsNoOneLoadIsRefused) {
   EXPECT_THAT(refusal([](auto& r) { r[1].summary.seed = 8; }), HasSubstr("seeds 7 and 8"));
   EXPECT_THAT(refusal([](auto& r) { r[1].summary.worker->plan_digest = "q"; }), HasSubstr("plans"));
   EXPECT_THAT(refusal([](auto& r) { r[1].summary.worker->schedule_digest = "t"; }),
-              HasSubstr("drew different schedules (4000 and 4000 requests)"));
+              HasSubstr("drew different schedules (800 and 800 requests)"));
   EXPECT_THAT(refusal([](auto& r) { r.clear(); }), HasSubstr("there is no worker's run to merge"));
   EXPECT_THAT(refusal([](auto& r) { ++r[1].summary.stages.front().good; }),
               HasSubstr("the records do not agree with the run files"));
@@ -429,7 +429,7 @@ TEST(Merge, ALogThatWasCutIsRefused) {
 TEST(Merge, AScheduledRequestWithoutARecordMakesItInvalid) {
   const Folder folder;
   auto runs = record_all(folder, {});
-  for (WorkerRun& run : runs) run.summary.worker->scheduled = 4'004;
+  for (WorkerRun& run : runs) run.summary.worker->scheduled = 804;
   const auto merged = merge_workers(runs, {}, folder.make("merged"));
   ASSERT_TRUE(merged.has_value());
   EXPECT_THAT(merged->invalid_causes, Contains(HasSubstr("worker 0 has no record of 1 of its requests")));
