@@ -344,7 +344,7 @@ int load(const LoadOptions& given) {
       plan_digest = Digest{}.add(verb_json).add(experiment.profiles_json()).add(o.experiment.seed).text();
     summary.worker = share_of(*worker, traffic, **start, plan_digest, began);
     const double mean_gap = to_seconds(total) / std::max(1.0, traffic.requests());
-    if (!too_late) judge_lateness(*summary.worker, from_seconds(mean_gap), summary);
+    if (!too_late) judge_start(*summary.worker, from_seconds(mean_gap), summary);
   }
   summary.valid = summary.invalid_causes.empty();
   const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);

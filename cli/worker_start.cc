@@ -108,7 +108,18 @@ void WorkerStart::tell(results::WorkerShare& share, Nanos began_at) const {
   }
 }
 
-void judge_lateness(const results::WorkerShare& share, Nanos mean_gap, results::RunSummary& summary) {
+void judge_start(const results::WorkerShare& share, Nanos mean_gap, results::RunSummary& summary) {
+  if (share.round_trip) {
+    const Nanos error = *share.round_trip / 2;
+    const std::string said = fmt::format("worker {} of {} knows worker 0's clock to ± {} only", share.index,
+                                         share.count, format_duration(error));
+    if (error > most_lateness) {
+      summary.invalid_causes.push_back(
+          fmt::format("{}, accepted {}: meet over a shorter way", said, format_duration(most_lateness)));
+    } else if (error > worth_a_warning) {
+      summary.warnings.push_back(said + ", and may have begun so much earlier or later than the others");
+    }
+  }
   if (!share.lateness) return;
   if (*share.lateness > most_lateness) {
     summary.invalid_causes.push_back(fmt::format(

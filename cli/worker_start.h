@@ -48,9 +48,9 @@ class WorkerStart {
   std::unique_ptr<loadgen::StartWatch> watch_;
 };
 
-// What lateness does to a run: a warning, or a cause that makes it invalid. `mean_gap` is that of the whole
-// schedule.
-void judge_lateness(const results::WorkerShare& share, Nanos mean_gap, results::RunSummary& summary);
+// What a late start, or a clock that is not known well, does to a run: a warning, or a cause that makes it
+// invalid. `mean_gap` is that of the whole schedule.
+void judge_start(const results::WorkerShare& share, Nanos mean_gap, results::RunSummary& summary);
 
 // A worker that is not ready at the start has sent nothing: what was due since would leave as one burst. What
 // is said of it, or nothing when it is in time.

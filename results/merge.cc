@@ -418,6 +418,25 @@ WorkerSummary worker_summary(const WorkerRun& run) {
   return w;
 }
 
+void add(std::optional<Ledger>& sum, const std::optional<Ledger>& one) {
+  if (!one) return;
+  if (!sum) sum.emplace();
+  sum->computed_tokens += one->computed_tokens;
+  sum->recomputed_tokens += one->recomputed_tokens;
+  sum->abandoned_tokens += one->abandoned_tokens;
+  sum->generated_tokens += one->generated_tokens;
+  sum->preemptions += one->preemptions;
+}
+
+// Each worker had a simulated fleet of its own: their accounts add up, and their gauges are of no one target.
+void add_fleets_accounts(const Runs& runs, const Alignment& alignment, RunSummary& merged) {
+  for (const WorkerRun& run : runs) {
+    add(merged.ledger, run.summary.ledger);
+    for (std::size_t k = 0; !alignment.cut && k < merged.stages.size(); ++k)
+      add(merged.stages[k].ledger, run.summary.stages[k].ledger);
+  }
+}
+
 // The target's own account is of the target, whoever asked: the first worker that has one tells it.
 void take_target_account(const Runs& runs, const Alignment& alignment, RunSummary& merged) {
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -556,7 +575,10 @@ Result<RunSummary> merge_workers(std::vector<WorkerRun> runs, const std::vector<
   } else {
     DSBENCH_CHECK(unite_logs(runs, alignment, out, merged));
   }
-  take_target_account(runs, alignment, merged);
+  if (merged.simulated)
+    add_fleets_accounts(runs, alignment, merged);
+  else
+    take_target_account(runs, alignment, merged);
   judge_missing(runs, absent, options, merged);
   judge_start(runs, merged);
   judge_missing_records(runs, seen, merged);

@@ -176,20 +176,19 @@ Result<void> set_meeting_point(RendezvousConfig& config, std::string_view text) 
 }
 
 Result<std::unique_ptr<RendezvousHost>> RendezvousHost::open(const RendezvousConfig& config) {
-  int descriptor = -1;
-  if (const Addresses own = look_up(config.host, config.port, 0)) {
-    for (const addrinfo* a = own.get(); a != nullptr && descriptor < 0; a = a->ai_next)
+  int descriptor = -1, why = EADDRNOTAVAIL;
+  const auto try_all = [&](const Addresses& found) {
+    for (const addrinfo* a = found.get(); a != nullptr && descriptor < 0; a = a->ai_next) {
       descriptor = listen_at(*a);
-  }
-  if (descriptor < 0 && (errno == EADDRNOTAVAIL || errno == 0 || errno == ENOENT)) {
-    if (const Addresses any = look_up("", config.port, AI_PASSIVE)) {
-      for (const addrinfo* a = any.get(); a != nullptr && descriptor < 0; a = a->ai_next)
-        descriptor = listen_at(*a);
+      why = errno;
     }
-  }
+  };
+  try_all(look_up(config.host, config.port, 0));
+  // A name of ours that is no address of ours: a translation, or one that is not known here yet.
+  if (descriptor < 0 && why == EADDRNOTAVAIL) try_all(look_up("", config.port, AI_PASSIVE));
   if (descriptor < 0) {
     return fail(ErrorKind::usage, "worker 0 cannot listen at {}:{}: {}; give a port that is free there",
-                config.host, config.port, std::strerror(errno));
+                config.host, config.port, std::strerror(why));
   }
   return std::unique_ptr<RendezvousHost>(new RendezvousHost{config, descriptor, port_of(descriptor)});
 }

@@ -246,8 +246,8 @@ bool is_vllm(const Json& json) {
          json.contains("completed");
 }
 bool is_aiperf(const Json& json) {
-  return json.is_object() && json.contains("request_throughput") && json["request_throughput"].is_object() &&
-         json["request_throughput"].contains("avg");
+  return (json.is_object() && json.contains("aiperf_version") && json.contains("request_count")) ||
+         number_at(json, {"request_throughput", "avg"}).has_value();
 }
 bool is_guidellm(const Json& json) {
   return json.is_object() && json.contains("benchmarks") && json["benchmarks"].is_array() &&

@@ -92,6 +92,13 @@ class Plans(TestCase):
                 self.assertGreater(len(lines), 20, what)
                 self.assertEqual([json.loads(line)["request"] for line in lines], list(range(len(lines))))
 
+    def test_a_trace_is_shared_too(self):
+        trace = self.folder / "t.jsonl"
+        trace.write_text("".join(json.dumps({"timestamp": 100 * i + i % 7, "input_length": 50 + i, "output_length": 5, "hash_ids": [0, i]}) + "\n"
+                                 for i in range(60)))
+        # Laid over itself and thinned: a function of the seed, the same for all.
+        self.assertGreater(len(self.assert_shares_are_the_whole(3, "--trace", trace, "--stage-length", "2s", "--rate-scale", "1.5")), 60)
+
     def test_more_workers_than_requests(self):
         self.assertLess(len(self.assert_shares_are_the_whole(40, "--traffic", "hold(10/s,2s)", "--arrivals", "constant")), 40)
 
@@ -146,6 +153,24 @@ class InVirtualTime(TestCase):
         self.assertEqual(len(whole["criteria"]), 1, merged.stderr)
         self.assertEqual(merged.returncode, {"READY": 0, "NOT READY": 3, "INCONCLUSIVE": 5}[whole["verdict"]])
         self.assertEqual(run_json(self.folder / "m")["verdict"], "READY")
+
+    def test_providers_and_windows_are_judged_on_the_whole(self):
+        what = ("--target", "sim:laptop", "--route", "ordered", "--fault", "kill 0 at 8s heal 16s", "--traffic", "hold(8/s,24s)",
+                "--require", "good_share >= 50% over 5s")
+        for k in range(2):
+            done = self.worker(k, 2, *what)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        run("merge", self.folder / "r", "--out", self.folder / "m", "--quiet")
+        whole, parts = run_json(self.folder / "m"), [run_json(self.folder / "r" / f"worker-{k}") for k in range(2)]
+        self.assertEqual([p["attempts"] for p in whole["providers"]],
+                         [sum(part["providers"][i]["attempts"] for part in parts) for i in range(2)])
+        # One incident of all workers' evidence; when it was over is told by all of them together, so that the counts do not add.
+        self.assertEqual([i["cause"] for i in whole["failover"]["incidents"]], ["kill"])
+        self.assertGreaterEqual(whole["failover"]["incidents"][0]["requests_lost"],
+                                max(part["failover"]["incidents"][0]["requests_lost"] for part in parts))
+        self.assertEqual(len(whole["criteria"]), 2)
+        self.assertIn("over 5s", whole["criteria"][0]["name"])
+        self.assertEqual(whole["ledger"]["computed_tokens"], sum(part["ledger"]["computed_tokens"] for part in parts))
 
     def test_a_merge_is_refused_for_what_is_no_one_load(self):
         self.worker(0, 2, "--traffic", "hold(5/s,4s)")
@@ -236,7 +261,7 @@ class OnTheWire(TestCase):
     def test_four_processes_meet_and_are_one_load(self):
         port = free_port()
         environments = ({"SLURM_PROCID": str(k), "SLURM_NTASKS": "4"} for k in range(4))
-        codes = self.wait([self.start(k, 4, "--rendezvous", f"127.0.0.1:{port}", environment=e) for k, e in enumerate(environments)])
+        codes = self.wait([self.start(k, 4, "--rendezvous", f"127.0.0.1:{port}", "--threads", "2", environment=e) for k, e in enumerate(environments)])
         self.assertTrue(set(codes) <= {0, 7}, codes)
         done, whole = self.merge()
         self.assertIn(done.returncode, (0, 7), done.stderr)
@@ -248,6 +273,8 @@ class OnTheWire(TestCase):
             # One clock: what is measured of it is an error of ours, and half the round trip bounds it.
             self.assertLessEqual(abs(w["clock_offset_ns"]), w["round_trip_ns"] / 2 + 1000)
             self.assertGreaterEqual(w["lateness_ns"], 0)
+        # Both issuer threads of each have work, although a worker has every fourth request only.
+        self.assertEqual(sorted(set(column(self.folder / "m", "worker"))), [256 * k + thread for k in range(4) for thread in (0, 1)])
         # Every worker's requests leave by the one schedule: due instants are the plan's, on one time axis.
         self.assertEqual(len(set(column(self.folder / "m", "request"))), whole["requests"])
         report = (self.folder / "m" / "report.html").read_text()
@@ -318,6 +345,27 @@ class OnTheWire(TestCase):
         self.assertIn("worker 1 is about to send another plan", said[0])
         self.assertIn("traffic, workload, SLO, client or seed differ", said[1])
         self.assertFalse((self.folder / "r" / "worker-1").exists())  # nothing in the way of the next try
+
+    def test_an_interruption_of_the_wait_leaves_nothing(self):
+        waiting = self.start(0, 2, "--rendezvous", f"127.0.0.1:{free_port()}")
+        self.ready(0)
+        time.sleep(0.3)
+        waiting.send_signal(signal.SIGINT)
+        self.assertEqual(self.wait([waiting]), [130])
+        self.assertFalse((self.folder / "r" / "worker-0").exists())
+
+    def test_one_worker_may_be_told_when_to_begin(self):
+        start = int(time.time()) + 2
+        done = run("load", "--target", self.server.url, "--workload", "fixed-tiny", "--slo", "tiny", "--traffic", "hold(20/s,1s)", "--start-at", start,
+                   "--require", "completed_share >= 50%", "--out", self.folder / "one", "--quiet")
+        self.assertIn(done.returncode, (0, 7), done.stderr)
+        summary = run_json(self.folder / "one")
+        self.assertEqual((summary["worker"]["start"], summary["worker"]["start_at_ns"]), ("--start-at", start * 10**9))
+        self.assertEqual(len(summary["criteria"]), 1)
+        # The schedule begins at the instant, to what the two clocks differ by.
+        first = rows(self.folder / "one", "select min(due_ns) from attempts")[0][0]
+        self.assertGreaterEqual(first, summary["stages"][0]["start_ns"])
+        self.assertEqual(summary["stages"][0]["start_ns"], 10**9)
 
     def test_who_does_not_come_is_named(self):
         done = run("load", "--target", self.server.url, "--workload", "fixed-tiny", "--traffic", "hold(5/s,2s)", "--worker", "0/3",

@@ -139,6 +139,24 @@ TEST(Rendezvous, StrangersAndDoublesAreSentAwayAndTheOthersStillMeet) {
   EXPECT_TRUE(met.has_value());
 }
 
+TEST(Rendezvous, APortThatIsTakenIsSaid) {
+  auto first = RendezvousHost::open(config_of(0, 2)).value();
+  const auto second = RendezvousHost::open(config_of(0, 2, first->port()));
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().kind, ErrorKind::usage);
+  EXPECT_THAT(second.error().message, HasSubstr("Address already in use; give a port that is free there"));
+}
+
+TEST(Rendezvous, ANameThatIsNoAddressOfOursListensEverywhere) {
+  RendezvousConfig c = config_of(0, 2);
+  c.host = "192.0.2.1";  // of the block for documentation: nobody's
+  auto host = RendezvousHost::open(c);
+  ASSERT_TRUE(host.has_value()) << host.error().message;
+  EXPECT_NE((*host)->port(), 0);
+  c.host = "no-such-name.invalid";
+  EXPECT_TRUE(RendezvousHost::open(c).has_value());
+}
+
 TEST(Rendezvous, APlaceIsHostAndPort) {
   RendezvousConfig c;
   ASSERT_TRUE(set_meeting_point(c, "node-1:7117").has_value());
