@@ -63,6 +63,8 @@ class CudaDevice final : public Device {
   }
 
   ~CudaDevice() override {
+    control_from_ = {};
+    control_to_ = {};
     if (stream_ != nullptr) (void)cudaStreamSynchronize(stream_);
     for (cudaEvent_t event : {begin_, end_}) {
       if (event != nullptr) (void)cudaEventDestroy(event);
@@ -188,6 +190,21 @@ class CudaDevice final : public Device {
     if (!graph) return fmt::format("run() cannot be captured in a CUDA graph: {}", graph.error().message);
     if (graph->nodes == 0) return std::string{"run() enqueues nothing on the stream it was given"};
     return std::string{};
+  }
+
+  Result<Launch> control() override {
+    if (control_to_.bytes() == 0) {
+      const std::int64_t bytes = 2 * cache_bytes();
+      DSBENCH_TRY(control_from_, allocate(bytes));
+      DSBENCH_TRY(control_to_, allocate(bytes));
+      DSBENCH_CHECK(
+          ok(cudaMemset(control_from_.data(), 1, static_cast<std::size_t>(bytes)), "filling memory"));
+    }
+    return Launch{[this](int) {
+      return static_cast<int>(cudaMemcpyAsync(control_to_.data(), control_from_.data(),
+                                              static_cast<std::size_t>(control_to_.bytes()),
+                                              cudaMemcpyDeviceToDevice, stream_));
+    }};
   }
 
   Result<const Ceilings*> ceilings() override {
@@ -393,6 +410,7 @@ class CudaDevice final : public Device {
   BlockerFlags* flags_ = nullptr;
   BlockerFlags* device_flags_ = nullptr;
   int slot_ = -1;
+  DeviceMemory control_from_, control_to_;
   std::optional<Ceilings> ceilings_;
 };
 

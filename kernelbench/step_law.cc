@@ -32,8 +32,9 @@ struct Need {
 // The kernels of one step of T = P + D tokens.
 class StepShape {
  public:
-  StepShape(const profiles::ModelProfile& m, std::string dtype)
-      : m_{m}, dtype_{std::move(dtype)}, w_{widths_of(dtype_)} {
+  // `experts`: the dtype of the experts' products, where the result does not have them in that of the others.
+  StepShape(const profiles::ModelProfile& m, std::string dtype, std::string experts)
+      : m_{m}, dtype_{std::move(dtype)}, experts_{std::move(experts)}, w_{widths_of(dtype_)} {
     gpu_ = dtype_ == "bf16" || dtype_ == "fp8";
     glue_ = gpu_ ? "bf16" : "f32";
     glue_bytes_ = gpu_ ? 2 : 4;
@@ -106,10 +107,9 @@ class StepShape {
     // Expected number of experts with a row under uniform routing.
     const double touched =
         moe.experts * (1 - std::pow(1 - static_cast<double>(moe.top_k) / moe.experts, tokens));
-    const std::string dtype = dtype_ == "int8" ? "f32" : dtype_;
-    const Widths w = widths_of(dtype);
-    add("moe_grouped_gemm", dtype, dtype == "f32.bf16" ? "f32" : dtype, true, count, 2 * rows * n * k,
-        touched * n * k * w.weight + rows * k * w.act + rows * n * w.out);
+    const Widths w = widths_of(experts_);
+    add("moe_grouped_gemm", experts_, experts_ == "f32.bf16" ? "f32" : experts_, true, count,
+        2 * rows * n * k, touched * n * k * w.weight + rows * k * w.act + rows * n * w.out);
   }
   void ffn(double count, double tokens, double inter) {
     if (inter <= 0) return;
@@ -137,7 +137,7 @@ class StepShape {
   }
 
   const profiles::ModelProfile& m_;
-  std::string dtype_;
+  std::string dtype_, experts_;
   Widths w_;
   bool gpu_ = false;
   std::string glue_;
@@ -197,7 +197,13 @@ std::map<Key, Efficiency> efficiencies_of(const KernelRun& run) {
 Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles::ModelProfile& model,
                                             const std::string& dtype, const StepRange& range) {
   const std::map<Key, Efficiency> efficiencies = efficiencies_of(run);
-  StepShape shape{model, dtype};
+  std::string experts = dtype;
+  if (!efficiencies.contains({"moe_grouped_gemm", experts}) && dtype != "bf16" && dtype != "fp8") {
+    for (const char* other : {"f32", "f32.bf16"}) {
+      if (efficiencies.contains({"moe_grouped_gemm", other})) experts = other;
+    }
+  }
+  StepShape shape{model, dtype, experts};
 
   const auto time_of = [&](const Need& need, KernelStepLaw::Share* share) {
     const double roof =

@@ -37,7 +37,8 @@ struct KernelStepLaw {
 // such steps over `range`. What is left out: the scheduler and the server, communication between devices, and
 // overlap of kernels.
 //
-// `dtype` of the dense products and experts: "f32", "f32.bf16", "int8", "bf16", "fp8". Errors (usage): no
+// `dtype` of the dense products and experts: "f32", "f32.bf16", "int8", "bf16", "fp8"; of the first three the
+// experts may have another of them, where the result has no other. Errors (usage): no
 // timed cell of the products, the experts or the attention, each with what to run.
 [[nodiscard]] Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run,
                                                           const profiles::ModelProfile& model,

@@ -201,13 +201,18 @@ class Runner {
             state.SkipWithError(taken->why.c_str());
             return;
           }
+          if (taken->samples.empty()) {
+            state.SkipWithError("interrupted");
+            return;
+          }
           const double median = note(r.samples, *r.result, taken->samples);
           state.SetIterationTime(median);
           state.SetLabel(r.result->problem.label);
-          if (median > 0) {
+          // A counter of zero would have a coefficient of variation of 0 ÷ 0, which no JSON reader takes.
+          if (median > 0 && r.result->work.flops > 0)
             state.counters["TFLOP/s"] = r.result->work.flops / median / 1e12;
+          if (median > 0 && r.result->work.bytes > 0)
             state.counters["GB/s"] = r.result->work.bytes / median / 1e9;
-          }
         }
         progress_(++done_, total_, benchmark_name(*r.result));
       });
@@ -216,9 +221,9 @@ class Runner {
     add(std::string{kControlName}, [&, this](benchmark::State& state) {
       for (auto _ : state) {
         auto taken = take_samples(device_, control, 1, options_.sampler, clock_, stop_);
-        if (!taken) {
-          broken = taken.error();
-          state.SkipWithError("the copy failed");
+        if (!taken || taken->empty()) {
+          if (!taken) broken = taken.error();
+          state.SkipWithError(taken ? "interrupted" : "the copy failed");
           return;
         }
         state.SetIterationTime(note(control_samples_, control_, *taken));

@@ -16,9 +16,9 @@ namespace {
 constexpr std::size_t kRepetitions = 9;  // below that a rank test over repetitions is not trusted
 
 // What two runs must share. A fact that either run does not know is not compared.
-constexpr std::array<std::string_view, 12> key_facts{"gpu",    "cpu_model",  "kernels",      "threads",
-                                                     "driver", "cuda",       "compiler",     "mode",
-                                                     "l2",     "clock_mode", "cpu_governor", "sm_clock_max"};
+constexpr std::array<std::string_view, 14> key_facts{
+    "gpu",      "cpu_model", "kernels", "threads",      "driver",     "cuda_driver",   "cuda_toolkit",
+    "compiler", "mode",      "l2",      "cpu_governor", "sm_max_mhz", "power_limit_w", "cgroup_cpu_max"};
 
 std::optional<std::string> fact(const KernelRun& run, std::string_view name) {
   for (const auto& [key, value] : run.facts) {

@@ -141,6 +141,16 @@ Result<CellResult> to_cell(const json& j) {
   return c;
 }
 
+// Google Benchmark writes the aggregates of what was never timed as NaN, which is not JSON.
+json parse_google(std::string_view text) {
+  std::string clean{text};
+  for (const std::string_view word : {": -NaN", ": NaN", ": -Infinity", ": Infinity"}) {
+    for (std::size_t at = clean.find(word); at != std::string::npos; at = clean.find(word, at))
+      clean.replace(at, word.size(), ": null");
+  }
+  return json::parse(clean);
+}
+
 }  // namespace
 
 std::string print_results(const KernelRun& run, std::string_view google_json) {
@@ -149,7 +159,7 @@ std::string print_results(const KernelRun& run, std::string_view google_json) {
     document["context"] = json::object();
     document["benchmarks"] = json::array();
   } else {
-    document = json::parse(google_json);
+    document = parse_google(google_json);
   }
   // No host name in a result; compare.py does not need one.
   document["context"].erase("host_name");

@@ -77,8 +77,10 @@ class Kernels(unittest.TestCase):
 
     def test_a_run_compared_with_itself_is_the_same(self):
         run = kernels("--compare", str(self.out), str(self.out), "--gate")
-        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        self.assertNotIn("SLOW", run.stdout)
+        # On a busy machine cells may be throttled, which decides nothing; none may differ from itself.
+        self.assertIn(run.returncode, (0, 5), run.stdout + run.stderr)
+        for state in ("SLOW", "FAST", "AMBIGUOUS"):
+            self.assertNotIn(state, run.stdout)
 
     def test_a_slower_candidate_fails_the_gate(self):
         document = json.loads(self.out.read_text())
@@ -251,7 +253,7 @@ class Kernels(unittest.TestCase):
             "replicas": {"value": 1, "provenance": "assumed", "source": "one"},
             "router": {"value": "round_robin", "provenance": "assumed", "source": "one"},
             "network_rtt": {"value": "100us", "provenance": "assumed", "source": "loopback"}}))
-        load = subprocess.run([DSBENCH, "load", "--target", f"sim:{fleet}", "--profile", "smoke", "--out", str(self.dir / "run")],
+        load = subprocess.run([DSBENCH, "load", "--target", f"sim:{fleet}", "--traffic", "steady", "--out", str(self.dir / "run")],
                               capture_output=True, text=True, timeout=60)
         self.assertIn(load.returncode, (0, 3), load.stderr)
 
