@@ -19,20 +19,6 @@ constexpr int meeting_port = 7117;
 constexpr std::array<std::string_view, 7> replaced{"--print-launcher", "--workers",    "--worker", "--out",
                                                    "--start-at",       "--rendezvous", "--plan"};
 
-std::vector<std::string> shared_command(const std::vector<std::string>& command) {
-  std::vector<std::string> kept;
-  for (std::size_t i = 0; i < command.size(); ++i) {
-    const std::string_view word = command[i];
-    const std::string_view flag = word.substr(0, word.find('='));
-    if (std::find(replaced.begin(), replaced.end(), flag) == replaced.end()) {
-      kept.emplace_back(word);
-    } else if (flag == word) {
-      ++i;
-    }
-  }
-  return kept;
-}
-
 constexpr std::string_view slurm_text = R"(#!/bin/bash
 # {count} workers of one load, one on each node, and one run out of all of them.
 #   sbatch THIS            results in dsbench-JOBID/, the merged run in dsbench-JOBID/merged
@@ -151,9 +137,23 @@ std::string yaml_list(const std::vector<std::string>& words) {
 
 }  // namespace
 
+std::vector<std::string> unshared_command(const std::vector<std::string>& command) {
+  std::vector<std::string> kept;
+  for (std::size_t i = 0; i < command.size(); ++i) {
+    const std::string_view word = command[i];
+    const std::string_view flag = word.substr(0, word.find('='));
+    if (std::find(replaced.begin(), replaced.end(), flag) == replaced.end()) {
+      kept.emplace_back(word);
+    } else if (flag == word) {
+      ++i;
+    }
+  }
+  return kept;
+}
+
 Result<std::string> launcher_script(const std::string& kind, std::int32_t workers,
                                     const std::vector<std::string>& command) {
-  std::vector<std::string> kept = shared_command(command);
+  std::vector<std::string> kept = unshared_command(command);
   const std::string shell = results::report::shell_line(kept);
   const auto fill = [&](std::string_view text, const std::string& arguments) {
     return fmt::format(fmt::runtime(text), fmt::arg("count", workers), fmt::arg("port", meeting_port),

@@ -14,4 +14,7 @@ namespace dsbench::cli {
 [[nodiscard]] Result<std::string> launcher_script(const std::string& kind, std::int32_t workers,
                                                   const std::vector<std::string>& command);
 
+// The same load by one process: argv without what says who a worker is, when it begins and where it writes.
+[[nodiscard]] std::vector<std::string> unshared_command(const std::vector<std::string>& command);
+
 }  // namespace dsbench::cli

@@ -14,6 +14,7 @@
 #include "cli/exit_codes.h"
 #include "cli/experiment.h"
 #include "cli/guard_flags.h"
+#include "cli/launcher.h"
 #include "cli/progress.h"
 #include "cli/refuse.h"
 #include "core/clock.h"
@@ -129,6 +130,7 @@ int merge(const MergeFlags& o) {
     progress.clear();
     return refuse("merge", merged.error());
   }
+  merged->command = unshared_command(merged->command);  // one process, if it can, sends the same
   if (const auto judged = judge(first, *out, *merged); !judged) return refuse("merge", judged.error());
   if (const auto written = results::write_run(out->run_json(), *merged); !written)
     return refuse("merge", written.error());

@@ -133,8 +133,8 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
   if (run.workers_expected > 0) {
     PlainTable table = worker_table(run);
     for (auto& row : table.rows) row.back() = clean(row.back());
-    add("\n{}\n", table.title);
-    put_columns(out, table.rows, {0, 1, 10});
+    add("\n{}: {}\n", table.title, worker_sentence(run));
+    put_columns(out, table.rows, {0, 9});
   }
   if (run.failover) {
     add("\ntargets\n");

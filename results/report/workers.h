@@ -11,6 +11,9 @@ namespace dsbench::results::report {
 // Of a merged run: each worker, how it began and what it came to. No rows but the head: it was not merged.
 [[nodiscard]] PlainTable worker_table(const RunSummary& run);
 
+// "United from 4 of 4 workers, which met …"; empty as well.
+[[nodiscard]] std::string worker_sentence(const RunSummary& run);
+
 void put_workers(Html& html, const RunSummary& run);
 [[nodiscard]] std::string markdown_workers(const RunSummary& run);
 

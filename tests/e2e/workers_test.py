@@ -278,7 +278,9 @@ class OnTheWire(TestCase):
         # Every worker's requests leave by the one schedule: due instants are the plan's, on one time axis.
         self.assertEqual(len(set(column(self.folder / "m", "request"))), whole["requests"])
         report = (self.folder / "m" / "report.html").read_text()
-        self.assertIn("United from 4 of 4 workers", report)
+        self.assertIn("United from 4 of 4 workers, which met and agreed on the start.", report)
+        self.assertNotIn("--worker", whole["command"])  # one process, if it can, sends the same
+        self.assertIn("hold(40/s,2s)", whole["command"])
         text = run("report", self.folder / "m", "--format", "text").stdout
         self.assertIn("3 of 4", text)
 
@@ -302,7 +304,7 @@ class OnTheWire(TestCase):
         self.assertNotIn("missing", whole["sentence"])
 
     def test_a_worker_that_was_stopped_at_the_start_says_so(self):
-        start = int(time.time()) + 3
+        start = int(time.time()) + 4
         processes = [self.start(k, 2, "--start-at", start) for k in range(2)]
         self.ready(1)
         time.sleep(max(0.0, start - 0.4 - time.time()))
@@ -322,7 +324,7 @@ class OnTheWire(TestCase):
 
     def test_a_worker_that_comes_too_late_sends_nothing(self):
         # Its target lets it wait, so that it is ready only after the start.
-        start = int(time.time()) + 3
+        start = int(time.time()) + 4
         with SlowToAnswer(self.server.url, start + 0.4) as slow:
             late = self.start(1, 2, "--start-at", start, target=slow.url)
             on_time = self.start(0, 2, "--start-at", start)
