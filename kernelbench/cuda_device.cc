@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -35,8 +34,6 @@ Error launch_error(int error) {
 class CudaDevice final : public Device {
  public:
   static Result<std::unique_ptr<Device>> open(int ordinal) {
-    // Lazy loading may wait for the device at a kernel's first launch, which behind a blocker is for ever.
-    (void)setenv("CUDA_MODULE_LOADING", "EAGER", 0);
     int count = 0;
     if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess || count == 0) {
       return fail(ErrorKind::usage, "there is no CUDA device: {}; --device cpu works without one",
@@ -67,7 +64,9 @@ class CudaDevice final : public Device {
     for (cudaEvent_t event : {begin_, end_}) {
       if (event != nullptr) (void)cudaEventDestroy(event);
     }
-    if (flush_ != nullptr) (void)cudaFree(flush_);
+    for (void* buffer : {flush_, control_}) {
+      if (buffer != nullptr) (void)cudaFree(buffer);
+    }
     for (ClockStamp* stamps : {before_, after_}) {
       if (stamps != nullptr) (void)cudaFree(stamps);
     }
@@ -188,6 +187,16 @@ class CudaDevice final : public Device {
     if (!graph) return fmt::format("run() cannot be captured in a CUDA graph: {}", graph.error().message);
     if (graph->nodes == 0) return std::string{"run() enqueues nothing on the stream it was given"};
     return std::string{};
+  }
+
+  Result<Launch> control() override {
+    if (control_ == nullptr) {
+      DSBENCH_CHECK(ok(cudaMalloc(&control_, flush_bytes_), "allocating what the control copies to"));
+    }
+    return Launch{[this](int) {
+      return static_cast<int>(
+          cudaMemcpyAsync(control_, flush_, flush_bytes_, cudaMemcpyDeviceToDevice, stream_));
+    }};
   }
 
   Result<const Ceilings*> ceilings() override {
@@ -388,6 +397,7 @@ class CudaDevice final : public Device {
   ClockStamp* before_ = nullptr;
   ClockStamp* after_ = nullptr;
   void* flush_ = nullptr;
+  void* control_ = nullptr;
   std::size_t flush_bytes_ = 0;
   int flush_value_ = 0;
   BlockerFlags* flags_ = nullptr;
