@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -35,8 +34,6 @@ Error launch_error(int error) {
 class CudaDevice final : public Device {
  public:
   static Result<std::unique_ptr<Device>> open(int ordinal) {
-    // Lazy loading may wait for the device at a kernel's first launch, which behind a blocker is for ever.
-    (void)setenv("CUDA_MODULE_LOADING", "EAGER", 0);
     int count = 0;
     if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess || count == 0) {
       return fail(ErrorKind::usage, "there is no CUDA device: {}; --device cpu works without one",
@@ -63,13 +60,13 @@ class CudaDevice final : public Device {
   }
 
   ~CudaDevice() override {
-    control_from_ = {};
-    control_to_ = {};
     if (stream_ != nullptr) (void)cudaStreamSynchronize(stream_);
     for (cudaEvent_t event : {begin_, end_}) {
       if (event != nullptr) (void)cudaEventDestroy(event);
     }
-    if (flush_ != nullptr) (void)cudaFree(flush_);
+    for (void* buffer : {flush_, control_}) {
+      if (buffer != nullptr) (void)cudaFree(buffer);
+    }
     for (ClockStamp* stamps : {before_, after_}) {
       if (stamps != nullptr) (void)cudaFree(stamps);
     }
@@ -193,17 +190,12 @@ class CudaDevice final : public Device {
   }
 
   Result<Launch> control() override {
-    if (control_to_.bytes() == 0) {
-      const std::int64_t bytes = 2 * cache_bytes();
-      DSBENCH_TRY(control_from_, allocate(bytes));
-      DSBENCH_TRY(control_to_, allocate(bytes));
-      DSBENCH_CHECK(
-          ok(cudaMemset(control_from_.data(), 1, static_cast<std::size_t>(bytes)), "filling memory"));
+    if (control_ == nullptr) {
+      DSBENCH_CHECK(ok(cudaMalloc(&control_, flush_bytes_), "allocating what the control copies to"));
     }
     return Launch{[this](int) {
-      return static_cast<int>(cudaMemcpyAsync(control_to_.data(), control_from_.data(),
-                                              static_cast<std::size_t>(control_to_.bytes()),
-                                              cudaMemcpyDeviceToDevice, stream_));
+      return static_cast<int>(
+          cudaMemcpyAsync(control_, flush_, flush_bytes_, cudaMemcpyDeviceToDevice, stream_));
     }};
   }
 
@@ -405,12 +397,12 @@ class CudaDevice final : public Device {
   ClockStamp* before_ = nullptr;
   ClockStamp* after_ = nullptr;
   void* flush_ = nullptr;
+  void* control_ = nullptr;
   std::size_t flush_bytes_ = 0;
   int flush_value_ = 0;
   BlockerFlags* flags_ = nullptr;
   BlockerFlags* device_flags_ = nullptr;
   int slot_ = -1;
-  DeviceMemory control_from_, control_to_;
   std::optional<Ceilings> ceilings_;
 };
 
