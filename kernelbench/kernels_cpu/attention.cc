@@ -341,7 +341,7 @@ class MlaPrefill {
     keys_.grow(heads_ * blocks_ * kKeys * qk_);
     values_.grow(heads_ * blocks_ * kKeys * v_panels_ * kernels::kPanel);
     work_.resize(static_cast<std::size_t>(cell.pool->threads()));
-    for (kernels::FloatBuffer& one : work_) one.grow(kQueries * kKeys);
+    for (kernels::FloatBuffer& one : work_) one.grow(kQueries * (kKeyStride + query_stride()));
   }
 
   void run() {
@@ -357,6 +357,9 @@ class MlaPrefill {
  private:
   static constexpr std::int64_t kQueries = 96;
   static constexpr std::int64_t kKeys = 128;
+  // Rows that lie a power of two apart would fight for the same cache lines.
+  static constexpr std::int64_t kKeyStride = kKeys + 16;
+  [[nodiscard]] std::int64_t query_stride() const { return (qk_ + 15) / 16 * 16 + 16; }
 
   float* packed_keys(std::int64_t head, std::int64_t block) {
     return keys_.data() + (head * blocks_ + block) * kKeys * qk_;
@@ -365,24 +368,32 @@ class MlaPrefill {
     return values_.data() + (head * blocks_ + block) * kKeys * v_panels_ * kernels::kPanel;
   }
 
-  // Keys as panels [kKeys/16, qk, 16], values as panels [v/16, keys of the block, 16]; zeros beyond.
+  // Keys as panels [kKeys/16, qk, 16], values as panels [v/16, kKeys, 16]; zeros beyond.
   void pack(std::int64_t head, std::int64_t block) {
     const std::int64_t first = block * kKeys;
     const std::int64_t count = std::min(kKeys, context_ - first);
-    float* keys = packed_keys(head, block);
-    for (std::int64_t t = 0; t < kKeys; ++t) {
-      float* to = keys + t / kernels::kPanel * qk_ * kernels::kPanel + t % kernels::kPanel;
-      const float* from = cell_.input<float>(1) + ((first + t) * heads_ + head) * qk_;
-      for (std::int64_t d = 0; d < qk_; ++d) to[d * kernels::kPanel] = t < count ? from[d] : 0;
+    float* to = packed_keys(head, block);
+    for (std::int64_t t0 = 0; t0 < kKeys; t0 += kernels::kPanel) {
+      const float* from = cell_.input<float>(1) + ((first + t0) * heads_ + head) * qk_;
+      const std::int64_t there = std::clamp<std::int64_t>(count - t0, 0, kernels::kPanel);
+      for (std::int64_t d = 0; d < qk_; ++d, to += kernels::kPanel) {
+        if (there == kernels::kPanel) {
+          for (std::int64_t t = 0; t < kernels::kPanel; ++t) to[t] = from[t * heads_ * qk_ + d];
+        } else {
+          for (std::int64_t t = 0; t < kernels::kPanel; ++t)
+            to[t] = t < there ? from[t * heads_ * qk_ + d] : 0;
+        }
+      }
     }
-    float* values = packed_values(head, block);
+    to = packed_values(head, block);
     for (std::int64_t panel = 0; panel < v_panels_; ++panel) {
-      for (std::int64_t t = 0; t < count; ++t) {
+      const std::int64_t columns = std::min<std::int64_t>(kernels::kPanel, v_ - panel * kernels::kPanel);
+      for (std::int64_t t = 0; t < kKeys; ++t, to += kernels::kPanel) {
+        std::fill_n(to, kernels::kPanel, 0.0F);
+        if (t >= count) continue;
         const float* from =
             cell_.input<float>(2) + ((first + t) * heads_ + head) * v_ + panel * kernels::kPanel;
-        for (std::int64_t j = 0; j < kernels::kPanel; ++j) {
-          *values++ = panel * kernels::kPanel + j < v_ ? from[j] : 0;
-        }
+        std::copy_n(from, columns, to);
       }
     }
   }
@@ -393,24 +404,30 @@ class MlaPrefill {
     const std::int64_t before = context_ - queries_;  // keys that every query sees
     float* o = cell_.output<float>(0) + (q0 * heads_ + head) * v_;
     kernels::SoftmaxStep state[kQueries];
+    float* queries = scores + kQueries * kKeyStride;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::copy_n(cell_.input<float>(0) + ((q0 + r) * heads_ + head) * qk_, qk_,
+                  queries + r * query_stride());
+    }
     for (std::int64_t block = 0; block * kKeys <= before + q0 + rows - 1; ++block) {
       const std::int64_t first = block * kKeys;
-      const std::int64_t count = std::min(kKeys, context_ - first);
+      // No scores beyond what the last query sees.
+      const std::int64_t count = std::min(kKeys, before + q0 + rows - first);
       kernels::GemmArgs args;
-      args.a = cell_.input<float>(0) + (q0 * heads_ + head) * qk_;
-      args.lda = heads_ * qk_;
+      args.a = queries;
+      args.lda = query_stride();
       args.m = static_cast<std::int32_t>(rows);
       args.w = packed_keys(head, block);
       args.n = static_cast<std::int32_t>(count);
       args.k = static_cast<std::int32_t>(qk_);
       args.panel_end = static_cast<std::int32_t>((count + kernels::kPanel - 1) / kernels::kPanel);
       args.c = scores;
-      args.ldc = kKeys;
+      args.ldc = kKeyStride;
       cell_.table->gemm(args);
       for (std::int64_t r = 0; r < rows; ++r) {
         kernels::SoftmaxStep& step = state[r];
-        step.row = scores + r * kKeys;
-        step.count = static_cast<std::int32_t>(count);
+        step.row = scores + r * kKeyStride;
+        step.count = static_cast<std::int32_t>(kKeys);
         step.visible =
             static_cast<std::int32_t>(std::clamp<std::int64_t>(before + q0 + r + 1 - first, 0, count));
         step.scale = 1 / std::sqrt(static_cast<float>(qk_));
@@ -420,10 +437,10 @@ class MlaPrefill {
         for (std::int64_t i = 0; i < v_; ++i) row[i] *= step.rescale;
       }
       args.a = scores;
-      args.lda = kKeys;
+      args.lda = kKeyStride;
       args.w = packed_values(head, block);
       args.n = static_cast<std::int32_t>(v_);
-      args.k = static_cast<std::int32_t>(count);
+      args.k = static_cast<std::int32_t>(kKeys);
       args.panel_end = static_cast<std::int32_t>(v_panels_);
       args.c = o;
       args.ldc = heads_ * v_;

@@ -82,10 +82,6 @@ class Swiglu {
   std::int64_t inter_;
 };
 
-void widen(const std::uint16_t* from, std::int64_t count, float* to) {
-  for (std::int64_t i = 0; i < count; ++i) to[i] = kernels::from_bf16(from[i]);
-}
-
 constexpr std::int64_t kGroup = 128;
 
 // Rows of bf16, as they are or through swiglu, to e4m3 with a scale for every 128.
@@ -106,11 +102,11 @@ class GroupQuant {
       for (std::int64_t at = begin * width_; at < end * width_; at += kGroup) {
         if constexpr (kSwiglu) {
           const std::uint16_t* gate = x + at / width_ * 2 * width_ + at % width_;
-          widen(gate, kGroup, values);
-          widen(gate + width_, kGroup, up);
+          cell_.table->widen(gate, kGroup, values);
+          cell_.table->widen(gate + width_, kGroup, up);
           cell_.table->swiglu(values, up, kGroup);
         } else {
-          widen(x + at, kGroup, values);
+          cell_.table->widen(x + at, kGroup, values);
         }
         cell_.output<float>(1)[at / kGroup] =
             cell_.table->quantise_e4m3(values, kGroup, cell_.output<std::uint8_t>(0) + at);

@@ -1,5 +1,6 @@
 #include "engine/kernels/cpu/gate.h"
 
+#include <array>
 #include <cassert>
 #include <limits>
 
@@ -18,6 +19,37 @@ std::size_t largest(std::span<const float> values) {
   }
   return best;
 }
+
+// The best of every few values, so that taking the best out again and again does not look at all of them each
+// time.
+class Tournament {
+ public:
+  explicit Tournament(std::span<float> values) : values_{values} {
+    for (std::size_t part = 0; part * kPart < values.size(); ++part) play(part);
+  }
+  // Index of the largest, which is then masked; the lowest index wins a tie.
+  std::size_t take() {
+    const std::size_t parts = (values_.size() + kPart - 1) / kPart;
+    const std::size_t part = largest(std::span(best_).first(parts));
+    const std::size_t at = part * kPart + winner_[part];
+    values_[at] = kMasked;
+    play(part);
+    return at;
+  }
+
+ private:
+  static constexpr std::size_t kPart = 16;
+  void play(std::size_t part) {
+    const std::size_t begin = part * kPart;
+    const std::size_t end = begin + kPart < values_.size() ? begin + kPart : values_.size();
+    winner_[part] = largest(values_.subspan(begin, end - begin));
+    best_[part] = values_[begin + winner_[part]];
+  }
+
+  std::span<float> values_;
+  std::array<float, 64> best_{};  // of 1024 experts
+  std::array<std::size_t, 64> winner_{};
+};
 
 }  // namespace
 
@@ -63,9 +95,9 @@ void gate(const KernelTable& kernels, const GateConfig& config, std::span<float>
     }
   }
   float sum = 0;
+  Tournament tournament(biased);
   for (std::size_t i = 0; i < experts.size(); ++i) {
-    const std::size_t best = largest(biased);
-    biased[best] = kMasked;
+    const std::size_t best = tournament.take();
     experts[i] = static_cast<std::int32_t>(best);
     weights[i] = scores[best];
     sum += scores[best];

@@ -117,6 +117,8 @@ struct KernelTable {
   float (*quantise_e4m3)(const float* x, std::int32_t n, std::uint8_t* codes);
   void (*indexer)(const IndexerArgs& args);
   void (*softmax_step)(SoftmaxStep& step);
+  // y = x, from bf16.
+  void (*widen)(const std::uint16_t* x, std::int32_t n, float* y);
 };
 
 // Floats of scratch for attention, however long the context.
