@@ -60,6 +60,12 @@ class Run(Gate):
         self.assertEqual(outcome["verdict"], "PASSED")
         self.assertEqual({m["verdict"] for m in outcome["metrics"]}, {"SAME"})
         self.assertEqual(json.loads((self.folder / "g/gate.json").read_text()), outcome)
+        # ABBA: who comes first in a round comes last in the next.
+        began = {side: [json.loads((self.folder / "g" / f"{side}-{i:03}" / "run.json").read_text())["started_at_ns"] for i in range(1, 7)]
+                 for side in ("base", "cand")}
+        base_first = [a < b for a, b in zip(began["base"], began["cand"])]
+        for first, second in zip(base_first[::2], base_first[1::2]):
+            self.assertNotEqual(first, second)
         # one schedule for both sides of a round, and another one for the next round
         seeds = {side: [json.loads((self.folder / "g" / f"{side}-{i:03}" / "run.json").read_text())["seed"] for i in range(1, 7)]
                  for side in ("base", "cand")}
