@@ -100,6 +100,15 @@ class Run(Gate):
         self.assertIn("No metric is worse; better:", done.stdout)
         self.assertEqual(done.stderr, "")
 
+    def test_rehearsals(self):
+        command = "rehearse --target sim:laptop --quick"
+        done = self.run_gate(command, command, "--runs", 5, "--metric", "knee", "--metric", "peak_good_rate", "--json", "--quiet")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        outcome = json.loads(done.stdout)
+        self.assertEqual(outcome["kind"], "rehearse")
+        self.assertEqual({m["name"]: (m["verdict"], m["better"]) for m in outcome["metrics"]},
+                         {"knee": ("SAME", "higher"), "peak_good_rate": ("SAME", "higher")})
+
     def test_an_undecided_gate_takes_all_its_looks(self):
         # A margin that this noise cannot show either way.
         arguments = ("--vary-seed", "--runs", 4, "--max-runs", 8, "--metric", "p50 ttft", "--margin", "0.01%", "--alpha", "0.1")
