@@ -23,6 +23,7 @@ constexpr Nanos poll_gap{10'000'000};
 [[noreturn]] void become(const char* program, char* const* argv, int log, int null, int report,
                          pid_t parent) {
   ::setpgid(0, 0);
+  ::signal(SIGPIPE, SIG_DFL);  // ours is ignored, and that would be inherited
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);  // it went away in between
   ::dup2(null, STDIN_FILENO);

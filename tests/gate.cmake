@@ -16,3 +16,5 @@ add_test(NAME gate_power COMMAND "${PROJECT_SOURCE_DIR}/scripts/bench_gate" --ga
 set_tests_properties(gate_power PROPERTIES LABELS host TIMEOUT 120)
 add_test(NAME e2e_gate_ci COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/gate_ci_test.py" -v)
 set_tests_properties(e2e_gate_ci PROPERTIES LABELS "host;e2e" TIMEOUT 240 ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
+
+dsbench_test(cli_command_words_test SOURCES unit/cli_command_words_test.cc "${PROJECT_SOURCE_DIR}/cli/command_words.cc" LIBS dsbench::core)

@@ -260,6 +260,9 @@ Result<Judgement> judge(std::span<const Evidence> baseline, std::span<const Evid
       j.note = "a change, but not shown to be beyond the margin nor within it";
     } else {
       j.note = "too noisy to tell";
+      // What the same runs would carry, so that a person can choose between a larger margin and more runs.
+      const double within = std::max(*j.upper, ratio_of(1, *j.lower)) - 1;
+      if (std::isfinite(within)) j.note += fmt::format(": shown to be the same only within {:.1f} %", 100 * within);
     }
   }
   return judgement;

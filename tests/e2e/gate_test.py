@@ -60,6 +60,12 @@ class Run(Gate):
         self.assertEqual(outcome["verdict"], "PASSED")
         self.assertEqual({m["verdict"] for m in outcome["metrics"]}, {"SAME"})
         self.assertEqual(json.loads((self.folder / "g/gate.json").read_text()), outcome)
+        # ABBA: who comes first in a round comes last in the next.
+        began = {side: [json.loads((self.folder / "g" / f"{side}-{i:03}" / "run.json").read_text())["started_at_ns"] for i in range(1, 7)]
+                 for side in ("base", "cand")}
+        base_first = [a < b for a, b in zip(began["base"], began["cand"])]
+        for first, second in zip(base_first[::2], base_first[1::2]):
+            self.assertNotEqual(first, second)
         # one schedule for both sides of a round, and another one for the next round
         seeds = {side: [json.loads((self.folder / "g" / f"{side}-{i:03}" / "run.json").read_text())["seed"] for i in range(1, 7)]
                  for side in ("base", "cand")}
@@ -93,6 +99,15 @@ class Run(Gate):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("No metric is worse; better:", done.stdout)
         self.assertEqual(done.stderr, "")
+
+    def test_rehearsals(self):
+        command = "rehearse --target sim:laptop --quick"
+        done = self.run_gate(command, command, "--runs", 5, "--metric", "knee", "--metric", "peak_good_rate", "--json", "--quiet")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        outcome = json.loads(done.stdout)
+        self.assertEqual(outcome["kind"], "rehearse")
+        self.assertEqual({m["name"]: (m["verdict"], m["better"]) for m in outcome["metrics"]},
+                         {"knee": ("SAME", "higher"), "peak_good_rate": ("SAME", "higher")})
 
     def test_an_undecided_gate_takes_all_its_looks(self):
         # A margin that this noise cannot show either way.
