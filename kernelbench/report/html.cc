@@ -166,6 +166,16 @@ report::Cell state_cell(const CellResult& c) {
   return report::mark_cell({"✓", "passed", "pass"});
 }
 
+// A case's name may break after each of its parts.
+report::Cell name_cell(const std::string& name) {
+  std::string markup;
+  for (const char c : name) {
+    markup += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
+    if (c == '/') markup += "<wbr/>";
+  }
+  return report::Cell::markup(std::move(markup));
+}
+
 report::Table cells_table(const KernelRun& run) {
   report::Table table{.caption = "Every cell",
                       .head = {"case", "kernel", "time", "p10 – p90", "TFLOP/s", "GB/s", "of roofline",
@@ -173,7 +183,8 @@ report::Table cells_table(const KernelRun& run) {
                       .rows = {},
                       .numeric = true};
   for (const CellResult& c : run.cells) {
-    std::vector<report::Cell> row{c.name, c.kernel.name + (c.kernel.baseline ? " (baseline)" : "")};
+    std::vector<report::Cell> row{name_cell(c.name),
+                                  c.kernel.name + (c.kernel.baseline ? " (baseline)" : "")};
     if (c.timed()) {
       const double t = c.seconds();
       row.insert(row.end(),

@@ -95,7 +95,7 @@ std::vector<Outage> find_outages(const RunSummary& run) {
     const Window next = window(points, i, kLong);
     const bool served = points[i].offered == 0 || static_cast<double>(points[i].good_of_due) >=
                                                       kServed * static_cast<double>(points[i].offered);
-    if (served && i + kLong <= points.size() && next.speaks() && next.share() >= kServed) {
+    if (served && i + kShort <= points.size() && next.speaks() && next.share() >= kServed) {
       o.ended = at_second(points[i]);
       open = false;
       continue;

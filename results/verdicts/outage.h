@@ -28,7 +28,8 @@ struct Outage {
 };
 
 // It begins where less than half of the requests due in five seconds turn out good, and ends where at least
-// 95 % of those due in ten seconds do. Windows with fewer than five requests say nothing and change nothing.
+// 95 % of those due in ten seconds do (in what is left of the run, five seconds at least). Windows with fewer
+// than five requests say nothing and change nothing.
 [[nodiscard]] std::vector<Outage> find_outages(const RunSummary& run);
 
 // What a post-mortem has: one line an event, in the order of time. "detected" is the first five seconds with

@@ -80,6 +80,11 @@ TEST(Outage, MayNotEndAtAll) {
   EXPECT_EQ(outage_events(run_of(up + "xxxxxxxxxxxxxxx"), outages).back().what, "not recovered");
 }
 
+TEST(Outage, EndsAlsoShortlyBeforeTheRunDoes) {
+  EXPECT_EQ(find_outages(run_of(up + "xxxxxxxxxx" + "######")).at(0).ended, Nanos{30s});
+  EXPECT_FALSE(find_outages(run_of(up + "xxxxxxxxxx" + "###")).at(0).ended);
+}
+
 TEST(Outage, SaysNothingOfTooFewRequests) {
   RunSummary run = run_of(up + "xxxxxxxxxx" + up);
   for (TimelinePoint& p : run.timeline) {
