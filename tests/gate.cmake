@@ -5,7 +5,7 @@ dsbench_test(gate_test
 
 # In virtual time and on files, so beside others; the servers are real, and measured alone.
 add_test(NAME e2e_gate COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/gate_test.py" -v)
-set_tests_properties(e2e_gate PROPERTIES LABELS "host;e2e" TIMEOUT 240 ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
+set_tests_properties(e2e_gate PROPERTIES LABELS "host;e2e" TIMEOUT 480 ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
 dsbench_e2e(gate_servers)
 
 # scripts/bench_gate prints what this finds; a small run of it is a test that it holds.
@@ -15,6 +15,6 @@ target_include_directories(gate_power PRIVATE "${PROJECT_SOURCE_DIR}")
 add_test(NAME gate_power COMMAND "${PROJECT_SOURCE_DIR}/scripts/bench_gate" --gates 1000 --check "$<TARGET_FILE:gate_power>")
 set_tests_properties(gate_power PROPERTIES LABELS host TIMEOUT 120)
 add_test(NAME e2e_gate_ci COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/gate_ci_test.py" -v)
-set_tests_properties(e2e_gate_ci PROPERTIES LABELS "host;e2e" TIMEOUT 240 ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
+set_tests_properties(e2e_gate_ci PROPERTIES LABELS "host;e2e" TIMEOUT 480 ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
 
 dsbench_test(cli_command_words_test SOURCES unit/cli_command_words_test.cc "${PROJECT_SOURCE_DIR}/cli/command_words.cc" LIBS dsbench::core)

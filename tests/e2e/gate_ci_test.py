@@ -12,7 +12,7 @@ from gate_test import fleet
 from support import BINARY, TestCase
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BASE = "load --target sim:laptop --traffic 'hold(4/s,60s)'"
+BASE = "load --target sim:laptop --traffic 'hold(4/s,20s)'"
 
 
 def blocks(text, opening):
@@ -37,7 +37,7 @@ class Snippets(TestCase):
         super().setUp()
         (self.folder / "bin").mkdir()
         (self.folder / "bin/dsbench").symlink_to(BINARY)
-        self.slow = f"load --target sim:{fleet(self.folder, 1.2)} --traffic 'hold(4/s,60s)'"
+        self.slow = f"load --target sim:{fleet(self.folder, 1.2)} --traffic 'hold(4/s,20s)'"
 
     def shell(self, script, cand, name="work", **environment):
         work = self.folder / name
