@@ -9,6 +9,9 @@ std::span<const dsb_kernel> cpu_kernels() {
     cpu::add_products(kernels);
     cpu::add_attention(kernels);
     cpu::add_rows(kernels);
+#if defined(DSBENCH_ONEDNN)
+    cpu::add_onednn(kernels);
+#endif
     return kernels;
   }();
   return all;
