@@ -30,7 +30,7 @@ namespace dsbench::cli {
 namespace {
 
 constexpr std::array<std::string_view, 10> verbs{"rehearse", "load",   "serve", "kernels", "calibrate",
-                                                  "gate",     "report", "merge", "profile", "doctor"};
+                                                 "gate",     "report", "merge", "profile", "doctor"};
 
 std::string exit_code_footer() {
   std::string text = "Exit codes:\n";

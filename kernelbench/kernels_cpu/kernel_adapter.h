@@ -103,9 +103,7 @@ class Adapter {
     at->second->run();
     return 0;
   }
-  static void release() {
-    slots().clear();
-  }
+  static void release() { slots().clear(); }
 };
 
 }  // namespace dsbench::kernelbench::cpu

@@ -7,6 +7,7 @@
 #include "core/files.h"
 #include "core/text.h"
 #include "results/gate/evidence_readers.h"
+#include "results/interop/import.h"
 #include "results/run_file.h"
 
 namespace dsbench::results::gate {
@@ -162,13 +163,13 @@ Result<Evidence> read_evidence(const std::filesystem::path& path) {
   const std::filesystem::path file = folder ? path / "run.json" : path;
   if (!std::filesystem::exists(file, error)) {
     return fail(ErrorKind::usage,
-                "{} is no evidence: {}; accepted: a run directory, its run.json, or a JSON file of Google "
-                "Benchmark's form",
+                "{} is no evidence: {}; accepted: a run directory, its run.json, a JSON file of Google "
+                "Benchmark's form, or a result of vllm bench serve, SGLang, AIPerf or GuideLLM",
                 path.string(), folder ? "there is no run.json in it" : "there is no such file");
   }
   DSBENCH_TRY(const std::string text, read_file(file));
   if (is_kernel_result(text)) return parse_kernel_evidence(text, path.string());
-  DSBENCH_TRY(RunSummary run, parse_run(text, file.string()));
+  DSBENCH_TRY(RunSummary run, read_any_run(file));
   Evidence e = evidence_of(std::move(run), path.string());
   e.records = file.parent_path() / "records.sqlite";
   return e;

@@ -262,7 +262,8 @@ Result<Judgement> judge(std::span<const Evidence> baseline, std::span<const Evid
       j.note = "too noisy to tell";
       // What the same runs would carry, so that a person can choose between a larger margin and more runs.
       const double within = std::max(*j.upper, ratio_of(1, *j.lower)) - 1;
-      if (std::isfinite(within)) j.note += fmt::format(": shown to be the same only within {:.1f} %", 100 * within);
+      if (std::isfinite(within))
+        j.note += fmt::format(": shown to be the same only within {:.1f} %", 100 * within);
     }
   }
   return judgement;

@@ -198,8 +198,8 @@ TEST(GateEvidence, paths_that_are_none) {
   const auto none = read_evidence("/nowhere/at/all");
   EXPECT_EQ(none.error().message,
             "/nowhere/at/all is no evidence: there is no such file; accepted: a run directory, its run.json, "
-            "or a JSON "
-            "file of Google Benchmark's form");
+            "a JSON "
+            "file of Google Benchmark's form, or a result of vllm bench serve, SGLang, AIPerf or GuideLLM");
   EXPECT_EQ(none.error().kind, ErrorKind::usage);
   const auto folder = std::filesystem::temp_directory_path() / "dsbench-gate-evidence-test";
   std::filesystem::create_directories(folder);

@@ -31,7 +31,8 @@ KernelRun run_at(double efficiency) {
   }
   add(R"({"op":"moe_grouped_gemm","dtype":"f32","params":{"experts":8,"tokens":16,"top_k":2,"n":512,"k":256}})",
       1e7, 4e6);
-  add(R"({"op":"mla_decode","dtype":"f32","params":{"batch":4,"context":512,"heads":8,"queries":1}})", 4e7, 5e6);
+  add(R"({"op":"mla_decode","dtype":"f32","params":{"batch":4,"context":512,"heads":8,"queries":1}})", 4e7,
+      5e6);
   return run;
 }
 
