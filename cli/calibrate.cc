@@ -82,7 +82,8 @@ Result<Calibration> from_kernels(const CalibrateOptions& o, const HardwareProfil
   kernelbench::StepRange range{
       .max_prefill_tokens = like.max_batched_tokens.value,
       .max_decode_tokens = like.max_running.value,
-      .max_context = std::min(like.max_model_len.value, like.kv_capacity_tokens.value)};
+      .max_context = std::min(like.max_model_len.value, like.kv_capacity_tokens.value),
+      .max_kv_tokens = like.kv_capacity_tokens.value};
   DSBENCH_TRY(kernelbench::KernelStepLaw law, kernelbench::step_law_from_kernels(run, model, o.dtype, range));
   Calibration c;
   c.fit = law.fit;

@@ -230,6 +230,8 @@ Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles
     for (const double d : decodes) {
       if (p + d <= 0) continue;
       for (const double c : contexts) {
+        // A cache that is full holds no more, however many sequences share it.
+        if (d * c > range.max_kv_tokens && c != contexts.back()) continue;
         profiles::StepSample step{.prefill_tokens = p, .decode_tokens = d, .kv_tokens = d * c + p};
         for (const Need& need : shape.needs(step)) {
           if (need.required && !efficiencies.contains({need.op, need.dtype}))
@@ -248,9 +250,10 @@ Result<KernelStepLaw> step_law_from_kernels(const KernelRun& run, const profiles
   KernelStepLaw law;
   DSBENCH_TRY(law.fit, profiles::fit_step_law(steps));
 
-  const profiles::StepSample full{.prefill_tokens = 0,
-                                  .decode_tokens = range.max_decode_tokens,
-                                  .kv_tokens = range.max_decode_tokens * range.max_context / 4};
+  const profiles::StepSample full{
+      .prefill_tokens = 0,
+      .decode_tokens = range.max_decode_tokens,
+      .kv_tokens = std::min(range.max_decode_tokens * range.max_context, range.max_kv_tokens)};
   std::map<std::string, KernelStepLaw::Share> shares;
   for (const Need& need : shape.needs(full)) (void)time_of(need, &shares[need.op]);
   for (auto& [op, share] : shares) {

@@ -15,7 +15,8 @@ namespace dsbench::kernelbench {
 struct StepRange {
   double max_prefill_tokens = 512;
   double max_decode_tokens = 64;
-  double max_context = 4096;  // of one sequence
+  double max_context = 4096;     // of one sequence
+  double max_kv_tokens = 65536;  // of all sequences of a step: what the cache holds
 };
 
 struct KernelStepLaw {
