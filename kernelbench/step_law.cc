@@ -178,8 +178,9 @@ std::map<Key, Efficiency> efficiencies_of(const KernelRun& run) {
   // Of several kernels on one case the fastest counts: that is what an engine would call.
   std::map<std::string, const CellResult*> fastest;
   for (const CellResult& cell : run.cells) {
-    if (cell.state != CellState::ok || !cell.timed() || cell.kernel.baseline || cell.name == kControlName)
-      continue;
+    // What a lowered clock spoilt has been dropped from a throttled cell's samples: the rest counts.
+    const bool usable = cell.state == CellState::ok || cell.state == CellState::throttled;
+    if (!usable || !cell.timed() || cell.kernel.baseline || cell.name == kControlName) continue;
     const CellResult*& best = fastest[cell.name];
     if (best == nullptr || cell.seconds() < best->seconds()) best = &cell;
   }

@@ -78,6 +78,13 @@ TEST(KernelStepLaw, DoesNotUseCellsThatFailedTheirCheckOrAreBaselines) {
   EXPECT_FALSE(step_law_from_kernels(run, *model, "f32", {}));
 }
 
+TEST(KernelStepLaw, UsesWhatIsLeftOfThrottledCells) {
+  const auto model = profiles::load_model_profile("tiny");
+  KernelRun run = run_at(1.0);
+  for (CellResult& c : run.cells) c.state = CellState::throttled;
+  EXPECT_TRUE(step_law_from_kernels(run, *model, "f32", {}));
+}
+
 TEST(Roofline, IsTheHighestOfItsFloors) {
   Ceilings c;
   c.copy_bytes_per_s = 1e9;
