@@ -22,6 +22,7 @@
 #include "kernelbench/plugin/worker.h"
 #include "kernelbench/report/results_file.h"
 #include "kernelbench/report/table.h"
+#include "results/gate/judge.h"
 
 namespace dsbench::cli {
 namespace {
@@ -41,7 +42,7 @@ std::span<const dsb_kernel> own_kernels(const KernelsOptions& o) {
 
 bool matches_any(const std::vector<std::string>& patterns, std::string_view text) {
   return patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) {
-           return kb::matches_pattern(p, text) || kb::matches_pattern("*" + p + "*", text);
+           return results::gate::matches(p, text) || results::gate::matches("*" + p + "*", text);
          });
 }
 

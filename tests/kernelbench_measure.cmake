@@ -1,5 +1,5 @@
 dsbench_test(kernelbench_measure_test SOURCES unit/kernelbench_measure_test.cc unit/kernelbench_compare_test.cc unit/kernelbench_step_law_test.cc
-  LIBS dsbench::kernelbench)
+  LIBS dsbench::kernelbench dsbench::gate)
 
 # Plug-ins for the end-to-end test: one that works, and one for each way to go wrong.
 set(plugin_dir "${CMAKE_CURRENT_BINARY_DIR}/plugins")

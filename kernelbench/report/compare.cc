@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernelbench/report/table.h"
+#include "results/gate/judge.h"
 #include "results/gate/rank_test.h"
 
 namespace dsbench::kernelbench {
@@ -193,27 +194,6 @@ std::string print_comparison(const Comparison& comparison) {
   return j.dump(2) + "\n";
 }
 
-bool matches_pattern(std::string_view pattern, std::string_view text) {
-  // The classic two-pointer match: on a mismatch, the last star takes one character more.
-  std::size_t p = 0, t = 0, star = std::string_view::npos, mark = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      mark = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      ++p;
-      ++t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++mark;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
 Result<std::vector<RooflineLimit>> parse_min_roofline(std::string_view text, std::string_view source) {
   try {
     const auto j = nlohmann::json::parse(text);
@@ -248,7 +228,8 @@ Result<std::vector<BelowRoofline>> check_min_roofline(const KernelRun& run,
   for (const CellResult& cell : run.cells) {
     const RooflineLimit* limit = nullptr;
     for (std::size_t i = 0; i < limits.size(); ++i) {
-      if (!matches_pattern(limits[i].cell, cell.name) || !matches_pattern(limits[i].kernel, cell.kernel.name))
+      if (!results::gate::matches(limits[i].cell, cell.name) ||
+          !results::gate::matches(limits[i].kernel, cell.kernel.name))
         continue;
       limit = &limits[i];
       used[i] = true;

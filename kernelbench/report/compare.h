@@ -73,7 +73,4 @@ struct BelowRoofline {
                                                                     const std::vector<RooflineLimit>& limits,
                                                                     std::string_view source);
 
-// "*" stands for any characters, none included.
-[[nodiscard]] bool matches_pattern(std::string_view pattern, std::string_view text);
-
 }  // namespace dsbench::kernelbench

@@ -4,6 +4,7 @@
 #include "kernelbench/report/compare.h"
 #include "kernelbench/report/results_file.h"
 #include "kernelbench/report/table.h"
+#include "results/gate/judge.h"
 
 namespace dsbench::kernelbench {
 namespace {
@@ -155,12 +156,12 @@ TEST(MinRoofline, FindsWhatIsBelowAndRefusesALimitThatGuardsNothing) {
 }
 
 TEST(Pattern, StarStandsForAnything) {
-  EXPECT_TRUE(matches_pattern("*", ""));
-  EXPECT_TRUE(matches_pattern("gemm/*/f32", "gemm/m=1/n=2/f32"));
-  EXPECT_FALSE(matches_pattern("gemm/*/f32", "gemm/m=1/bf16"));
-  EXPECT_TRUE(matches_pattern("a*b*c", "aXbYbZc"));
-  EXPECT_FALSE(matches_pattern("a*b*c", "aXbYbZ"));
-  EXPECT_FALSE(matches_pattern("abc", "abcd"));
+  EXPECT_TRUE(results::gate::matches("*", ""));
+  EXPECT_TRUE(results::gate::matches("gemm/*/f32", "gemm/m=1/n=2/f32"));
+  EXPECT_FALSE(results::gate::matches("gemm/*/f32", "gemm/m=1/bf16"));
+  EXPECT_TRUE(results::gate::matches("a*b*c", "aXbYbZc"));
+  EXPECT_FALSE(results::gate::matches("a*b*c", "aXbYbZ"));
+  EXPECT_FALSE(results::gate::matches("abc", "abcd"));
 }
 
 TEST(ResultsFile, ComesBackAsItWas) {
