@@ -173,6 +173,10 @@ void Fleet::arrive(const Inbound& inbound) {
   }
   flight.replica = route();
   Replica& replica = replicas_[flight.replica];
+  if (replica.lost) {  // it is not back before what it lost is over
+    send(inbound.at, inbound.flight, FleetEvent::Kind::rejected, 0, 503);
+    return;
+  }
   const Submitted submitted = replica.scheduler.add_lengths(flight.lengths, inbound.flight, inbound.at);
   if (submitted.status != SubmitStatus::accepted) {
     send(inbound.at, inbound.flight, FleetEvent::Kind::rejected, 0, status_of(submitted.status));

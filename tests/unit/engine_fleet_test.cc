@@ -409,7 +409,7 @@ TEST(Fleet, ACrashLosesWhatRunsAndWaitsAndRefusesUntilItIsOver) {
   fleet.submit(0, {10, 40}, Nanos{0});
   for (std::uint64_t i = 1; i < 6; ++i) fleet.submit(i, {60, 4}, 40 * ms);  // four run at most
   fleet.submit(6, {10, 1}, 60 * ms);
-  fleet.submit(7, {10, 1}, 110 * ms);
+  fleet.submit(7, {10, 1}, 300 * ms);
   std::map<std::uint64_t, FleetEvent> last;
   for (const FleetEvent& e : run_until_idle(fleet)) last[e.key] = e;
   EXPECT_EQ(last[0].kind, Kind::failed) << "in the middle of its stream";
