@@ -51,7 +51,8 @@ Result<Variant> variant_of(const std::string& name, const ExperimentOptions& o, 
   if (name == "spec") {
     const std::string mode = given(o, "spec");
     if (!mode.empty() && mode != "off") return Variant{name, "no speculation", {"--spec", "off"}};
-    if (computes && given(o, "mtp-acceptance").empty() && given(o, "model-dir").empty())
+    // A checkpoint need not have an MTP module; drawn weights are given one.
+    if (computes && !given(o, "model-dir").empty())
       return Variant{name, "speculation (ngram)", {"--spec", "ngram"}};
     if (computes) return Variant{name, "speculation (MTP)", {"--spec", "mtp"}};
     return Variant{name, "speculation (assumed)", {"--spec", "assumed"}};

@@ -7,6 +7,8 @@
 // leaves its latent at position i of its own cache layer, and says what follows i + 1. For a second guess it
 // goes on from its own output and its own guess at position i + 1; that latent is written anew, from what is
 // true, by the next step.
+// The last entry of a block that the prefix cache shares may have been written for another token behind it: a
+// guess can be the worse for it, and nothing else, since every guess is verified.
 namespace dsbench::engine {
 
 using kernels::cpu::ThreadPool;
