@@ -23,12 +23,18 @@ bool is_metric(const HdrInterval& interval, Metric metric) {
          interval.tag[word.size()] == ';';
 }
 
-LatencyPicture::Spectrum spectrum_of(std::span<const HdrInterval> intervals, Metric metric,
+LatencyPicture::Spectrum spectrum_in(std::span<const HdrInterval> intervals, Metric metric,
                                      std::string name) {
   Histogram all;
   for (const HdrInterval& i : intervals) {
     if (is_metric(i, metric)) all.add(i.histogram);
   }
+  return spectrum_of(all, std::move(name));
+}
+
+}  // namespace
+
+LatencyPicture::Spectrum spectrum_of(const Histogram& all, std::string name) {
   LatencyPicture::Spectrum spectrum{.name = std::move(name), .points = {}};
   const std::int64_t n = all.count() + all.infinite();
   if (n == 0) return spectrum;
@@ -43,8 +49,6 @@ LatencyPicture::Spectrum spectrum_of(std::span<const HdrInterval> intervals, Met
   }
   return spectrum;
 }
-
-}  // namespace
 
 LatencyPicture picture_of(std::span<const HdrInterval> intervals) {
   LatencyPicture picture;
@@ -82,8 +86,8 @@ LatencyPicture picture_of(std::span<const HdrInterval> intervals) {
       picture.columns[column][static_cast<std::size_t>(place)] += i.histogram.counter(index);
     }
   }
-  picture.spectra.push_back(spectrum_of(intervals, Metric::ttft, "TTFT from due"));
-  picture.spectra.push_back(spectrum_of(intervals, Metric::ttft_service, "TTFT from sent"));
+  picture.spectra.push_back(spectrum_in(intervals, Metric::ttft, "TTFT from due"));
+  picture.spectra.push_back(spectrum_in(intervals, Metric::ttft_service, "TTFT from sent"));
   return picture;
 }
 
