@@ -81,8 +81,11 @@ void put_verdict(Html& html, const Outcome& o) {
        regressed > 0 ? "fail" : "plain");
   tile("Undecided", fmt::format("{}", count(MetricVerdict::inconclusive)), "metrics",
        count(MetricVerdict::inconclusive) > 0 ? "doubt" : "plain");
-  tile("Looks", fmt::format("{} of {}", o.looks.size(), o.planned_looks),
-       fmt::format("error level {:.3g} in all", o.alpha), "plain");
+  const bool confirmed = o.looks.size() > o.planned_looks;
+  tile("Looks",
+       confirmed ? fmt::format("{} + 1", o.planned_looks)
+                 : fmt::format("{} of {}", o.looks.size(), o.planned_looks),
+       fmt::format("{}error level {:.3g} in all", confirmed ? "the last confirms; " : "", o.alpha), "plain");
   html.raw("</dl>\n</div>\n");
   if (!o.invalid.empty()) {
     html.raw("<aside class=\"note t-void\"><h2>Runs that are no evidence</h2><ul>");
@@ -213,7 +216,7 @@ ChartLine side_line(bool candidate, bool thin) {
   return line;
 }
 
-constexpr report::ChartSize small_chart{"small", 460, 150, 12, false, true};
+constexpr report::ChartSize small_chart{"small", 400, 140, 12, false, true};
 
 // A metric's values in the order of the rounds: a drift shows, and so does the run that was disturbed.
 Chart runs_chart(const MetricJudgement& m, std::size_t index) {
@@ -316,8 +319,9 @@ void put_overlay(Html& html, const SideView& a, const SideView& b) {
   if (!spectrum.lines.empty()) {
     spectrum.description =
         "TTFT by percentile, on an axis that gives every further nine the same room, for both sides.";
-    spectrum.x = {.title = "1 ÷ (1 − share): 2 is the median, 10 is p90, 100 is p99, 1,000 is p99.9",
+    spectrum.x = {.title = "percentile; each further nine has the same room",
                   .scale = report::Scale::log10,
+                  .unit = report::AxisUnit::percentile,
                   .lo = {},
                   .hi = {}};
     spectrum.y = {.title = "TTFT from due",

@@ -130,7 +130,7 @@ void put_warnings(Html& html, const RunSummary& run) {
   const auto list = [&](std::string_view title, std::string_view tone,
                         const std::vector<std::string>& lines) {
     if (lines.empty()) return;
-    html.add("<aside class=\"note t-{}\"><h3>{}</h3><ul>\n", tone, title);
+    html.add("<aside class=\"note t-{}\"><h2>{}</h2><ul>\n", tone, title);
     for (const std::string& line : lines) html.raw("<li>").text(line).raw("</li>\n");
     html.raw("</ul></aside>\n");
   };
