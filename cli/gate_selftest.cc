@@ -240,6 +240,10 @@ class Selftest {
       measured = looks[i].runs;
       progress_.clear();
       DSBENCH_TRY(Answers answers, judge(runs_, o_.flags, looks[i].alpha));
+      for (gate::Outcome* outcome : {&answers.same, &answers.slow}) {
+        outcome->looks.assign(looks.begin(), looks.begin() + static_cast<std::ptrdiff_t>(i + 1));
+        outcome->planned_looks = looks.size();
+      }
       if (answers.invalid || answers.called || answers.passed || i + 1 == looks.size()) return answers;
       progress_.line(fmt::format("look {} at {} runs a side decides nothing yet", i + 1, measured));
     }

@@ -132,6 +132,9 @@ std::string strip(const MetricJudgement& m, double reach) {
   return svg + "</g></svg>";
 }
 
+// What keeps a page of thousands of kernels small.
+constexpr std::size_t most_drawn_intervals = 200;
+
 double reach_of(const std::vector<const MetricJudgement*>& metrics) {
   double reach = std::log1p(0.02);
   for (const MetricJudgement* m : metrics) {
@@ -165,8 +168,8 @@ void put_metrics(Html& html, const Outcome& o) {
     t.rows.push_back(
         {m->metric.name, m->baseline_runs == 0 ? "n/a" : format_value(m->metric.unit, m->baseline),
          m->candidate_runs == 0 ? "n/a" : format_value(m->metric.unit, m->candidate), format_change(m->ratio),
-         Cell::markup(strip(*m, reach) + "<span class=\"under\">" + xml_escape(format_interval(*m)) +
-                      "</span>"),
+         Cell::markup((t.rows.size() < most_drawn_intervals ? strip(*m, reach) : "") +
+                      "<span class=\"under\">" + xml_escape(format_interval(*m)) + "</span>"),
          format_p(m->p_holm), format_change(1 + m->detectable), report::mark_cell(mark_of(m->verdict))});
   }
   report::put_table(html, t);
@@ -250,20 +253,19 @@ void put_runs(Html& html, const Outcome& o) {
   report::open_section(html, "runs", "Run by run");
   html.raw("<p class=\"lead\">What the verdicts are made of: one number a run, in the order of the rounds.");
   if (metrics.size() > most_pictured_metrics)
-    html.add(" The worst {} of {} metrics are drawn.", most_pictured_metrics, metrics.size());
+    html.add(" The worst {} of {} metrics are shown; gate.json has all.", most_pictured_metrics,
+             metrics.size());
   html.raw("</p>\n<div class=\"multiples\">\n");
   Table t{.caption = "Every run of every metric", .head = {"metric and side"}, .rows = {}};
   std::size_t widest = 0;
-  for (std::size_t i = 0; i < metrics.size(); ++i) {
+  for (std::size_t i = 0; i < metrics.size() && i < most_pictured_metrics; ++i) {
     const MetricJudgement& m = *metrics[i];
-    if (i < most_pictured_metrics) {
-      html.raw("<figure><figcaption><strong>").text(m.metric.name).raw("</strong> ");
-      html.raw(report::mark_cell(mark_of(m.verdict)).html())
-          .raw(" ")
-          .text(format_change(m.ratio))
-          .raw("</figcaption>");
-      html.raw(report::render_svg(runs_chart(m, i), small_chart)).raw("</figure>\n");
-    }
+    html.raw("<figure><figcaption><strong>").text(m.metric.name).raw("</strong> ");
+    html.raw(report::mark_cell(mark_of(m.verdict)).html())
+        .raw(" ")
+        .text(format_change(m.ratio))
+        .raw("</figcaption>");
+    html.raw(report::render_svg(runs_chart(m, i), small_chart)).raw("</figure>\n");
     for (const bool candidate : {false, true}) {
       const auto& values = candidate ? m.candidate_values : m.baseline_values;
       std::vector<Cell> row{fmt::format("{}, {}", m.metric.name, candidate ? "candidate" : "baseline")};

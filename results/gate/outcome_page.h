@@ -25,7 +25,7 @@ struct SideView {
 // alone.
 [[nodiscard]] SideView view_side(const Outcome& outcome, bool candidate, const std::filesystem::path& folder);
 
-// At most as many metrics as this have a picture of their own, the worst first; all are in the table.
+// At most as many metrics as this are shown run by run, the worst first; all are in the table of verdicts.
 inline constexpr std::size_t most_pictured_metrics = 12;
 
 [[nodiscard]] std::string render_page(const Outcome& outcome, const SideView& baseline,

@@ -88,13 +88,14 @@ class Browser:
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.send("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
 
-    def open(self, path):
+    def open(self, path, scripts=True):
         self.events.clear()
         self.send("Page.navigate", url=pathlib.Path(path).resolve().as_uri())
         deadline = time.monotonic() + 60
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self._message(deadline))
-        self.settle()
+        if scripts:
+            self.settle()
 
     def settle(self):
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -114,13 +115,11 @@ class Browser:
     def key(self, key, code=0, shift=False):
         for kind in ("rawKeyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, modifiers=8 if shift else 0)
-        if key == "Enter":
-            pass
 
     def picture(self, clip):
-        """RGB rows of a part of the page: (width, height, bytes)."""
+        """A part of the page at a quarter of its size: (width, height, RGB bytes)."""
         data = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True,
-                         clip={"x": clip[0], "y": clip[1], "width": clip[2], "height": clip[3], "scale": 1})["data"]
+                         clip={"x": clip[0], "y": clip[1], "width": clip[2], "height": clip[3], "scale": 0.25})["data"]
         return decode_png(base64.b64decode(data))
 
     def pdf(self):
