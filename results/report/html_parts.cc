@@ -23,18 +23,26 @@ Cell mark_cell(const Mark& mark) {
 }
 
 void put_table(Html& html, const Table& table) {
-  const auto cell = [&](std::string_view tag, const Cell& content) {
-    html.add("<{}>{}</{}>", tag, content.html(), tag.substr(0, 2));
-  };
+  const bool many = table.head.size() > most_printed_columns;
   html.add(
       "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
       "aria-label=\"{0}\"><table{1}><caption>{0}</caption><thead><tr>",
-      xml_escape(table.caption), table.numeric ? " class=\"num\"" : "");
-  for (const std::string& h : table.head) cell("th scope=\"col\"", h);
+      xml_escape(table.caption),
+      many            ? " class=\"num many\""
+      : table.numeric ? " class=\"num\""
+                      : "");
+  for (const std::string& h : table.head) html.raw("<th scope=\"col\">").text(h).raw("</th>");
   html.raw("</tr></thead><tbody>\n");
   for (const auto& row : table.rows) {
     html.raw("<tr>");
-    for (std::size_t i = 0; i < row.size(); ++i) cell(i == 0 ? "th scope=\"row\"" : "td", row[i]);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (i == 0)
+        html.raw("<th scope=\"row\">").raw(row[i].html()).raw("</th>");
+      else if (many)
+        html.raw("<td data-h=\"").text(table.head[i]).raw("\">").raw(row[i].html()).raw("</td>");
+      else
+        html.raw("<td>").raw(row[i].html()).raw("</td>");
+    }
     html.raw("</tr>\n");
   }
   html.raw("</tbody></table></div>\n");

@@ -11,26 +11,6 @@
 namespace dsbench::results::report {
 namespace {
 
-// The verdict as a picture that is told apart without colour: disc, octagon, diamond, triangle, square.
-std::string_view verdict_icon(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::ready:
-      return "<circle cx=\"24\" cy=\"24\" r=\"21\"/><path class=\"cut\" d=\"M14 25l7 7 14-15\"/>";
-    case Verdict::not_ready:
-      return "<path d=\"M15 3h18l12 12v18l-12 12h-18l-12-12v-18z\"/><path class=\"cut\" d=\"M16 16l16 16M32 "
-             "16l-16 16\"/>";
-    case Verdict::inconclusive:
-      return "<path d=\"M24 2l22 22-22 22-22-22z\"/><path class=\"cut\" d=\"M18 19q0-7 6-7t6 6q0 4-6 7v4M24 "
-             "34v.5\"/>";
-    case Verdict::invalid:
-      return "<path d=\"M24 3l22 40h-44z\"/><path class=\"cut\" d=\"M24 17v13M24 36v.5\"/>";
-    case Verdict::measured:
-      break;
-  }
-  return "<rect x=\"4\" y=\"4\" width=\"40\" height=\"40\" rx=\"4\"/><path class=\"cut\" d=\"M14 34v-8M24 "
-         "34v-20M34 34v-13\"/>";
-}
-
 void put_tile(Html& html, std::string_view name, std::string_view value, std::string_view below,
               std::string_view tone) {
   html.add("<div class=\"tile t-{}\"><dt>", tone)
@@ -98,6 +78,25 @@ std::string highest_tested(const RunSummary& run) {
 
 }  // namespace
 
+std::string_view verdict_icon(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::ready:
+      return "<circle cx=\"24\" cy=\"24\" r=\"21\"/><path class=\"cut\" d=\"M14 25l7 7 14-15\"/>";
+    case Verdict::not_ready:
+      return "<path d=\"M15 3h18l12 12v18l-12 12h-18l-12-12v-18z\"/><path class=\"cut\" d=\"M16 16l16 16M32 "
+             "16l-16 16\"/>";
+    case Verdict::inconclusive:
+      return "<path d=\"M24 2l22 22-22 22-22-22z\"/><path class=\"cut\" d=\"M18 19q0-7 6-7t6 6q0 4-6 7v4M24 "
+             "34v.5\"/>";
+    case Verdict::invalid:
+      return "<path d=\"M24 3l22 40h-44z\"/><path class=\"cut\" d=\"M24 17v13M24 36v.5\"/>";
+    case Verdict::measured:
+      break;
+  }
+  return "<rect x=\"4\" y=\"4\" width=\"40\" height=\"40\" rx=\"4\"/><path class=\"cut\" d=\"M14 34v-8M24 "
+         "34v-20M34 34v-13\"/>";
+}
+
 void put_verdict(Html& html, const RunSummary& run, std::string_view heading, std::string_view level) {
   const Mark mark = verdict_mark(run.verdict);
   html.add("<div class=\"verdict t-{}\">\n", mark.tone);
@@ -131,7 +130,7 @@ void put_warnings(Html& html, const RunSummary& run) {
   const auto list = [&](std::string_view title, std::string_view tone,
                         const std::vector<std::string>& lines) {
     if (lines.empty()) return;
-    html.add("<aside class=\"note t-{}\"><h3>{}</h3><ul>\n", tone, title);
+    html.add("<aside class=\"note t-{}\"><h2>{}</h2><ul>\n", tone, title);
     for (const std::string& line : lines) html.raw("<li>").text(line).raw("</li>\n");
     html.raw("</ul></aside>\n");
   };
@@ -332,114 +331,6 @@ void put_system(Html& html, const RunSummary& run, const std::string& prefix) {
   facts.emplace_back("ended", run.ended);
   for (const auto& [name, value] : run.host) facts.emplace_back("generator: " + name, value);
   put_facts(html, facts);
-  close_section(html);
-}
-
-void put_comparison(Html& html, std::span<const LabelledRun> runs) {
-  open_section(html, "compare", "The runs side by side");
-  Table t{.caption = "The runs side by side", .head = {""}, .rows = {}};
-  for (std::size_t i = 0; i < runs.size(); ++i)
-    t.head.push_back(fmt::format("({}) {}", i + 1, runs[i].label));
-  const auto row = [&](std::string_view name, auto cell) {
-    std::vector<Cell> cells{Cell(name)};
-    for (const LabelledRun& r : runs) cells.push_back(cell(*r.run));
-    t.rows.push_back(std::move(cells));
-  };
-  row("verdict", [](const RunSummary& r) { return mark_cell(verdict_mark(r.verdict)); });
-  row("safe load", [](const RunSummary& r) { return Cell(rate_text(r.knee.offered)); });
-  row("peak good rate", [](const RunSummary& r) { return Cell(rate_text(r.collapse.peak_good_rate)); });
-  row("good rate in the hold", [](const RunSummary& r) {
-    return Cell(r.collapse.at ? fmt::format("{} at {} offered", rate_text(r.collapse.good_rate),
-                                            rate_text(r.collapse.at))
-                              : std::string("n/a"));
-  });
-  row("collapse", [](const RunSummary& r) { return mark_cell(collapse_mark(r.collapse.verdict)); });
-  row("recovery", [](const RunSummary& r) { return mark_cell(recovery_mark(r.recovery.verdict)); });
-  row("time to recover", [](const RunSummary& r) {
-    return Cell(r.recovery.time ? format_duration(*r.recovery.time) : std::string("n/a"));
-  });
-  row("retry amplification", [](const RunSummary& r) { return Cell(times_text(r.retry_amplification)); });
-  row("recompute tax", [](const RunSummary& r) {
-    return Cell(r.ledger ? part_text(r.ledger->recomputed_tokens, r.ledger->computed_tokens)
-                         : std::string("n/a"));
-  });
-  row("tokens for nobody", [](const RunSummary& r) {
-    return Cell(r.ledger ? part_text(r.ledger->abandoned_tokens, r.ledger->computed_tokens)
-                         : std::string("n/a"));
-  });
-  row("fit to measure", [](const RunSummary& r) {
-    return mark_cell(r.valid ? Mark{"●", "yes", "pass"} : Mark{"△", "no", "void"});
-  });
-  row("simulated", [](const RunSummary& r) { return Cell(r.simulated ? "yes" : "no"); });
-  put_table(html, t);
-
-  const RunSummary& first = *runs.front().run;
-  std::vector<std::string> differ;
-  const auto differs = [&](std::string_view name, auto same) {
-    if (!std::all_of(runs.begin(), runs.end(), [&](const LabelledRun& r) { return same(*r.run); }))
-      differ.emplace_back(name);
-  };
-  differs("target", [&](const RunSummary& r) {
-    return r.target == first.target && r.target_description == first.target_description;
-  });
-  differs("profile, workload, policy or SLO",
-          [&](const RunSummary& r) { return r.profile_json == first.profile_json; });
-  differs("seed", [&](const RunSummary& r) { return r.seed == first.seed; });
-  differs("machine", [&](const RunSummary& r) { return r.host == first.host; });
-  differs("dsbench version", [&](const RunSummary& r) {
-    return r.dsbench_version == first.dsbench_version && r.dsbench_commit == first.dsbench_commit &&
-           r.dsbench_build == first.dsbench_build;
-  });
-  if (differ.empty()) {
-    html.raw(
-        "<p>Target, profile, seed, machine and version are the same; the commands are under “How to "
-        "reproduce”.</p>\n");
-  } else {
-    html.raw("<aside class=\"note t-doubt\"><h3>The runs differ in</h3><ul>");
-    for (const std::string& d : differ) html.raw("<li>").text(d).raw("</li>");
-    html.raw("</ul></aside>\n");
-  }
-  html.raw("<h3>Capacity</h3>\n");
-  const std::array<Chart, 1> capacity{capacity_chart(runs, "all-capacity")};
-  Table rates{.caption = "Good rate by offered rate",
-              .head = {"run and stage", "kind", "offered", "completed", "good", "good share"},
-              .rows = {}};
-  Table percentiles{.caption = "99th percentiles by offered rate",
-                    .head = {"run and stage", "offered", "TTFT p99", "TPOT p99", "E2E p99"},
-                    .rows = {}};
-  Table back{.caption = "Stages from the hold to the recovery",
-             .head = {"run and stage", "offered", "good", "good share"},
-             .rows = {}};
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    for (const StageSummary& s : runs[i].run->stages) {
-      if (s.kind == StageKind::warm_up) continue;
-      const std::string name = fmt::format("({}) {}", i + 1, s.name);
-      rates.rows.push_back({name, std::string(to_word(s.kind)), format_rate(s.offered),
-                            format_rate(s.completed_rate), format_rate(s.good_rate),
-                            share_text(s.good_share)});
-      percentiles.rows.push_back({name, format_rate(s.offered), percentile_text(s.ttft, 0.99),
-                                  percentile_text(s.tpot, 0.99), percentile_text(s.e2e, 0.99)});
-    }
-    for (const StageSummary* s : falling(*runs[i].run)) {
-      back.rows.push_back({fmt::format("({}) {}", i + 1, s->name), format_rate(s->offered),
-                           format_rate(s->good_rate), share_text(s->good_share)});
-    }
-  }
-  put_figure(html, capacity,
-             "Good rate against the offered rate. Thick lines with filled markers: the way up. Thin dashed "
-             "lines with hollow markers and arrows: the way down.",
-             rates);
-  html.raw("<h3>Latency, 99th percentiles</h3>\n");
-  put_figure(html, latency_charts(runs, "all-latency"),
-             "The same horizontal axis; logarithmic. Markers in the strip marked ∞: the percentile falls "
-             "among failed requests.",
-             percentiles);
-  const std::vector<Chart> recovery = recovery_charts(runs, "all-recovery");
-  if (!recovery.empty()) {
-    html.raw("<h3>Recovery</h3>\n");
-    put_figure(html, recovery, "All runs laid over each other at the instant when the trigger was gone.",
-               back);
-  }
   close_section(html);
 }
 
