@@ -61,7 +61,8 @@ Result<OpenedModel> open_model(const ModelOptions& options, const std::string& p
     }
     std::vector<std::int32_t> ends = model.profile.more_eos_tokens;
     ends.push_back(model.profile.eos_token);
-    model.weights = std::make_unique<engine::ForetoldWeights>(seed, *wishes.foretold, std::move(ends));
+    model.weights = std::make_unique<engine::ForetoldWeights>(seed, *wishes.foretold, model.profile.layers,
+                                                              std::move(ends));
     return model;
   }
   // Text first: it is quickly read, and quickly wrong.

@@ -17,6 +17,9 @@ namespace {
 constexpr double kForetoldGain = 12;
 // How much of the module's input is a random view of the model's output, beside 1 of the embedding.
 constexpr double kViewGain = 1;
+// Each layer adds about as much to the residual stream as the next: up to so many, embeddings of length 1 (in
+// root mean square) are heard over them; with more they grow as the sum of the others does.
+constexpr double kLayersOfOne = 6;
 
 void shuffle(std::vector<std::int32_t>& values, Rng rng) {
   for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[rng.below(i)]);
@@ -24,8 +27,13 @@ void shuffle(std::vector<std::int32_t>& values, Rng rng) {
 
 }  // namespace
 
-ForetoldWeights::ForetoldWeights(std::uint64_t seed, double acceptance, std::vector<std::int32_t> excepted)
-    : seed_{seed}, acceptance_{acceptance}, excepted_{std::move(excepted)}, drawn_{seed} {}
+ForetoldWeights::ForetoldWeights(std::uint64_t seed, double acceptance, std::int32_t layers,
+                                 std::vector<std::int32_t> excepted)
+    : seed_{seed},
+      acceptance_{acceptance},
+      embedding_gain_{std::max(1.0, std::sqrt(layers / kLayersOfOne))},
+      excepted_{std::move(excepted)},
+      drawn_{seed} {}
 
 std::vector<std::int32_t> ForetoldWeights::successors(std::int64_t vocab) const {
   std::vector<std::int32_t> ring(static_cast<std::size_t>(vocab));
@@ -57,7 +65,7 @@ std::vector<float> ForetoldWeights::matrix(std::string_view name, std::int64_t n
     }
     return join;
   }
-  std::vector<float> w = drawn_.matrix(name, n, k, gain);
+  std::vector<float> w = drawn_.matrix(name, n, k, name == "embedding" ? gain * embedding_gain_ : gain);
   if (name != "head") return w;
   const std::vector<float> embedding = drawn_.matrix("embedding", n, k, std::sqrt(static_cast<double>(k)));
   const std::vector<std::int32_t> successor = successors(n);

@@ -27,7 +27,10 @@ namespace dsbench::engine {
 class ForetoldWeights final : public WeightSource {
  public:
   // `excepted`: tokens that stay out of the ring, as those that end an answer.
-  ForetoldWeights(std::uint64_t seed, double acceptance, std::vector<std::int32_t> excepted);
+  // A model of many layers has embeddings that are the longer for it, or nothing would be left of them at the
+  // head.
+  ForetoldWeights(std::uint64_t seed, double acceptance, std::int32_t layers,
+                  std::vector<std::int32_t> excepted);
 
   [[nodiscard]] std::vector<float> matrix(std::string_view name, std::int64_t n, std::int64_t k,
                                           double gain) const override;
@@ -41,6 +44,7 @@ class ForetoldWeights final : public WeightSource {
  private:
   std::uint64_t seed_;
   double acceptance_;
+  double embedding_gain_;
   std::vector<std::int32_t> excepted_;
   DrawnWeights drawn_;
 };

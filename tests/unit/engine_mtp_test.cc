@@ -96,7 +96,7 @@ std::vector<GenerateRequest> requests_of(int count, std::int32_t max_tokens, flo
   for (int i = 0; i < count; ++i) {
     GenerateRequest request;
     request.prompt =
-        draw_tokens(static_cast<std::size_t>(20 + 13 * i % 90), 256, static_cast<std::uint64_t>(i));
+        draw_tokens(static_cast<std::size_t>(20 + 13 * i % 60), 256, static_cast<std::uint64_t>(i));
     request.max_tokens = max_tokens;
     request.ignore_eos = true;
     request.temperature = temperature;
@@ -140,7 +140,7 @@ class Watch final : public Executor {
 void expect_reference(const ModelProfile& profile, const WeightSource& weights, kernels::WeightType type,
                       int drafts) {
   Watch watch{executor_of(profile, weights, {.blocks = 512, .weights = type, .mtp_drafts = drafts})};
-  (void)run_all(ample(), watch, requests_of(2, 20));
+  (void)run_all(ample(), watch, requests_of(2, 14));
   std::size_t clear = 0;
   std::size_t same = 0;
   std::map<Tokens, std::vector<double>> done;  // by the whole sequence: the longest of a request has all
@@ -164,19 +164,19 @@ void expect_reference(const ModelProfile& profile, const WeightSource& weights, 
     if (likeliest == guess) ++same;
   }
   fmt::print("{} of {} clear guesses are the reference's, of {}\n", same, clear, watch.guesses.size());
-  EXPECT_GT(clear, 15u);
+  EXPECT_GT(clear, 10u);
   EXPECT_EQ(same, clear);
 }
 
 TEST(Mtp, TheModuleComputesWhatItsPlainFormDoes) {
   const ModelProfile tiny = profile_named("tiny");
   expect_reference(tiny, DrawnWeights{11}, kernels::WeightType::fp32, 1);
-  expect_reference(tiny, ForetoldWeights(3, 0.5, {}), kernels::WeightType::bf16, 2);
+  expect_reference(tiny, ForetoldWeights(3, 0.5, 6, {}), kernels::WeightType::bf16, 2);
 }
 
 TEST(Mtp, NothingOfWhatIsSaidChanges) {
   const ModelProfile tiny = profile_named("tiny");
-  const ForetoldWeights weights{5, 0.7, {tiny.eos_token}};
+  const ForetoldWeights weights{5, 0.7, tiny.layers, {tiny.eos_token}};
   struct Case {
     kernels::WeightType type;
     kernels::KvType kv;
@@ -185,8 +185,7 @@ TEST(Mtp, NothingOfWhatIsSaidChanges) {
   };
   std::int64_t preemptions = 0;
   for (const Case& c : {Case{kernels::WeightType::fp32, kernels::KvType::fp32, 0, 1},
-                        Case{kernels::WeightType::fp32, kernels::KvType::fp8, 0, 3},
-                        Case{kernels::WeightType::int8, kernels::KvType::int8, 0, 4},
+                        Case{kernels::WeightType::int8, kernels::KvType::fp8, 0, 4},
                         Case{kernels::WeightType::fp32, kernels::KvType::fp32, 0.8F, 2}}) {
     const std::vector<GenerateRequest> requests = requests_of(4, 40, c.temperature);
     const auto plain_executor = executor_of(tiny, weights, {.blocks = 512, .weights = c.type, .kv = c.kv});
@@ -207,13 +206,20 @@ TEST(Mtp, NothingOfWhatIsSaidChanges) {
 }
 
 TEST(Mtp, AcceptanceIsWhatItWasMadeFor) {
-  const ModelProfile tiny = profile_named("tiny");
-  for (const auto& [acceptance, drafts] : {std::pair{0.0, 1}, {0.5, 1}, {0.85, 3}}) {
-    const ForetoldWeights weights{1, acceptance, {tiny.eos_token}};
-    const auto executor = executor_of(tiny, weights, {.blocks = 512, .mtp_drafts = drafts});
-    const Outcome run = run_all(ample(), *executor, requests_of(8, 80));
-    fmt::print("set {}, {} drafts a step: measured {:.3f} ({} of {} tried) in {} steps\n", acceptance, drafts,
-               run.acceptance(), run.stats.accepted_drafts, run.stats.tried_drafts, run.stats.steps);
+  struct Case {
+    double acceptance;
+    int drafts;
+    int layers;
+  };
+  for (const Case& c : {Case{0, 1, 6}, Case{0.5, 1, 18}, Case{0.85, 3, 6}}) {
+    ModelProfile tiny = profile_named("tiny");
+    tiny.layers = c.layers;
+    const ForetoldWeights weights{1, c.acceptance, tiny.layers, {tiny.eos_token}};
+    const auto executor = executor_of(tiny, weights, {.blocks = 512, .mtp_drafts = c.drafts});
+    const Outcome run = run_all(ample(), *executor, requests_of(8, c.layers > 6 ? 50 : 80));
+    fmt::print("set {}, {} drafts a step, {} layers: measured {:.3f} ({} of {} tried) in {} steps\n",
+               c.acceptance, c.drafts, c.layers, run.acceptance(), run.stats.accepted_drafts,
+               run.stats.tried_drafts, run.stats.steps);
     const std::vector<std::int32_t> successor = weights.successors(tiny.vocab);
     int foretold = 0;
     int followed = 0;
@@ -233,13 +239,13 @@ TEST(Mtp, AcceptanceIsWhatItWasMadeFor) {
     EXPECT_GE(followed * 100, foretold * 97) << "the model does what it was made for";
     EXPECT_NEAR(run.acceptance(), share, 0.05) << "and its module knows";
     // Where a random network jumps to in a vocabulary of 256 is not quite even.
-    EXPECT_NEAR(run.acceptance(), acceptance, 0.1);
+    EXPECT_NEAR(run.acceptance(), c.acceptance, 0.1);
     EXPECT_GE(run.stats.draft_tokens, run.stats.tried_drafts);
   }
 }
 
 TEST(Mtp, ForetoldTokensAreAShareOfARing) {
-  const ForetoldWeights weights{9, 0.6, {256}};
+  const ForetoldWeights weights{9, 0.6, 6, {256}};
   const std::vector<std::int32_t> successors = weights.successors(257);
   std::set<std::int32_t> seen;
   for (const std::int32_t s : successors) {
