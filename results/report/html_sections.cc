@@ -136,7 +136,7 @@ void put_capacity(Html& html, const RunSummary& run, const std::string& prefix) 
   open_section(html, prefix + "capacity", "Capacity");
   html.raw("<p class=\"lead\">")
       .text(run.kind != "rehearse" ? std::string("What came back, against what was asked.")
-                                   : knee_sentence(run) + "; " + collapse_sentence(run))
+                                   : knee_sentence(run) + " " + collapse_sentence(run))
       .raw("</p>\n");
   const std::array<LabelledRun, 1> one{{{&run, ""}}};
   const std::array<Chart, 1> charts{capacity_chart(one, prefix + "c-capacity")};
