@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <iterator>
 #include <map>
 #include <string_view>
@@ -32,6 +33,7 @@
 #include "profiles/client_profile.h"
 #include "profiles/fleet_profile.h"
 #include "profiles/slo_profile.h"
+#include "profiles/tokenizer/tokenizer.h"
 #include "profiles/workload_profile.h"
 #include "results/breakdown.h"
 #include "results/host_facts.h"
@@ -83,6 +85,8 @@ Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
   if (simulated && o.calibrate_tokens)
     return fail(ErrorKind::usage, "--calibrate-tokens has no effect on --target {}; it has no tokeniser",
                 o.target);
+  if (simulated && !o.tokenizer.empty())
+    return fail(ErrorKind::usage, "--tokenizer has no effect on --target {}; it makes no text", o.target);
   for (const auto& [flag, value] : o.engine.given) {
     if (simulated &&
         (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" ||
@@ -114,6 +118,25 @@ Result<void> refuse_unsendable_images(const ExperimentOptions& o, const profiles
               "the workload '{}' sends images, and the API {} has no place for them; accepted: --api chat, "
               "responses or anthropic",
               workload.name, o.api);
+}
+
+// The tokenizer that counts what the server does not.
+Result<std::shared_ptr<const profiles::Tokenizer>> load_tokenizer(const ExperimentOptions& o) {
+  if (o.tokenizer.empty()) return nullptr;
+  DSBENCH_TRY(const auto codec,
+              loadgen::make_codec({o.api, o.model.empty() ? "any" : o.model, o.exact_lengths, o.stream}));
+  if (!codec->tells_text()) {
+    return fail(
+        ErrorKind::usage,
+        "--tokenizer {} cannot count the answers of --api {}, whose text is not known; accepted are all "
+        "APIs but sglang, which counts every token itself, and http",
+        o.tokenizer, o.api);
+  }
+  std::filesystem::path path = o.tokenizer;
+  std::error_code ec;
+  if (std::filesystem::is_directory(path, ec)) path /= "tokenizer.json";
+  DSBENCH_TRY(auto made, profiles::Tokenizer::load(path));
+  return std::make_shared<const profiles::Tokenizer>(std::move(made));
 }
 
 Result<void> check_targets(const ExperimentOptions& o) {
@@ -384,6 +407,7 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     return fail(ErrorKind::usage, "--unix-socket leads to one target, and {} were given",
                 options_.targets.size());
   }
+  DSBENCH_TRY(config.tokenizer, load_tokenizer(options_));
   config.providers.resize(options_.targets.size());
   std::vector<loadgen::Observer*> observers;
   DSBENCH_TRY(std::vector<FaultSite*> sites, admin_sites());
@@ -409,6 +433,11 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
       // Room for the text, its frame and an answer.
       const std::int64_t longest = info.max_model_len ? *info.max_model_len / 2 : 8'192;
       DSBENCH_TRY(loadgen::Calibrated made, loadgen::calibrate_provider(config, i, longest));
+      provider.scale = made.scale;
+      made.told.target = options_.targets[i];
+      calibrations_.push_back(std::move(made.told));
+    } else if (config.tokenizer) {
+      DSBENCH_TRY(loadgen::Calibrated made, loadgen::calibrate_by(*config.tokenizer, 8'192));
       provider.scale = made.scale;
       made.told.target = options_.targets[i];
       calibrations_.push_back(std::move(made.told));

@@ -161,6 +161,13 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
          "ask a dozen requests first, and make prompts as long as the server's own token counts say they "
          "should be; docs/workloads.md")
       ->group(wire);
+  app.add_option(
+         "--tokenizer", o.tokenizer,
+         "the model's tokenizer.json, or the folder that has it: counts the tokens of answers that come "
+         "without a usage, and makes prompts as long as it says they should be")
+      ->type_name("PATH")
+      ->default_str("none")
+      ->group(wire);
   app.add_flag("--compressed", o.compressed, "accept compressed answers")->group(wire);
   app.add_option("--unix-socket", o.unix_socket, "connect there instead of to the target's host")
       ->type_name("PATH")

@@ -33,6 +33,7 @@ struct ExperimentOptions {
   std::string wire = "automatic", http = "1.1", proxy, unix_socket;
   std::string proxy_auth;  // a source, never the value
   bool resolve_each = false, calibrate_tokens = false;
+  std::string tokenizer;  // a tokenizer.json or a folder that has one; empty: none
   bool compressed = false;
   std::int32_t threads = 1;
   std::string workload, slo, client;  // empty: the target's default

@@ -14,6 +14,7 @@
 #include "cli/flags.h"
 #include "cli/progress.h"
 #include "core/files.h"
+#include "results/gate/outcome_page.h"
 #include "results/gate/outputs.h"
 
 namespace dsbench::cli {
@@ -125,6 +126,9 @@ void add_output_flags(CLI::App& app, GateFlags& f) {
   const auto file = [&](const char* flag, std::string& value, const char* help) {
     app.add_option(flag, value, help)->type_name("FILE")->default_str("none")->group(group);
   };
+  file(
+      "--html", f.html,
+      "write the page of `dsbench report`: both sides over each other; `gate run` keeps one beside its runs");
   file("--junit", f.junit, "write JUnit XML");
   file("--markdown", f.markdown,
        "write Markdown; appended to $GITHUB_STEP_SUMMARY as well, where that is set");
@@ -188,6 +192,11 @@ std::string noise_path(const GateFlags& f) {
   return ceiling.empty() ? "" : (ceiling.parent_path() / "gate-noise.json").string();
 }
 
+std::string gate_page(const gate::Outcome& outcome, const std::filesystem::path& folder) {
+  return gate::render_page(outcome, gate::view_side(outcome, false, folder),
+                           gate::view_side(outcome, true, folder));
+}
+
 int exit_code_of(const gate::Outcome& outcome, const GateFlags& flags) {
   switch (outcome.overall) {
     case gate::Overall::invalid:
@@ -213,6 +222,7 @@ Result<int> publish(const gate::Outcome& outcome, const GateFlags& f) {
   std::fflush(stdout);
   if (outcome.overall == gate::Overall::inconclusive && f.inconclusive == "warn")
     fmt::print(stderr, "dsbench gate: warning: {}\n", outcome.sentence);
+  if (!f.html.empty()) DSBENCH_CHECK(write_file_atomically(f.html, gate_page(outcome)));
   if (!f.junit.empty()) DSBENCH_CHECK(write_file_atomically(f.junit, gate::render_junit(outcome)));
   if (!f.markdown.empty()) DSBENCH_CHECK(write_file_atomically(f.markdown, gate::render_markdown(outcome)));
   if (!f.bmf.empty()) DSBENCH_CHECK(write_file_atomically(f.bmf, gate::render_bmf(outcome)));

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct GateFlags {
   std::string inconclusive = "fail";
   std::string noise;  // file; empty: the one beside the generator's ceiling; "none"
   bool json = false, quiet = false;
-  std::string junit, markdown, bmf, github_smaller, github_bigger;
+  std::string html, junit, markdown, bmf, github_smaller, github_bigger;
 };
 void add_judge_flags(CLI::App& app, GateFlags& flags);
 void add_output_flags(CLI::App& app, GateFlags& flags);
@@ -47,6 +48,9 @@ void add_runs_flags(CLI::App& app, RunsFlags& flags);
 // annotations where the environment says that we are in GitHub Actions, and returns the exit code. Errors:
 // io.
 [[nodiscard]] Result<int> publish(const results::gate::Outcome& outcome, const GateFlags& flags);
+// The outcome as a page; `folder` is where its runs lie when they are not where it says.
+[[nodiscard]] std::string gate_page(const results::gate::Outcome& outcome,
+                                    const std::filesystem::path& folder = {});
 [[nodiscard]] int exit_code_of(const results::gate::Outcome& outcome, const GateFlags& flags);
 
 }  // namespace dsbench::cli

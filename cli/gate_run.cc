@@ -80,6 +80,7 @@ class GateRun {
     }
     for (const std::string& note : bench_->notes()) outcome->notes.push_back(note);
     DSBENCH_CHECK(write_file_atomically(o_.bench.out / "gate.json", gate::render_json(*outcome)));
+    DSBENCH_CHECK(write_file_atomically(o_.bench.out / "gate.html", gate_page(*outcome, o_.bench.out)));
     return publish(*outcome, o_.flags);
   }
 

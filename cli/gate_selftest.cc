@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/exit_codes.h"
+#include "cli/flags.h"
 #include "cli/gate_assess.h"
 #include "cli/gate_run.h"
 #include "cli/refuse.h"
@@ -17,6 +19,7 @@
 #include "profiles/catalog.h"
 #include "results/gate/noise_store.h"
 #include "results/gate/outputs.h"
+#include "results/gate/selftest_plan.h"
 
 namespace dsbench::cli {
 namespace {
@@ -26,8 +29,9 @@ using Json = nlohmann::ordered_json;
 
 struct SelftestOptions {
   std::string base, slow, target = "embedded", out;
-  double slow_by = 0.15;
-  std::int32_t runs = 10;
+  std::optional<double> slow_by;  // nothing: 15 %, or what the noise lets be seen
+  std::int32_t runs = 0;          // 0: as many as the budget allows, by a pilot
+  Nanos budget{600'000'000'000};
   GateBenchOptions bench;
   GateFlags flags;
 };
@@ -64,8 +68,14 @@ std::string quoted(const std::string& word) {
   return word.find_first_of(" \"\\") == std::string::npos ? word : "'" + word + "'";
 }
 
+constexpr double usual_slowdown = 0.15;
+constexpr std::size_t pilot_rounds = 4;
+// What is measured when nobody says what: steps of given lengths, so that the cores of a small machine have
+// time for everything else, and runs that are short.
+constexpr std::string_view own_load = "--engine-executor cost:laptop-tiny --traffic 'hold(4/s,10s)'";
+
 // What measures one and the same thing, and what is slower on purpose.
-Result<std::pair<std::string, std::string>> commands_of(const SelftestOptions& o) {
+Result<std::pair<std::string, std::string>> commands_of(const SelftestOptions& o, double slow_by) {
   if (!o.base.empty() || !o.slow.empty()) {
     if (o.base.empty() || o.slow.empty()) {
       return fail(ErrorKind::usage,
@@ -77,10 +87,10 @@ Result<std::pair<std::string, std::string>> commands_of(const SelftestOptions& o
   const std::string load = "load --target ";
   if (o.target == "embedded") {
     const std::string base = load + "embedded " + o.bench.load;
-    return std::pair{base, fmt::format("{} --engine-fault hot-experts:factor={:g}", base, 1 + o.slow_by)};
+    return std::pair{base, fmt::format("{} --engine-fault hot-experts:factor={:g}", base, 1 + slow_by)};
   }
   if (o.target.starts_with("sim:")) {
-    DSBENCH_TRY(const std::string slow, slow_fleet(o.target.substr(4), 1 + o.slow_by, o.bench.out));
+    DSBENCH_TRY(const std::string slow, slow_fleet(o.target.substr(4), 1 + slow_by, o.bench.out));
     return std::pair{load + quoted(o.target) + " " + o.bench.load,
                      load + quoted("sim:" + slow) + " " + o.bench.load};
   }
@@ -108,80 +118,215 @@ std::string floors_text(const gate::NoiseEntry& noise) {
   return text;
 }
 
-Result<int> selftest(SelftestOptions& o, std::atomic<bool>& stop) {
-  Progress progress{o.flags.quiet};
-  DSBENCH_TRY(const auto settings, settings_of(o.flags));
-  DSBENCH_TRY(o.bench.out, make_gate_directory(o.out));
-  DSBENCH_TRY(const auto commands, commands_of(o));
-  o.bench.sides = {{"base", commands.first, ""}, {"same", commands.first, ""}, {"slow", commands.second, ""}};
-  o.bench.load.clear();
-  DSBENCH_TRY(const auto bench, GateBench::open(o.bench, stop, progress));
-  progress.line(fmt::format("runs go to {}", o.bench.out.string()));
-  DSBENCH_TRY(const auto warm, bench->warm_up());
-  (void)warm;
-  std::vector<std::vector<gate::Evidence>> runs;
-  const auto rounds = static_cast<std::size_t>(o.runs);
-  DSBENCH_CHECK(bench->measure(0, rounds, rounds, runs));
-  progress.clear();
+using Runs = std::vector<std::vector<gate::Evidence>>;
 
-  GateFlags flags = o.flags;
+// The last whole rounds of a self-test, judged twice.
+struct Answers {
+  gate::Outcome same, slow;
+  bool invalid = false, called = false, passed = false;
+};
+
+Result<Answers> judge(const Runs& runs, const GateFlags& given, double alpha) {
+  GateFlags flags = given;
   flags.noise = "none";  // its floors come from here
-  DSBENCH_TRY(gate::Outcome same, assess(runs[0], runs[1], flags, flags.alpha));
+  Answers a;
+  DSBENCH_TRY(a.same, assess(runs[0], runs[1], flags, alpha));
   for (const std::string& key : keys_of_the_slow_side(runs[0].front())) flags.allow.push_back(key);
-  DSBENCH_TRY(gate::Outcome slow, assess(runs[0], runs[2], flags, flags.alpha));
-  same.title = "self-test: the same build twice";
-  slow.title = "self-test: a build made slower";
-
+  DSBENCH_TRY(a.slow, assess(runs[0], runs[2], flags, alpha));
+  a.same.title = "self-test: the same build twice";
+  a.slow.title = "self-test: a build made slower";
   using gate::Overall;
-  const bool invalid = same.overall == Overall::invalid || slow.overall == Overall::invalid;
-  const bool called = same.overall == Overall::regressed || same.judgement.any(gate::MetricVerdict::improved);
-  const bool passed = same.overall == Overall::passed && !called && slow.overall == Overall::regressed;
-  std::string sentence;
-  int code = exit_ok;
-  if (invalid) {
-    sentence = "The runs are no evidence, and say nothing about the gate.";
-    code = exit_invalid;
-  } else if (called) {
-    sentence =
-        "The same build twice was called different: with these settings the gate is not to be believed here.";
-    code = exit_invalid;
-  } else if (passed) {
-    sentence = "The same build twice is green, and the slower one is red.";
-  } else if (slow.overall != Overall::regressed) {
-    sentence = fmt::format("The build that was made slower was not found to be: {}", slow.sentence);
-    code = exit_inconclusive;
-  } else {
-    sentence =
-        fmt::format("The slower build is red, but the same build twice is not green: {}", same.sentence);
-    code = exit_inconclusive;
+  a.invalid = a.same.overall == Overall::invalid || a.slow.overall == Overall::invalid;
+  a.called = a.same.overall == Overall::regressed || a.same.judgement.any(gate::MetricVerdict::improved);
+  a.passed = a.same.overall == Overall::passed && !a.called && a.slow.overall == Overall::regressed;
+  return a;
+}
+
+class Selftest {
+ public:
+  Selftest(SelftestOptions& options, std::atomic<bool>& stop)
+      : o_{options}, stop_{stop}, progress_{options.flags.quiet} {}
+
+  Result<int> operator()() {
+    DSBENCH_TRY(settings_, settings_of(o_.flags));
+    if (o_.bench.load.empty() && o_.base.empty() && o_.target == "embedded") o_.bench.load = own_load;
+    DSBENCH_TRY(o_.bench.out, make_gate_directory(o_.out));
+    progress_.line(fmt::format("runs go to {}", o_.bench.out.string()));
+    // What can be refused is refused before anything is measured.
+    DSBENCH_CHECK(commands_of(o_, o_.slow_by.value_or(usual_slowdown)));
+    if (o_.runs == 0) {
+      DSBENCH_CHECK(pilot());
+    } else {
+      plan_.slow_by = o_.slow_by.value_or(usual_slowdown);
+      plan_.sequence.looks.push_back({static_cast<std::size_t>(o_.runs), o_.flags.alpha});
+    }
+    if (!plan_.blocker.empty()) return tell_blocker();
+    DSBENCH_TRY(const Answers answers, measure());
+    return tell(answers);
   }
 
-  std::string floors, stored;
-  if (!invalid) {
-    std::vector<gate::Evidence> equal = runs[0];
-    equal.insert(equal.end(), runs[1].begin(), runs[1].end());
-    DSBENCH_TRY(const auto metrics, gate::gated_metrics(runs[0], runs[1], settings));
-    const gate::NoiseEntry noise = gate::noise_of(equal, metrics, format_utc(wall_clock_now()));
-    floors = floors_text(noise);
-    if (stored = noise_path(o.flags); !stored.empty()) DSBENCH_CHECK(gate::store_noise(stored, noise));
+ private:
+  // One build as two sides, to see the noise; these runs are not judged, so that what they decide (margins,
+  // the number of runs, the slowdown) says nothing about the answer.
+  Result<void> pilot() {
+    DSBENCH_TRY(const auto commands, commands_of(o_, usual_slowdown));
+    GateBenchOptions bench = o_.bench;
+    bench.sides = {{"pilot-a", commands.first, ""}, {"pilot-b", commands.first, ""}};
+    bench.load.clear();
+    DSBENCH_TRY(const auto pilot, GateBench::open(bench, stop_, progress_));
+    DSBENCH_TRY(const auto warm, pilot->warm_up());
+    (void)warm;
+    SteadyClock clock;
+    const Nanos begin = clock.now();
+    DSBENCH_CHECK(pilot->measure(0, pilot_rounds, pilot_rounds, pilot_));
+    const Nanos round = (clock.now() - begin) * 3 / static_cast<std::int64_t>(2 * pilot_rounds);
+    for (const auto& side : pilot_) {
+      for (const gate::Evidence& run : side) {
+        if (!run.invalid.empty()) {
+          plan_.blocker =
+              fmt::format("the pilot's runs are no evidence: {}: {}", run.source, run.invalid.front());
+          pilot_invalid_ = true;
+          return {};
+        }
+      }
+    }
+    DSBENCH_TRY(const auto metrics, gate::gated_metrics(pilot_[0], pilot_[1], settings_));
+    std::vector<std::pair<std::string, double>> spreads;
+    for (const std::string& name : metrics) {
+      std::vector<double> values[2];
+      for (std::size_t side = 0; side < 2; ++side) {
+        for (const gate::Evidence& run : pilot_[side]) {
+          if (const auto* m = run.find(name); m != nullptr && m->value) values[side].push_back(*m->value);
+        }
+      }
+      spreads.emplace_back(name, gate::cautious_spread(values[0], values[1]));
+    }
+    gate::SelftestLimits limits;
+    limits.budget = o_.budget;
+    if (o_.slow_by) {
+      limits.least_slowdown = *o_.slow_by;
+      limits.most_slowdown = std::max(limits.most_slowdown, *o_.slow_by);
+      limits.slowdown_is_given = true;
+    }
+    plan_ = gate::plan_selftest(spreads, round, settings_, pilot_[0].front().kind, limits);
+    if (!plan_.blocker.empty()) return {};
+    std::string said;
+    for (const auto& [name, margin] : plan_.margins) {
+      o_.flags.margins.push_back(fmt::format("{}={:g}%", name, 100 * margin));
+      said += fmt::format("{}{} {:g} %", said.empty() ? "" : ", ", name, 100 * margin);
+    }
+    DSBENCH_TRY(settings_, settings_of(o_.flags));
+    progress_.line(
+        fmt::format("a pilot of {} rounds: {} to {} runs a side, {} each round; margins {}; the slow side is "
+                    "slower by {:g} %",
+                    pilot_rounds, plan_.sequence.looks.front().runs, plan_.sequence.looks.back().runs,
+                    format_duration(round), said.empty() ? "as given" : said, 100 * plan_.slow_by));
+    return {};
   }
-  if (o.flags.json) {
-    Json json{{"schema", "dsbench.gate-selftest/1"}, {"passed", passed}, {"sentence", sentence}};
-    json["same"] = Json::parse(gate::render_json(same));
-    json["slow"] = Json::parse(gate::render_json(slow));
-    fmt::print("{}\n", json.dump(2));
-  } else {
-    fmt::print("{}  {}\n\nThe same build twice\n{}\nThe build that was made slower\n{}\n",
-               passed ? "PASSED" : "FAILED", sentence, gate::render_text(same, false),
-               gate::render_text(slow, false));
+
+  Result<Answers> measure() {
+    DSBENCH_TRY(const auto commands, commands_of(o_, plan_.slow_by));
+    o_.bench.sides = {
+        {"base", commands.first, ""}, {"same", commands.first, ""}, {"slow", commands.second, ""}};
+    o_.bench.load.clear();
+    if (!pilot_.empty()) o_.bench.warm_up = "none";  // the pilot was
+    DSBENCH_TRY(bench_, GateBench::open(o_.bench, stop_, progress_));
+    DSBENCH_TRY(const auto warm, bench_->warm_up());
+    (void)warm;
+    const auto& looks = plan_.sequence.looks;
+    std::size_t measured = 0;
+    for (std::size_t i = 0;; ++i) {
+      DSBENCH_CHECK(bench_->measure(measured, looks[i].runs, looks[i].runs, runs_));
+      measured = looks[i].runs;
+      progress_.clear();
+      DSBENCH_TRY(Answers answers, judge(runs_, o_.flags, looks[i].alpha));
+      for (gate::Outcome* outcome : {&answers.same, &answers.slow}) {
+        outcome->looks.assign(looks.begin(), looks.begin() + static_cast<std::ptrdiff_t>(i + 1));
+        outcome->planned_looks = looks.size();
+      }
+      if (answers.invalid || answers.called || answers.passed || i + 1 == looks.size()) return answers;
+      progress_.line(fmt::format("look {} at {} runs a side decides nothing yet", i + 1, measured));
+    }
+  }
+
+  Result<int> tell_blocker() {
+    progress_.clear();
+    const std::string sentence = "No answer is possible here: " + plan_.blocker + ".";
+    if (o_.flags.json) {
+      fmt::print(
+          "{}\n",
+          Json{{"schema", "dsbench.gate-selftest/1"}, {"passed", false}, {"sentence", sentence}}.dump(2));
+    } else {
+      fmt::print("FAILED  {}\n", sentence);
+    }
+    return pilot_invalid_ ? exit_invalid : exit_inconclusive;
+  }
+
+  Result<int> tell(const Answers& a) {
+    std::string sentence;
+    int code = exit_ok;
+    if (a.invalid) {
+      sentence = "The runs are no evidence, and say nothing about the gate.";
+      code = exit_invalid;
+    } else if (a.called) {
+      sentence =
+          "The same build twice was called different: with these settings the gate is not to be believed "
+          "here.";
+      code = exit_invalid;
+    } else if (a.passed) {
+      sentence = "The same build twice is green, and the slower one is red.";
+    } else if (a.slow.overall != gate::Overall::regressed) {
+      sentence = fmt::format("The build that was made slower was not found to be: {}", a.slow.sentence);
+      code = exit_inconclusive;
+    } else {
+      sentence =
+          fmt::format("The slower build is red, but the same build twice is not green: {}", a.same.sentence);
+      code = exit_inconclusive;
+    }
+    std::string floors, stored;
+    if (!a.invalid) {
+      std::vector<gate::Evidence> equal = runs_[0];
+      equal.insert(equal.end(), runs_[1].begin(), runs_[1].end());
+      DSBENCH_TRY(const auto metrics, gate::gated_metrics(runs_[0], runs_[1], settings_));
+      const gate::NoiseEntry noise = gate::noise_of(equal, metrics, format_utc(wall_clock_now()));
+      floors = floors_text(noise);
+      if (stored = noise_path(o_.flags); !stored.empty()) DSBENCH_CHECK(gate::store_noise(stored, noise));
+    }
+    if (o_.flags.json) {
+      Json json{{"schema", "dsbench.gate-selftest/1"}, {"passed", a.passed}, {"sentence", sentence}};
+      json["slow_by"] = plan_.slow_by;
+      json["same"] = Json::parse(gate::render_json(a.same));
+      json["slow"] = Json::parse(gate::render_json(a.slow));
+      fmt::print("{}\n", json.dump(2));
+      return code;
+    }
+    fmt::print("{}  {}\n\nThe same build twice\n{}\nThe build that was made slower, by {:g} %\n{}\n",
+               a.passed ? "PASSED" : "FAILED", sentence, gate::render_text(a.same, false),
+               100 * plan_.slow_by, gate::render_text(a.slow, false));
     if (!floors.empty()) {
       fmt::print("Medians of {} runs of one build differ by more than the floor one time in twenty:\n{}{}",
-                 rounds, floors, stored.empty() ? "" : fmt::format("kept in {}\n", stored));
+                 runs_[0].size(), floors, stored.empty() ? "" : fmt::format("kept in {}\n", stored));
     }
-    for (const std::string& note : bench->notes()) fmt::print("note: {}\n", note);
+    if (a.passed && !plan_.margins.empty()) {
+      std::string flags;
+      for (const auto& [name, margin] : plan_.margins)
+        flags += fmt::format(" --margin '{}={:g}%'", name, 100 * margin);
+      fmt::print("A gate of this workload with {} runs a side decides here with:{}\n", runs_[0].size(),
+                 flags);
+    }
+    for (const std::string& note : bench_->notes()) fmt::print("note: {}\n", note);
+    return code;
   }
-  return code;
-}
+
+  SelftestOptions& o_;
+  std::atomic<bool>& stop_;
+  Progress progress_;
+  gate::JudgeSettings settings_;
+  gate::SelftestPlan plan_;
+  std::unique_ptr<GateBench> bench_;
+  Runs pilot_, runs_;
+  bool pilot_invalid_ = false;
+};
 
 }  // namespace
 
@@ -191,8 +336,9 @@ void add_gate_selftest(CLI::App& verb, std::function<int()>& chosen) {
       "selftest", "does the gate work here: the same build twice must be green, a slower one red");
   sub->footer(
       "Examples:\n"
-      "  dsbench gate selftest --load \"--traffic 'hold(4/s,1m)'\"           the reference engine on this "
+      "  dsbench gate selftest                                              the reference engine on this "
       "machine\n"
+      "  dsbench gate selftest --load \"--traffic 'hold(4/s,1m)'\" --budget 1h    with another load\n"
       "  dsbench gate selftest --target sim:laptop --load \"--traffic 'hold(4/s,5m)'\"\n"
       "  dsbench gate selftest --base 'CMD {out}' --slow 'CMD --slower {out}'     anything else\n"
       "Keeps the noise floors it finds; `gate run` and `gate check` refuse a margin below them. "
@@ -203,7 +349,7 @@ void add_gate_selftest(CLI::App& verb, std::function<int()>& chosen) {
       ->capture_default_str();
   sub->add_option("--load", o.bench.load, "flags of `dsbench load`, beside the target")
       ->type_name("FLAGS")
-      ->default_str("none");
+      ->default_str("for embedded: steps of a given length, 4 requests a second for 10 s; otherwise none");
   sub->add_option_function<std::string>(
          "--slow-by",
          [&o](const std::string& text) {
@@ -220,17 +366,20 @@ void add_gate_selftest(CLI::App& verb, std::function<int()>& chosen) {
          },
          "by how much every step of the engine is made slower")
       ->type_name("P")
-      ->default_str("15%");
+      ->default_str("15%, or more where the noise hides that");
   sub->add_option("--base", o.base, "instead: a command that measures once, as for `gate run`")
       ->type_name("CMD")
       ->default_str("none");
   sub->add_option("--slow", o.slow, "and one that is slower on purpose")
       ->type_name("CMD")
       ->default_str("none");
-  sub->add_option("--runs", o.runs, "runs of each of the three")
+  sub->add_option("--runs", o.runs, "runs of each of the three, without a pilot, at one look")
       ->check(CLI::Range(2, 1000))
       ->type_name("N")
-      ->capture_default_str()
+      ->default_str("what a pilot of the noise and --budget give")
+      ->group("Runs");
+  add_duration(*sub, "--budget", o.budget,
+               "how long the judged runs may take together; a pilot of 8 runs comes before them")
       ->group("Runs");
   add_bench_flags(*sub, o.bench, o.out);
   add_judge_flags(*sub, o.flags);
@@ -239,7 +388,7 @@ void add_gate_selftest(CLI::App& verb, std::function<int()>& chosen) {
   sub->callback([options, &chosen] {
     chosen = [options] {
       std::atomic<bool>& stop = handle_signals();
-      const auto code = selftest(*options, stop);
+      const auto code = Selftest{*options, stop}();
       if (code) return *code;
       if (code.error().kind == ErrorKind::interrupted && signal_exit_code() != 0) return signal_exit_code();
       return refuse("gate selftest", code.error());

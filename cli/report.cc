@@ -10,12 +10,15 @@
 #include <vector>
 
 #include "cli/exit_codes.h"
+#include "cli/gate_options.h"
 #include "cli/refuse.h"
 #include "core/files.h"
 #include "core/text.h"
 #include "kernelbench/report/html.h"
 #include "kernelbench/report/results_file.h"
 #include "kernelbench/report/table.h"
+#include "results/gate/outcome_file.h"
+#include "results/gate/outputs.h"
 #include "results/interop/export.h"
 #include "results/interop/import.h"
 #include "results/report/report.h"
@@ -77,6 +80,37 @@ int report_kernels(const ReportOptions& o) {
                                                  : kernelbench::render_table(*run));
 }
 
+bool is_gate(const std::string& path) {
+  return !results::gate::find_outcome(path).empty();
+}
+
+// What a gate came to: gate.json, or the folder of `gate run` that holds it.
+int report_gate(const ReportOptions& o) {
+  namespace gate = results::gate;
+  if (o.runs.size() != 1) {
+    return refuse("report", {ErrorKind::usage,
+                             fmt::format("{} results, one of them of dsbench gate: a gate has both its sides "
+                                         "and is rendered alone",
+                                         o.runs.size())});
+  }
+  if (!o.labels.empty())
+    return refuse("report", {ErrorKind::usage,
+                             "--label has no effect on a gate: its sides are baseline and candidate"});
+  const auto path = gate::find_outcome(o.runs.front());
+  const auto text = read_file(path);
+  if (!text) return refuse("report", text.error());
+  const auto outcome = gate::parse_outcome(*text, path.string());
+  if (!outcome) return refuse("report", outcome.error());
+  const std::string out = !o.out.empty() ? o.out
+                          : o.format != "html"
+                              ? "-"
+                              : std::filesystem::path(path).replace_extension(".html").string();
+  return write_out(out, o.format == "html"       ? gate_page(*outcome, path.parent_path())
+                        : o.format == "markdown" ? gate::render_markdown(*outcome)
+                        : o.format == "json"     ? *text
+                                                 : gate::render_text(*outcome, false));
+}
+
 int write_export(const ReportOptions& o) {
   if (o.runs.size() != 1)
     return refuse("report", {ErrorKind::usage,
@@ -96,6 +130,7 @@ int report(const ReportOptions& o) {
     return refuse("report",
                   {ErrorKind::usage, "--stage has no effect without --export; a report has all stages"});
   if (std::any_of(o.runs.begin(), o.runs.end(), is_kernel_result)) return report_kernels(o);
+  if (std::any_of(o.runs.begin(), o.runs.end(), is_gate)) return report_gate(o);
   std::vector<results::RunSummary> runs;
   for (const std::string& run : o.runs) {
     auto read = results::read_any_run(run);
@@ -154,13 +189,14 @@ void add_report(CLI::App& app, std::function<int()>& chosen) {
       "  dsbench report RUN                                    renders RUN/report.html again\n"
       "  dsbench report RUN1 RUN2 --out both.html              both curves in one picture\n"
       "  dsbench report RUN --format markdown                  for a merge request\n"
+      "  dsbench report dsbench-gate-20261122-180000           base and candidate of dsbench gate run\n"
       "  dsbench report kernels.json                           the roofline of dsbench kernels --out\n"
       "  dsbench report RUN --export otel --out metrics.json   for what other tools read\n"
       "  dsbench report vllm.json RUN --out both.html          beside what vllm bench serve measured");
   ReportOptions& o = *options;
   verb->add_option("runs", o.runs,
                    "run directories, or result files of vllm bench serve, SGLang, AIPerf or GuideLLM; or one "
-                   "of dsbench kernels")
+                   "of dsbench kernels, or of dsbench gate")
       ->required()
       ->type_name("RUN");
   verb->add_option("--label", o.labels, "name of a run in a picture of several; once for each run")

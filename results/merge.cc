@@ -13,6 +13,7 @@
 #include "results/hdr_log.h"
 #include "results/hdr_union.h"
 #include "results/latency_summary.h"
+#include "results/merge_parts.h"
 #include "results/metrics.h"
 #include "results/record_replay.h"
 #include "results/recorder.h"
@@ -23,88 +24,9 @@ namespace {
 // Issuer threads of worker k have the numbers k·256, k·256 + 1, … in the merged records.
 constexpr std::uint32_t most_threads = 256;
 
-using Runs = std::vector<WorkerRun>;
-
-const WorkerShare& share_of(const WorkerRun& run) {
-  return *run.summary.worker;
-}
-std::string name_of(const WorkerRun& run) {
-  return fmt::format("worker {} ('{}')", share_of(run).index, run.directory.path.string());
-}
-bool complete(const WorkerRun& run) {
-  return run.summary.ended == "complete";
-}
-
-// ---- what must hold before anything is made of them
-
-Result<void> check_each(const Runs& runs) {
-  for (const WorkerRun& run : runs) {
-    if (!run.summary.workers.empty())
-      return fail(ErrorKind::usage, "'{}' has been merged already; give the folders of its workers",
-                  run.directory.path.string());
-    if (run.summary.kind != "load") {
-      return fail(
-          ErrorKind::usage,
-          "'{}' is a run of dsbench {}: what it offers next depends on what it has seen, so it cannot "
-          "be shared among workers; accepted: runs of dsbench load --worker K/N",
-          run.directory.path.string(), run.summary.kind);
-    }
-    if (!run.summary.worker) {
-      return fail(ErrorKind::usage,
-                  "'{}' is the run of one process and no worker's share; accepted: runs of dsbench load "
-                  "--worker K/N",
-                  run.directory.path.string());
-    }
-  }
-  return {};
-}
-
-Result<void> check_together(const Runs& runs) {
-  const WorkerRun& first = runs.front();
-  for (const WorkerRun& run : runs) {
-    const WorkerShare &a = share_of(first), &b = share_of(run);
-    const auto differs = [&](std::string_view what, const auto& of_a, const auto& of_b) {
-      return fail(ErrorKind::usage, "{} and {} are not of one load: {} {} and {}", name_of(first),
-                  name_of(run), what, of_a, of_b);
-    };
-    if (a.count != b.count) return differs("numbers of workers", a.count, b.count);
-    if (first.summary.seed != run.summary.seed) return differs("seeds", first.summary.seed, run.summary.seed);
-    if (a.plan_digest != b.plan_digest || first.summary.profile_json != run.summary.profile_json)
-      return differs("plans (traffic, workload, SLO, client)", a.plan_digest, b.plan_digest);
-    if (first.summary.simulated != run.summary.simulated)
-      return differs("worlds", first.summary.simulated ? "simulated" : "real",
-                     run.summary.simulated ? "simulated" : "real");
-  }
-  // Of those that came to their end, because the others drew less of it.
-  const WorkerRun* whole = nullptr;
-  for (const WorkerRun& run : runs) {
-    if (!complete(run)) continue;
-    if (whole == nullptr) whole = &run;
-    const WorkerShare &a = share_of(*whole), &b = share_of(run);
-    if (a.schedule_digest != b.schedule_digest || a.scheduled != b.scheduled) {
-      return fail(ErrorKind::usage,
-                  "{} and {} drew different schedules ({} and {} requests): another build of dsbench, or a "
-                  "rate that was changed by hand on one of them",
-                  name_of(*whole), name_of(run), a.scheduled, b.scheduled);
-    }
-  }
-  for (std::size_t i = 1; i < runs.size(); ++i) {
-    if (share_of(runs[i - 1]).index == share_of(runs[i]).index)
-      return fail(ErrorKind::usage, "{} and '{}' are the same worker; give each once", name_of(runs[i - 1]),
-                  runs[i].directory.path.string());
-  }
-  return {};
-}
-
 // ---- the stages of the whole
 
-struct Alignment {
-  std::vector<Nanos> shift;       // by run: what its times must be moved by
-  std::vector<StageInfo> stages;  // of the merged run
-  bool cut = false;               // some worker ended early, and with it the stages
-};
-
-Alignment align(const Runs& runs) {
+Alignment align(const WorkerRuns& runs) {
   Alignment a;
   const auto& reference = runs.front().summary.stages;
   for (const WorkerRun& run : runs)
@@ -120,7 +42,8 @@ Alignment align(const Runs& runs) {
       info.measure_from = std::max(info.measure_from, own.measure_from + a.shift[i]);
       info.end = std::min(info.end, own.end + a.shift[i]);
     }
-    a.cut = a.cut || std::any_of(runs.begin(), runs.end(), [](const WorkerRun& r) { return !complete(r); });
+    a.cut =
+        a.cut || std::any_of(runs.begin(), runs.end(), [](const WorkerRun& r) { return !is_complete(r); });
     info.end = std::max(info.end, info.start + Nanos{1});  // a stage without an end would go on for ever
     info.measure_from = std::min(info.measure_from, info.end);
     a.stages.push_back(std::move(info));
@@ -130,31 +53,11 @@ Alignment align(const Runs& runs) {
 
 // ---- every record once more
 
-// Which requests of the schedule have come.
-class Seen {
- public:
-  // False: it has come before.
-  bool mark(std::uint64_t number) {
-    if (number >= bits_.size()) bits_.resize(std::max<std::size_t>(2 * bits_.size(), number + 1));
-    if (bits_[number]) return false;
-    return bits_[number] = true;
-  }
-  [[nodiscard]] std::int64_t missing(std::uint64_t index, std::uint64_t count, std::int64_t scheduled) const {
-    std::int64_t n = 0;
-    for (std::uint64_t i = index; i < static_cast<std::uint64_t>(scheduled); i += count)
-      n += i < bits_.size() && bits_[i] ? 0 : 1;
-    return n;
-  }
-
- private:
-  std::vector<bool> bits_;
-};
-
 Nanos moved(Nanos t, Nanos by) {
   return t == never ? never : t + by;
 }
 
-Result<void> replay(const Runs& runs, const Alignment& alignment, Recorder& recorder, Seen& seen) {
+Result<void> replay(const WorkerRuns& runs, const Alignment& alignment, Recorder& recorder, Seen& seen) {
   std::vector<RecordReplay> replays;
   for (const WorkerRun& run : runs) {
     DSBENCH_TRY(auto one, RecordReplay::open(run.directory.records()));
@@ -213,7 +116,7 @@ Result<void> replay(const Runs& runs, const Alignment& alignment, Recorder& reco
 // ---- checks and repairs of what came out
 
 // The counters of a stage are the sums of the workers', or a file was changed.
-Result<void> check_sums(const Runs& runs, const StageSummary& merged) {
+Result<void> check_sums(const WorkerRuns& runs, const StageSummary& merged) {
   struct Count {
     const char* name;
     std::int64_t StageSummary::*field;
@@ -259,7 +162,7 @@ const LatencySummary& latency_of(const StageSummary& stage, Metric metric) {
 
 // The gaps between chunks, which the records have in whole microseconds, from the histograms, which have them
 // to a nanosecond; extremes and mean from the workers' own.
-LatencySummary exact_gaps(const Runs& runs, const StageSummary& merged, const Histogram& sum) {
+LatencySummary exact_gaps(const WorkerRuns& runs, const StageSummary& merged, const Histogram& sum) {
   Histogram all = sum;
   all.record_infinite(merged.itl.infinite);
   LatencySummary summary = summarize_latency(all);
@@ -282,7 +185,7 @@ LatencySummary exact_gaps(const Runs& runs, const StageSummary& merged, const Hi
   return summary;
 }
 
-Result<void> unite_logs(const Runs& runs, const Alignment& alignment, const std::filesystem::path& out,
+Result<void> unite_logs(const WorkerRuns& runs, const Alignment& alignment, const std::filesystem::path& out,
                         RunSummary& merged) {
   std::vector<HdrLogPart> parts;
   for (std::size_t i = 0; i < runs.size(); ++i)
@@ -304,209 +207,6 @@ Result<void> unite_logs(const Runs& runs, const Alignment& alignment, const std:
     }
   }
   return {};
-}
-
-// ---- what is said of the whole
-
-std::string index_list(const std::vector<std::uint32_t>& indices) {
-  std::string text;
-  for (const std::uint32_t i : indices) text += fmt::format("{}{}", text.empty() ? "" : ", ", i);
-  return text;
-}
-
-void judge_missing(const Runs& runs, const std::vector<std::string>& unusable, const MergeOptions& options,
-                   RunSummary& merged) {
-  const std::uint32_t count = share_of(runs.front()).count;
-  std::vector<std::uint32_t> missing;
-  std::size_t at = 0;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (at < runs.size() && share_of(runs[at]).index == i)
-      ++at;
-    else
-      missing.push_back(i);
-  }
-  if (missing.empty()) return;
-  std::string why;
-  for (const std::string& text : unusable) why += "; " + text;
-  const std::string what = fmt::format("{} {} of {} {} missing{}", missing.size() == 1 ? "worker" : "workers",
-                                       index_list(missing), count, missing.size() == 1 ? "is" : "are", why);
-  if (options.allow_missing) {
-    merged.warnings.push_back(fmt::format(
-        "{}: the load that was offered is {} of {} shares of the planned one, and is judged as such", what,
-        runs.size(), count));
-    return;
-  }
-  merged.invalid_causes.push_back(fmt::format(
-      "{}: {} of {} shares of the schedule were not offered; with --allow-missing, what was offered is "
-      "judged as a load of its own",
-      what, missing.size(), count));
-}
-
-void judge_start(const Runs& runs, RunSummary& merged) {
-  if (runs.size() < 2 || merged.simulated) return;
-  const bool agreed = std::all_of(runs.begin(), runs.end(),
-                                  [](const WorkerRun& r) { return share_of(r).start_at.has_value(); });
-  Nanos first = Nanos::max(), last{0};
-  for (const WorkerRun& run : runs) {
-    first = std::min(first, share_of(run).began_at);
-    last = std::max(last, share_of(run).began_at);
-  }
-  const Nanos apart = last - first;
-  if (agreed ? apart > Nanos{0} : apart > most_apart) {
-    merged.invalid_causes.push_back(fmt::format(
-        "the workers began {} apart{}: start them with one --start-at, or with --rendezvous",
-        format_duration(apart),
-        agreed ? ", with different --start-at" : fmt::format(", accepted {}", format_duration(most_apart))));
-  } else if (!agreed) {
-    merged.warnings.push_back(fmt::format(
-        "the workers agreed on no start; by their own clocks they began {} apart", format_duration(apart)));
-  }
-}
-
-void judge_missing_records(const Runs& runs, const Seen& seen, RunSummary& merged) {
-  for (const WorkerRun& run : runs) {
-    if (!complete(run)) continue;
-    const WorkerShare& share = share_of(run);
-    const std::int64_t missing = seen.missing(share.index, share.count, share.scheduled);
-    if (missing == 0) continue;
-    merged.invalid_causes.push_back(fmt::format(
-        "worker {} has no record of {} of its requests: they were scheduled, and nobody knows what became of "
-        "them",
-        share.index, missing));
-  }
-}
-
-// What one says of itself, said of the whole: in front of it who, unless all say it.
-void unite_texts(const Runs& runs, const std::vector<std::string>& (*texts)(const RunSummary&),
-                 std::vector<std::string>& out) {
-  for (const WorkerRun& run : runs) {
-    for (const std::string& text : texts(run.summary)) {
-      const bool all = std::all_of(runs.begin(), runs.end(), [&](const WorkerRun& other) {
-        const auto& list = texts(other.summary);
-        return std::find(list.begin(), list.end(), text) != list.end();
-      });
-      const std::string said = all || text.starts_with(fmt::format("worker {} ", share_of(run).index))
-                                   ? text
-                                   : fmt::format("worker {}: {}", share_of(run).index, text);
-      if (std::find(out.begin(), out.end(), said) == out.end()) out.push_back(said);
-    }
-  }
-}
-
-WorkerSummary worker_summary(const WorkerRun& run) {
-  WorkerSummary w;
-  const RunSummary& s = run.summary;
-  w.share = *s.worker;
-  w.ended = s.ended;
-  w.valid = s.valid;
-  w.requests = s.requests;
-  w.attempts = s.attempts;
-  for (const TimelinePoint& p : s.timeline) {
-    w.completed += p.completed;
-    w.good += p.good;
-  }
-  for (const StageSummary& stage : s.stages) {
-    if (stage.send_lag.count == 0) continue;
-    w.send_lag_max = std::max(w.send_lag_max.value_or(Nanos{0}), stage.send_lag.max);
-    for (const auto& p : stage.send_lag.percentiles) {
-      if (p.q == 0.99 && p.value) w.send_lag_p99 = std::max(w.send_lag_p99.value_or(Nanos{0}), *p.value);
-    }
-  }
-  for (const auto& [key, value] : s.host) {
-    if (key == "cpu_model") w.cpu_model = value;
-  }
-  return w;
-}
-
-void add(std::optional<Ledger>& sum, const std::optional<Ledger>& one) {
-  if (!one) return;
-  if (!sum) sum.emplace();
-  sum->computed_tokens += one->computed_tokens;
-  sum->recomputed_tokens += one->recomputed_tokens;
-  sum->abandoned_tokens += one->abandoned_tokens;
-  sum->generated_tokens += one->generated_tokens;
-  sum->preemptions += one->preemptions;
-}
-
-// Each worker had a simulated fleet of its own: their accounts add up, and their gauges are of no one target.
-void add_fleets_accounts(const Runs& runs, const Alignment& alignment, RunSummary& merged) {
-  for (const WorkerRun& run : runs) {
-    add(merged.ledger, run.summary.ledger);
-    for (std::size_t k = 0; !alignment.cut && k < merged.stages.size(); ++k)
-      add(merged.stages[k].ledger, run.summary.stages[k].ledger);
-  }
-}
-
-// The target's own account is of the target, whoever asked: the first worker that has one tells it.
-void take_target_account(const Runs& runs, const Alignment& alignment, RunSummary& merged) {
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const RunSummary& s = runs[i].summary;
-    if (!s.ledger) continue;
-    merged.ledger = s.ledger;
-    if (!alignment.cut) {
-      for (std::size_t k = 0; k < merged.stages.size(); ++k) merged.stages[k].ledger = s.stages[k].ledger;
-    }
-    break;
-  }
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto& points = runs[i].summary.timeline;
-    if (std::none_of(points.begin(), points.end(),
-                     [](const TimelinePoint& p) { return p.engine_running || p.engine_waiting; }))
-      continue;
-    const std::int64_t by = alignment.shift[i] / Nanos{1'000'000'000};
-    for (const TimelinePoint& p : points) {
-      const std::int64_t at = p.second + by;
-      if (at < 0 || at >= static_cast<std::int64_t>(merged.timeline.size())) continue;
-      TimelinePoint& to = merged.timeline[static_cast<std::size_t>(at)];
-      to.engine_running = p.engine_running;
-      to.engine_waiting = p.engine_waiting;
-      to.engine_kv_used_share = p.engine_kv_used_share;
-    }
-    break;
-  }
-}
-
-void describe_whole(const Runs& runs, RunSummary& merged) {
-  const RunSummary& first = runs.front().summary;
-  merged.kind = first.kind;
-  merged.slo = first.slo;
-  merged.target = first.target;
-  merged.target_description = first.target_description;
-  merged.simulated = first.simulated;
-  merged.command = first.command;
-  merged.profile_json = first.profile_json;
-  merged.seed = first.seed;
-  merged.events = first.events;
-  merged.host = first.host;
-  merged.dsbench_version = first.dsbench_version;
-  merged.dsbench_commit = first.dsbench_commit;
-  merged.dsbench_build = first.dsbench_build;
-  merged.token_counts.calibrations = first.token_counts.calibrations;
-  merged.workers_expected = share_of(runs.front()).count;
-  merged.started_at = first.started_at;
-  for (const WorkerRun& run : runs) {
-    merged.started_at = std::min(merged.started_at, run.summary.started_at);
-    merged.ended_at = std::max(merged.ended_at, run.summary.ended_at);
-    merged.workers.push_back(worker_summary(run));
-    if (complete(run)) continue;
-    merged.ended = merged.ended == "complete" ? "" : merged.ended + "; ";
-    merged.ended += fmt::format("worker {}: {}", share_of(run).index, run.summary.ended);
-  }
-  unite_texts(
-      runs, [](const RunSummary& s) -> const std::vector<std::string>& { return s.warnings; },
-      merged.warnings);
-  unite_texts(
-      runs, [](const RunSummary& s) -> const std::vector<std::string>& { return s.invalid_causes; },
-      merged.invalid_causes);
-  for (const WorkerRun& run : runs) {
-    if (run.summary.target != first.target)
-      merged.warnings.push_back(fmt::format("worker {} loaded {}, and worker {} {}", share_of(run).index,
-                                            run.summary.target, share_of(runs.front()).index, first.target));
-    if (run.summary.dsbench_commit != first.dsbench_commit)
-      merged.warnings.push_back(fmt::format("worker {} is dsbench {}, and worker {} {}", share_of(run).index,
-                                            run.summary.dsbench_commit, share_of(runs.front()).index,
-                                            first.dsbench_commit));
-  }
 }
 
 }  // namespace
@@ -576,10 +276,7 @@ Result<RunSummary> merge_workers(std::vector<WorkerRun> runs, const std::vector<
   } else {
     DSBENCH_CHECK(unite_logs(runs, alignment, out, merged));
   }
-  if (merged.simulated)
-    add_fleets_accounts(runs, alignment, merged);
-  else
-    take_target_account(runs, alignment, merged);
+  take_accounts(runs, alignment, merged);
   judge_missing(runs, absent, options, merged);
   judge_start(runs, merged);
   judge_missing_records(runs, seen, merged);

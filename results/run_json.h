@@ -204,6 +204,7 @@ void describe_phases(A& a, P& p) {
 template <class A, class C>
 void describe_calibration(A& a, C& c) {
   a.value("target", c.target);
+  a.value("source", c.source);
   a.value("bytes_per_token", c.bytes_per_token);
   a.value("request_overhead", c.request_overhead);
   a.value("message_overhead", c.message_overhead);
@@ -219,6 +220,7 @@ void describe_token_counts(A& a, T& t) {
   a.value("prompts_as_asked", t.prompts_as_asked);
   a.value("outputs_by_usage", t.outputs_by_usage);
   a.value("outputs_by_chunks", t.outputs_by_chunks);
+  a.value("outputs_retokenised", t.outputs_retokenised);
   a.value("prompt_bias", t.prompt_bias);
   a.value("prompt_mean_error", t.prompt_mean_error);
   a.value("prompt_largest_error", t.prompt_largest_error);

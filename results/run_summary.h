@@ -186,22 +186,23 @@ struct PhaseSummary {
   LatencySummary first_byte;         // from the end of these phases to the first byte, of every attempt
 };
 
-// How prompts were made to have so many tokens as asked by the server's own count.
+// How prompts were made to have so many tokens as asked, by the server's own count or by its tokenizer's.
 struct TokenCalibration {
   std::string target;
-  double bytes_per_token = 1;   // of synthetic text
-  double request_overhead = 0;  // tokens of every request beside its text: the chat template
-  double message_overhead = 0;  // of every further message
-  std::int64_t probes = 0;      // requests that were made for it
-  std::int64_t checks = 0;      // of them, those that only checked it
-  double mean_error = 0;        // |usage − asked| ÷ asked of requests made to check it, mean and largest
+  std::string source = "usage";  // whose count it is: the server's, or "tokenizer": ours
+  double bytes_per_token = 1;    // of synthetic text
+  double request_overhead = 0;   // tokens of every request beside its text: the chat template
+  double message_overhead = 0;   // of every further message
+  std::int64_t probes = 0;       // requests that were made for it (of a tokenizer: texts)
+  std::int64_t checks = 0;       // of them, those that only checked it
+  double mean_error = 0;         // |usage − asked| ÷ asked of requests made to check it, mean and largest
   double largest_error = 0;
 };
 
 // Where the token counts of a run's answered attempts come from.
 struct TokenCounts {
   std::int64_t prompts_by_usage = 0, prompts_as_asked = 0;  // attempts
-  std::int64_t outputs_by_usage = 0, outputs_by_chunks = 0;
+  std::int64_t outputs_by_usage = 0, outputs_by_chunks = 0, outputs_retokenised = 0;
   // Of the prompts that the server counted: usage ÷ asked − 1 over their sums, and the mean and the largest
   // of |usage − asked| ÷ asked.
   std::optional<double> prompt_bias, prompt_mean_error, prompt_largest_error;

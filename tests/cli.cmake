@@ -18,6 +18,7 @@ endfunction()
 
 dsbench_e2e(serve)
 dsbench_e2e(models PARALLEL)
+dsbench_e2e(speculation PARALLEL)
 dsbench_e2e(manners)
 dsbench_e2e(faults)
 dsbench_e2e(events PARALLEL)

@@ -104,7 +104,10 @@ EngineCondition FaultBoard::condition(Nanos now) const {
   if (entries_.empty()) return condition;
   condition.down = active(FaultKind::crash, now) != nullptr;
   if (const Fault* f = active(FaultKind::cores, now)) condition.slowdown /= f->left;
-  if (const Fault* f = active(FaultKind::hot_experts, now)) condition.slowdown *= f->factor;
+  if (const Fault* f = active(FaultKind::hot_experts, now)) {
+    condition.slowdown *= f->factor;
+    condition.expert_skew = f->factor;
+  }
   if (const Fault* f = active(FaultKind::kv, now)) condition.kv_left = f->left;
   return condition;
 }

@@ -28,6 +28,7 @@ struct EngineCondition {
   bool down = false;
   double slowdown = 1;  // of a step's time
   double kv_left = 1;
+  double expert_skew = 1;  // see EngineFaults
 
   friend bool operator==(const EngineCondition&, const EngineCondition&) = default;
 };

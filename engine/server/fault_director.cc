@@ -25,6 +25,7 @@ void FaultDirector::on_time(Nanos now) {
     if (board_.active(FaultKind::cores, now) != nullptr) board_.count(FaultKind::cores);
     if (board_.active(FaultKind::hot_experts, now) != nullptr) board_.count(FaultKind::hot_experts);
     executor_->slowdown = condition.slowdown;
+    executor_->expert_skew = condition.expert_skew;
   }
   if (condition.kv_left != condition_.kv_left) {
     const double gone = (1 - condition.kv_left) * static_cast<double>(engine_.config().blocks);

@@ -81,6 +81,7 @@ struct CurlTransport::Impl {
     std::size_t body_sent = 0;     // of a body in several pieces
     Provider* provider = nullptr;  // whose URL, headers and reader the handle has
     std::unique_ptr<ReplyReader> reader;
+    AnswerText text;  // kept for `answers`
     RetryHeaders retry;
     Key key{};
     std::uint64_t use = 0;  // counts attempts, so that a linger entry knows its own
@@ -110,12 +111,14 @@ struct CurlTransport::Impl {
     std::uint64_t use;
   };
 
-  Impl(const WireConfig& c, const Clock& k, Nanos e, Poller& p) : config{c}, clock{k}, epoch{e}, poller{p} {}
+  Impl(const WireConfig& c, const Clock& k, Nanos e, Poller& p, AnswerSink* a)
+      : config{c}, clock{k}, epoch{e}, poller{p}, answers{a} {}
 
   const WireConfig config;
   const Clock& clock;
   const Nanos epoch;
   Poller& poller;
+  AnswerSink* const answers;
   std::deque<Provider> providers;
   PromptCache prompts;
   CallerLines caller;
@@ -189,6 +192,8 @@ struct CurlTransport::Impl {
       e.usage_prompt_tokens = usage.prompt_tokens;
       e.usage_cached_prompt_tokens = usage.cached_prompt_tokens;
       e.usage_reasoning_tokens = usage.reasoning_tokens;
+      if (answers != nullptr && usage.output_tokens.value_or(0) <= 0)
+        answers->answered(e.request, e.attempt, std::move(slot.text));
     }
     if (kind == EventKind::failed && slot.status != 0) {
       e.retry_after = slot.retry.advice().retry_after;
@@ -412,6 +417,7 @@ struct CurlTransport::Impl {
     if (slot.provider == &provider) return;
     slot.provider = &provider;
     slot.reader = provider.codec->make_reader();
+    if (answers != nullptr) slot.reader->keep_text(&slot.text);
     CURL* const e = slot.easy.get();
     curl().easy_setopt(e, CURLOPT_CURLU, provider.url.get());
     curl().easy_setopt(e, CURLOPT_HTTPHEADER, provider.headers.get());
@@ -517,7 +523,7 @@ CurlTransport::~CurlTransport() {
 
 Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& config,
                                                            const ClientPolicy& policy, const Clock& clock,
-                                                           Nanos epoch, Poller& poller) {
+                                                           Nanos epoch, Poller& poller, AnswerSink* answers) {
   DSBENCH_CHECK(open_curl());
   DSBENCH_CHECK(check_proxy(config.proxy));
   if (config.http == HttpVersion::http2_prior_knowledge) {
@@ -530,7 +536,7 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
                   v->version);
     }
   }
-  auto impl = std::make_unique<Impl>(config, clock, epoch, poller);
+  auto impl = std::make_unique<Impl>(config, clock, epoch, poller, answers);
   if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
     Impl::Provider& provider = impl->providers.emplace_back();
@@ -571,6 +577,7 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.status = 0;
   slot.body_sent = 0;
   slot.retry = {};
+  slot.text.clear();
   t.aim(slot, t.providers[attempt.provider]);
   if (t.caller.any()) t.say_caller(slot, attempt);
   slot.reader->begin(0);

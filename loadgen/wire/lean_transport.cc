@@ -107,6 +107,7 @@ struct LeanTransport::Impl {
     Connection* newer = nullptr;  // among the idle
     Connection* older = nullptr;
     std::unique_ptr<ReplyReader> reader;
+    AnswerText text;                     // kept for `answers`
     std::unique_ptr<Outgoing> outgoing;  // what the socket has not taken yet
     HttpResponseParser parser;
     RetryHeaders retry;
@@ -126,13 +127,15 @@ struct LeanTransport::Impl {
     [[nodiscard]] bool is_over() const { return connection->use != use; }
   };
 
-  Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p)
+  Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p,
+       AnswerSink* a)
       : idle_limit{config.idle_connection_limit},
         connect_timeout{policy.connect_timeout},
         tell_alive{policy.comments_feed_timeout},
         clock{k},
         epoch{e},
         poller{p},
+        answers{a},
         buffer(buffer_size) {}
 
   const Nanos idle_limit;
@@ -141,6 +144,7 @@ struct LeanTransport::Impl {
   const Clock& clock;
   const Nanos epoch;
   Poller& poller;
+  AnswerSink* const answers;
   std::vector<char> buffer;
   std::deque<Provider> providers;
   std::deque<Connection> connections;
@@ -181,6 +185,8 @@ struct LeanTransport::Impl {
       e.usage_prompt_tokens = usage.prompt_tokens;
       e.usage_cached_prompt_tokens = usage.cached_prompt_tokens;
       e.usage_reasoning_tokens = usage.reasoning_tokens;
+      if (answers != nullptr && usage.output_tokens.value_or(0) <= 0)
+        answers->answered(c.request, c.attempt, std::move(c.text));
     }
     if (kind == EventKind::failed && c.status != 0) {
       e.retry_after = c.retry.advice().retry_after;
@@ -220,6 +226,7 @@ struct LeanTransport::Impl {
     if (p.closed.empty()) {
       connections.emplace_back(p, static_cast<std::uint32_t>(connections.size()));
       connections.back().reader = p.codec->make_reader();
+      if (answers != nullptr) connections.back().reader->keep_text(&connections.back().text);
       return connections.back();
     }
     Connection& c = *p.closed.back();
@@ -234,6 +241,7 @@ struct LeanTransport::Impl {
     c.status = 0;
     ++c.use;
     c.retry = {};
+    c.text.clear();
     c.parser.begin();
     c.reader->begin(0);
     live.insert(c.request, c.number);
@@ -557,7 +565,7 @@ Result<std::string> LeanTransport::beyond(const WireConfig& config) {
 
 Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& config,
                                                            const ClientPolicy& policy, const Clock& clock,
-                                                           Nanos epoch, Poller& poller) {
+                                                           Nanos epoch, Poller& poller, AnswerSink* answers) {
   DSBENCH_TRY(const std::string more, beyond(config));
   if (!more.empty()) {
     return fail(
@@ -566,7 +574,7 @@ Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& con
         "compression (--wire automatic takes libcurl where it must)",
         more);
   }
-  auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller);
+  auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller, answers);
   if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
     DSBENCH_TRY(LeanProvider provider, make_lean_provider(p));

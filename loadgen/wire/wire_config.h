@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,10 @@
 #include "core/units.h"
 #include "loadgen/codec/token_scale.h"
 #include "loadgen/wire/secret.h"
+
+namespace dsbench::profiles {
+class Tokenizer;
+}
 
 namespace dsbench::loadgen {
 
@@ -55,6 +60,8 @@ struct WireConfig {
   // Of a schedule that several processes share, this one has every `stride`-th request: those are dealt to
   // its threads in turn.
   std::uint32_t stride = 1;
+  // Counts the tokens of answers that come without a usage. Null: their chunks are counted.
+  std::shared_ptr<const profiles::Tokenizer> tokenizer = nullptr;
   // When the run's time begins, on CLOCK_MONOTONIC. Nothing: when the runner is made.
   std::optional<Nanos> epoch = std::nullopt;
   // Before a due instant a thread stops sleeping and polls: 50 µs of it bring the send lag's median from 60

@@ -11,7 +11,8 @@ namespace dsbench::results::gate {
 
 [[nodiscard]] std::string render_text(const Outcome& outcome, bool colour);
 
-// Schema "dsbench.gate/1"; an infinite number is the string "infinite".
+// An infinite number is the string "infinite". Read back by results/gate/outcome_file.h.
+inline constexpr std::string_view outcome_schema = "dsbench.gate/1";
 [[nodiscard]] std::string render_json(const Outcome& outcome);
 
 // One testcase for each metric and each bound: a failure for REGRESSED and a missed bound, skipped for

@@ -46,7 +46,8 @@ std::string dump(const Json& json) {
 
 std::string render_json(const Outcome& o) {
   Json json;
-  json["schema"] = "dsbench.gate/1";
+  json["schema"] = outcome_schema;
+  json["title"] = o.title;
   json["verdict"] = to_word(o.overall);
   json["sentence"] = o.sentence;
   json["kind"] = o.kind;

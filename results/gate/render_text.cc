@@ -64,15 +64,16 @@ std::string render_text(const Outcome& o, bool colour) {
       exact = exact && m.exact;
     }
     out += fmt::format(
-        "\n{} and {} runs; margin {}; Mann-Whitney {}, Holm over {} metrics, error level {} at {} of {} "
-        "looks "
+        "\n{} and {} runs; margin {}; Mann-Whitney {}, Holm over {} metrics, error level {} at {} "
         "({} in all); interval: Hodges-Lehmann, {:.1f} %\n"
         "sees: the smallest true change that these runs would show, 4 times in 5\n",
         o.baseline.size(), o.candidate.size(),
         least == most ? fmt::format("{:g} %", 100 * least)
                       : fmt::format("{:g} to {:g} %", 100 * least, 100 * most),
         exact ? "exact" : "by the normal approximation where there are more than 30 runs",
-        o.judgement.metrics.size(), fmt::format("{:.3g}", any.alpha), o.looks.size(), o.planned_looks,
+        o.judgement.metrics.size(), fmt::format("{:.3g}", any.alpha),
+        o.looks.size() > o.planned_looks ? std::string{"the confirmation"}
+                                         : fmt::format("look {} of {}", o.looks.size(), o.planned_looks),
         o.alpha, 100 * (1 - any.alpha));
   }
   if (!o.requirements.empty()) {

@@ -111,11 +111,16 @@ StageSummary stage_of(const Counts& c, std::uint32_t index) {
   return s;
 }
 
-void put(StageSummary& s, LatencySummary ttft, LatencySummary tpot, LatencySummary itl, LatencySummary e2e) {
+// `due_e2e` counts from when the request should have left, and `lag` is what it waited until it did: newer
+// versions of the tools tell both.
+void put(StageSummary& s, LatencySummary ttft, LatencySummary tpot, LatencySummary itl, LatencySummary e2e,
+         LatencySummary due_e2e, LatencySummary lag) {
   s.ttft = s.ttft_service = std::move(ttft);
   s.tpot = std::move(tpot);
   s.itl = std::move(itl);
-  s.e2e = s.e2e_service = std::move(e2e);
+  s.e2e_service = std::move(e2e);
+  s.e2e = due_e2e.count > 0 ? std::move(due_e2e) : s.e2e_service;
+  s.send_lag = std::move(lag);
 }
 
 // ---- one tool each
@@ -149,7 +154,8 @@ StageSummary flat_stage(const Json& json, const char* e2e, std::uint32_t index) 
     });
   };
   put(s, metric("ttft", c.completed), metric("tpot", c.completed),
-      metric("itl", std::max(c.completed, c.output_tokens - c.completed)), metric(e2e, c.completed));
+      metric("itl", std::max(c.completed, c.output_tokens - c.completed)), metric(e2e, c.completed),
+      metric("e2el_including_client_queue", c.completed), metric("client_queue_time", c.completed));
   return s;
 }
 
@@ -166,6 +172,12 @@ StageSummary aiperf_stage(const Json& json) {
   const auto tokens = number_at(json, {"total_osl", "avg"});
   c.output_tokens = tokens ? whole(*tokens) : whole(number_at(json, {"output_sequence_length", "sum"}));
   c.goodput = number_at(json, {"goodput", "avg"});
+  if (json.contains("input_config") && json["input_config"].is_object() &&
+      json["input_config"].contains("phases") && json["input_config"]["phases"].is_array()) {
+    for (const Json& phase : json["input_config"]["phases"]) {
+      if (text_at(phase, "kind") == "profiling") c.rate = number_at(phase, {"rate"});
+    }
+  }
   StageSummary s = stage_of(c, 0);
   const auto metric = [&](const char* tag) {
     if (!json.contains(tag) || !json[tag].is_object()) return LatencySummary{};
@@ -180,7 +192,7 @@ StageSummary aiperf_stage(const Json& json) {
   };
   // Their inter-token latency is that of a request, (last − first token) ÷ (n − 1): our TPOT.
   put(s, metric("time_to_first_token"), metric("inter_token_latency"), metric("inter_chunk_latency"),
-      metric("request_latency"));
+      metric("request_latency"), metric("effective_latency"), metric("credit_to_start_latency"));
   return s;
 }
 
@@ -215,9 +227,11 @@ StageSummary guidellm_stage(const Json& benchmark, std::uint32_t index) {
       return number_at(m, {"percentiles", name.c_str()});
     });
   };
-  // What they call inter-token latency is that of a request; gaps between chunks are not in the file.
+  // What they call inter-token latency is that of a request, weighted by its tokens; gaps between chunks are
+  // not in the file.
   put(s, metric("time_to_first_token_ms", 1e-3), metric("inter_token_latency_ms", 1e-3), {},
-      metric("request_latency", 1));
+      metric("request_latency", 1), metric("request_scheduled_latency", 1),
+      metric("request_dispatch_delay", 1));
   s.ntpot = metric("time_per_output_token_ms", 1e-3);
   return s;
 }
@@ -278,10 +292,11 @@ Result<RunSummary> import_result(std::string_view text, std::string_view source)
     if (json.contains("metadata")) tool += " " + text_at(json["metadata"], "guidellm_version");
     for (const Json& benchmark : json["benchmarks"])
       run.stages.push_back(guidellm_stage(benchmark, static_cast<std::uint32_t>(run.stages.size())));
-  } else if (is_vllm(json)) {
-    tool = "vllm bench serve";
-    run.stages.push_back(flat_stage(json, "e2el", 0));
-    run.target_description = text_at(json, "model_id");
+  } else if (!lines.empty() && std::all_of(lines.begin(), lines.end(), is_vllm)) {
+    tool = "vllm bench serve";  // with --append-result a line a run
+    for (const Json& line : lines)
+      run.stages.push_back(flat_stage(line, "e2el", static_cast<std::uint32_t>(run.stages.size())));
+    run.target_description = text_at(lines.front(), "model_id");
   } else {
     std::string keys;
     if (json.is_object()) {
@@ -313,10 +328,18 @@ Result<RunSummary> import_result(std::string_view text, std::string_view source)
   run.sentence =
       fmt::format("Read from a result of {}; whether its generator was fit to measure is not known.", tool);
   run.dsbench_version = tool;
-  run.warnings.push_back(fmt::format(
-      "{} counts latencies from when a request was sent: what a request waited before that is not "
-      "in them, and failed requests are left out of its percentiles",
-      tool));
+  const bool knows_due = std::all_of(run.stages.begin(), run.stages.end(),
+                                     [](const StageSummary& s) { return s.send_lag.count > 0; });
+  run.warnings.push_back(
+      knows_due
+          ? fmt::format(
+                "{} tells E2E from when a request should have left and TTFT from when it was sent; failed "
+                "requests are left out of its percentiles",
+                tool)
+          : fmt::format(
+                "{} counts latencies from when a request was sent: what a request waited before that is not "
+                "in them, and failed requests are left out of its percentiles",
+                tool));
   return run;
 }
 

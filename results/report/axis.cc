@@ -112,6 +112,8 @@ std::string tick_label(double value, AxisUnit unit, double step) {
       if (a < 7200) return short_number(value / 60) + " min";
       return short_number(value / 3600) + " h";
     }
+    case AxisUnit::percentile:
+      return value <= 1 ? "p0" : fmt::format("p{:.6g}", 100 - 100 / value);
     case AxisUnit::clock: {
       if (step < 1) return fmt::format("{:.3g} s", value);
       const auto s = static_cast<long long>(std::llround(std::abs(value)));

@@ -7,10 +7,11 @@ namespace dsbench::results::report {
 
 enum class Scale { linear, log10 };
 enum class AxisUnit {
-  number,    // "1,500", "0.2"
-  share,     // 0.5 is "50 %"
-  duration,  // seconds, each tick with its unit: "200 ms", "5 s", "2 min"
-  clock,     // seconds of a run: "0:30", "1:05:00"
+  number,      // "1,500", "0.2"
+  share,       // 0.5 is "50 %"
+  duration,    // seconds, each tick with its unit: "200 ms", "5 s", "2 min"
+  clock,       // seconds of a run: "0:30", "1:05:00"
+  percentile,  // 1 ÷ (1 − share): 2 is "p50", 1,000 is "p99.9"
 };
 
 // Ticks at 1, 2 or 5 times a power of ten, from the first at or above `lo` to the last at or below `hi`; at

@@ -32,9 +32,11 @@ void open_page(Html& html, std::string_view tab, std::string_view title, std::st
       .raw(page_file("dygraph.css"))
       .raw("\n")
       .raw(page_file("style.css"))
-      .raw("</style></head>\n<body><main>\n<header>");
+      .raw(
+          "</style></head>\n<body><a class=\"skip\" href=\"#content\">Skip to the "
+          "verdict</a>\n<main>\n<header>");
   html.raw("<p class=\"brand\">dsbench</p><p class=\"title\">").text(title).raw("</p><p class=\"meta\">");
-  html.text(meta).raw("</p></header>\n");
+  html.text(meta).raw("</p></header>\n<div id=\"content\" tabindex=\"-1\"></div>\n");
 }
 
 void close_page(Html& html, std::string_view version, PageScripts scripts) {

@@ -6,7 +6,9 @@ namespace dsbench::results::report {
 
 void put_latency_picture(Html& html, const LatencyPicture& picture, const std::string& prefix) {
   open_section(html, prefix + "latency-picture", "Latency over time, and its spectrum");
-  html.raw("<figure>").raw(render_heat_map(picture, prefix + "heat"));
+  html.raw("<figure>");
+  for (const ChartSize& size : {wide_chart, narrow_chart})
+    html.raw(render_heat_map(picture, prefix + "heat", size));
   html.raw("<figcaption>")
       .text(fmt::format("Every request by the time of its answer and its TTFT from due, darker where there "
                         "are more (in eight steps by the "

@@ -1,5 +1,7 @@
 #include "results/report/html_parts.h"
 
+#include <cstdint>
+
 #include "results/report/escape.h"
 
 namespace dsbench::results::report {
@@ -22,19 +24,53 @@ Cell mark_cell(const Mark& mark) {
                                   mark.tone, mark.shape, mark.word));
 }
 
+namespace {
+
+// A text as a CSS string: what is not a letter, a digit or a blank becomes an escape.
+std::string css_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == ' ' || static_cast<unsigned char>(c) >= 0x80;
+    if (plain)
+      out += c;
+    else
+      fmt::format_to(std::back_inserter(out), "\\{:x} ", static_cast<unsigned char>(c));
+  }
+  return out + '"';
+}
+
+// On paper each cell of a table with many columns says the head of its column: as a rule for a column, which
+// is shorter than an attribute of every cell.
+std::string put_heads_for_paper(Html& html, const Table& table) {
+  std::uint32_t hash = 2'166'136'261U;  // FNV-1a: the name of the rules
+  for (const std::string& head : table.head) {
+    for (const char c : head + '\n') hash = (hash ^ static_cast<unsigned char>(c)) * 16'777'619U;
+  }
+  const std::string name = fmt::format("h{:08x}", hash);
+  html.raw("<style>@media print{");
+  for (std::size_t i = 1; i < table.head.size(); ++i)
+    html.add(".{} td:nth-child({})::before{{content:{}}}", name, i + 1, css_string(table.head[i] + ": "));
+  html.raw("}</style>\n");
+  return name;
+}
+
+}  // namespace
+
 void put_table(Html& html, const Table& table) {
-  const auto cell = [&](std::string_view tag, const Cell& content) {
-    html.add("<{}>{}</{}>", tag, content.html(), tag.substr(0, 2));
-  };
+  std::string classes = table.numeric ? "num" : "";
+  if (table.head.size() > most_printed_columns) classes = "num many " + put_heads_for_paper(html, table);
   html.add(
       "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
       "aria-label=\"{0}\"><table{1}><caption>{0}</caption><thead><tr>",
-      xml_escape(table.caption), table.numeric ? " class=\"num\"" : "");
-  for (const std::string& h : table.head) cell("th scope=\"col\"", h);
+      xml_escape(table.caption), classes.empty() ? "" : " class=\"" + classes + "\"");
+  for (const std::string& h : table.head) html.raw("<th scope=\"col\">").text(h).raw("</th>");
   html.raw("</tr></thead><tbody>\n");
   for (const auto& row : table.rows) {
     html.raw("<tr>");
-    for (std::size_t i = 0; i < row.size(); ++i) cell(i == 0 ? "th scope=\"row\"" : "td", row[i]);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      html.raw(i == 0 ? "<th scope=\"row\">" : "<td>").raw(row[i].html()).raw(i == 0 ? "</th>" : "</td>");
+    }
     html.raw("</tr>\n");
   }
   html.raw("</tbody></table></div>\n");

@@ -48,6 +48,8 @@ class Cell {
   std::string html_;
 };
 
+// A table with more columns than these is a list of rows on paper, each cell with the head of its column.
+inline constexpr std::size_t most_printed_columns = 9;
 // A table whose first column heads the rows.
 struct Table {
   std::string caption;  // for screen readers

@@ -11,26 +11,6 @@
 namespace dsbench::results::report {
 namespace {
 
-// The verdict as a picture that is told apart without colour: disc, octagon, diamond, triangle, square.
-std::string_view verdict_icon(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::ready:
-      return "<circle cx=\"24\" cy=\"24\" r=\"21\"/><path class=\"cut\" d=\"M14 25l7 7 14-15\"/>";
-    case Verdict::not_ready:
-      return "<path d=\"M15 3h18l12 12v18l-12 12h-18l-12-12v-18z\"/><path class=\"cut\" d=\"M16 16l16 16M32 "
-             "16l-16 16\"/>";
-    case Verdict::inconclusive:
-      return "<path d=\"M24 2l22 22-22 22-22-22z\"/><path class=\"cut\" d=\"M18 19q0-7 6-7t6 6q0 4-6 7v4M24 "
-             "34v.5\"/>";
-    case Verdict::invalid:
-      return "<path d=\"M24 3l22 40h-44z\"/><path class=\"cut\" d=\"M24 17v13M24 36v.5\"/>";
-    case Verdict::measured:
-      break;
-  }
-  return "<rect x=\"4\" y=\"4\" width=\"40\" height=\"40\" rx=\"4\"/><path class=\"cut\" d=\"M14 34v-8M24 "
-         "34v-20M34 34v-13\"/>";
-}
-
 void put_tile(Html& html, std::string_view name, std::string_view value, std::string_view below,
               std::string_view tone) {
   html.add("<div class=\"tile t-{}\"><dt>", tone)
@@ -90,13 +70,26 @@ void put_facts(Html& html, const std::vector<std::pair<std::string, std::string>
   html.raw("</dl>\n");
 }
 
-std::string highest_tested(const RunSummary& run) {
-  Rate most;
-  for (const StageSummary& s : run.stages) most = std::max(most, s.offered);
-  return format_rate(most);
-}
-
 }  // namespace
+
+std::string_view verdict_icon(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::ready:
+      return "<circle cx=\"24\" cy=\"24\" r=\"21\"/><path class=\"cut\" d=\"M14 25l7 7 14-15\"/>";
+    case Verdict::not_ready:
+      return "<path d=\"M15 3h18l12 12v18l-12 12h-18l-12-12v-18z\"/><path class=\"cut\" d=\"M16 16l16 16M32 "
+             "16l-16 16\"/>";
+    case Verdict::inconclusive:
+      return "<path d=\"M24 2l22 22-22 22-22-22z\"/><path class=\"cut\" d=\"M18 19q0-7 6-7t6 6q0 4-6 7v4M24 "
+             "34v.5\"/>";
+    case Verdict::invalid:
+      return "<path d=\"M24 3l22 40h-44z\"/><path class=\"cut\" d=\"M24 17v13M24 36v.5\"/>";
+    case Verdict::measured:
+      break;
+  }
+  return "<rect x=\"4\" y=\"4\" width=\"40\" height=\"40\" rx=\"4\"/><path class=\"cut\" d=\"M14 34v-8M24 "
+         "34v-20M34 34v-13\"/>";
+}
 
 void put_verdict(Html& html, const RunSummary& run, std::string_view heading, std::string_view level) {
   const Mark mark = verdict_mark(run.verdict);
@@ -131,7 +124,7 @@ void put_warnings(Html& html, const RunSummary& run) {
   const auto list = [&](std::string_view title, std::string_view tone,
                         const std::vector<std::string>& lines) {
     if (lines.empty()) return;
-    html.add("<aside class=\"note t-{}\"><h3>{}</h3><ul>\n", tone, title);
+    html.add("<aside class=\"note t-{}\"><h2>{}</h2><ul>\n", tone, title);
     for (const std::string& line : lines) html.raw("<li>").text(line).raw("</li>\n");
     html.raw("</ul></aside>\n");
   };
@@ -139,77 +132,11 @@ void put_warnings(Html& html, const RunSummary& run) {
   list("Keep in mind", "doubt", run.warnings);
 }
 
-void put_answers(Html& html, const RunSummary& run, const std::string& prefix) {
-  constexpr Mark answered{"●", "answered", "pass"};
-  constexpr Mark undecided{"◇", "undecided", "doubt"};
-  constexpr Mark open{"○", "not answered", "plain"};
-  open_section(html, prefix + "answers", "What this run answers, and what it does not");
-  Table t{.caption = "Questions and answers",
-          .head = {"question", "answer", "status"},
-          .rows = {},
-          .numeric = false};
-  const bool collapse_open = run.collapse.verdict == CollapseVerdict::not_tested;
-  const bool recovery_open = run.recovery.verdict == RecoveryVerdict::not_tested;
-  t.rows.push_back({"How much load is safe?", knee_sentence(run),
-                    mark_cell(run.knee.offered         ? answered
-                              : run.kind == "rehearse" ? undecided
-                                                       : open)});
-  t.rows.push_back({"What happens above it?",
-                    collapse_open ? std::string("Not tested: no overload was held.") : collapse_sentence(run),
-                    mark_cell(collapse_open                                        ? open
-                              : run.collapse.verdict == CollapseVerdict::undecided ? undecided
-                                                                                   : answered)});
-  t.rows.push_back({"Does it come back by itself when the overload is gone?",
-                    recovery_open ? std::string("Not tested: the load was not brought back down.")
-                                  : recovery_sentence(run),
-                    mark_cell(recovery_open                                        ? open
-                              : run.recovery.verdict == RecoveryVerdict::undecided ? undecided
-                                                                                   : answered)});
-  t.rows.push_back({"Do these numbers belong to the service, and not to the generator?",
-                    run.valid ? "Yes: the generator kept its schedule."
-                              : "No: the generator was not fit to measure. See generator health.",
-                    mark_cell(run.valid ? answered : Mark{"△", "invalid", "void"})});
-  t.rows.push_back(
-      {"What did failure cost?",
-       fmt::format("{:.2f} attempts per request{}.", run.retry_amplification,
-                   run.ledger
-                       ? fmt::format("; {} of the computed tokens were computed again, {} were for nobody",
-                                     part_text(run.ledger->recomputed_tokens, run.ledger->computed_tokens),
-                                     part_text(run.ledger->abandoned_tokens, run.ledger->computed_tokens))
-                       : std::string("; the target does not tell what it computed")),
-       mark_cell(run.ledger ? answered : undecided)});
-  t.rows.push_back({"Ten times the safe load?",
-                    fmt::format("The highest rate offered was {}.", highest_tested(run)), mark_cell(open)});
-  if (run.tenants.size() > 1) {
-    t.rows.push_back({"Other traffic: longer contexts, more agents, a sudden spike?",
-                      fmt::format("{} classes of requests were offered together; how each fared is under "
-                                  "“Waste”.",
-                                  run.tenants.size()),
-                      mark_cell(answered)});
-  } else {
-    t.rows.push_back({"Other traffic: longer contexts, more agents, a sudden spike?",
-                      "One profile and one workload were offered; both are under “How to reproduce”.",
-                      mark_cell(open)});
-  }
-  t.rows.push_back(
-      {"Losing a node, a cache or a dependency under load?",
-       run.faults.empty() || !run.failover ? std::string{"No fault was injected."} : run.failover->sentence,
-       mark_cell(run.faults.empty() || !run.failover ? open : answered)});
-  if (run.simulated) {
-    t.rows.push_back({"Does the real fleet behave like this?",
-                      "These are simulated steps in virtual time; the parameters and where they come from "
-                      "are in the fleet file.",
-                      mark_cell(open)});
-  }
-  put_table(html, t);
-  close_section(html);
-}
-
 void put_capacity(Html& html, const RunSummary& run, const std::string& prefix) {
   open_section(html, prefix + "capacity", "Capacity");
   html.raw("<p class=\"lead\">")
       .text(run.kind != "rehearse" ? std::string("What came back, against what was asked.")
-                                   : knee_sentence(run) + "; " + collapse_sentence(run))
+                                   : knee_sentence(run) + " " + collapse_sentence(run))
       .raw("</p>\n");
   const std::array<LabelledRun, 1> one{{{&run, ""}}};
   const std::array<Chart, 1> charts{capacity_chart(one, prefix + "c-capacity")};
@@ -332,114 +259,6 @@ void put_system(Html& html, const RunSummary& run, const std::string& prefix) {
   facts.emplace_back("ended", run.ended);
   for (const auto& [name, value] : run.host) facts.emplace_back("generator: " + name, value);
   put_facts(html, facts);
-  close_section(html);
-}
-
-void put_comparison(Html& html, std::span<const LabelledRun> runs) {
-  open_section(html, "compare", "The runs side by side");
-  Table t{.caption = "The runs side by side", .head = {""}, .rows = {}};
-  for (std::size_t i = 0; i < runs.size(); ++i)
-    t.head.push_back(fmt::format("({}) {}", i + 1, runs[i].label));
-  const auto row = [&](std::string_view name, auto cell) {
-    std::vector<Cell> cells{Cell(name)};
-    for (const LabelledRun& r : runs) cells.push_back(cell(*r.run));
-    t.rows.push_back(std::move(cells));
-  };
-  row("verdict", [](const RunSummary& r) { return mark_cell(verdict_mark(r.verdict)); });
-  row("safe load", [](const RunSummary& r) { return Cell(rate_text(r.knee.offered)); });
-  row("peak good rate", [](const RunSummary& r) { return Cell(rate_text(r.collapse.peak_good_rate)); });
-  row("good rate in the hold", [](const RunSummary& r) {
-    return Cell(r.collapse.at ? fmt::format("{} at {} offered", rate_text(r.collapse.good_rate),
-                                            rate_text(r.collapse.at))
-                              : std::string("n/a"));
-  });
-  row("collapse", [](const RunSummary& r) { return mark_cell(collapse_mark(r.collapse.verdict)); });
-  row("recovery", [](const RunSummary& r) { return mark_cell(recovery_mark(r.recovery.verdict)); });
-  row("time to recover", [](const RunSummary& r) {
-    return Cell(r.recovery.time ? format_duration(*r.recovery.time) : std::string("n/a"));
-  });
-  row("retry amplification", [](const RunSummary& r) { return Cell(times_text(r.retry_amplification)); });
-  row("recompute tax", [](const RunSummary& r) {
-    return Cell(r.ledger ? part_text(r.ledger->recomputed_tokens, r.ledger->computed_tokens)
-                         : std::string("n/a"));
-  });
-  row("tokens for nobody", [](const RunSummary& r) {
-    return Cell(r.ledger ? part_text(r.ledger->abandoned_tokens, r.ledger->computed_tokens)
-                         : std::string("n/a"));
-  });
-  row("fit to measure", [](const RunSummary& r) {
-    return mark_cell(r.valid ? Mark{"●", "yes", "pass"} : Mark{"△", "no", "void"});
-  });
-  row("simulated", [](const RunSummary& r) { return Cell(r.simulated ? "yes" : "no"); });
-  put_table(html, t);
-
-  const RunSummary& first = *runs.front().run;
-  std::vector<std::string> differ;
-  const auto differs = [&](std::string_view name, auto same) {
-    if (!std::all_of(runs.begin(), runs.end(), [&](const LabelledRun& r) { return same(*r.run); }))
-      differ.emplace_back(name);
-  };
-  differs("target", [&](const RunSummary& r) {
-    return r.target == first.target && r.target_description == first.target_description;
-  });
-  differs("profile, workload, policy or SLO",
-          [&](const RunSummary& r) { return r.profile_json == first.profile_json; });
-  differs("seed", [&](const RunSummary& r) { return r.seed == first.seed; });
-  differs("machine", [&](const RunSummary& r) { return r.host == first.host; });
-  differs("dsbench version", [&](const RunSummary& r) {
-    return r.dsbench_version == first.dsbench_version && r.dsbench_commit == first.dsbench_commit &&
-           r.dsbench_build == first.dsbench_build;
-  });
-  if (differ.empty()) {
-    html.raw(
-        "<p>Target, profile, seed, machine and version are the same; the commands are under “How to "
-        "reproduce”.</p>\n");
-  } else {
-    html.raw("<aside class=\"note t-doubt\"><h3>The runs differ in</h3><ul>");
-    for (const std::string& d : differ) html.raw("<li>").text(d).raw("</li>");
-    html.raw("</ul></aside>\n");
-  }
-  html.raw("<h3>Capacity</h3>\n");
-  const std::array<Chart, 1> capacity{capacity_chart(runs, "all-capacity")};
-  Table rates{.caption = "Good rate by offered rate",
-              .head = {"run and stage", "kind", "offered", "completed", "good", "good share"},
-              .rows = {}};
-  Table percentiles{.caption = "99th percentiles by offered rate",
-                    .head = {"run and stage", "offered", "TTFT p99", "TPOT p99", "E2E p99"},
-                    .rows = {}};
-  Table back{.caption = "Stages from the hold to the recovery",
-             .head = {"run and stage", "offered", "good", "good share"},
-             .rows = {}};
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    for (const StageSummary& s : runs[i].run->stages) {
-      if (s.kind == StageKind::warm_up) continue;
-      const std::string name = fmt::format("({}) {}", i + 1, s.name);
-      rates.rows.push_back({name, std::string(to_word(s.kind)), format_rate(s.offered),
-                            format_rate(s.completed_rate), format_rate(s.good_rate),
-                            share_text(s.good_share)});
-      percentiles.rows.push_back({name, format_rate(s.offered), percentile_text(s.ttft, 0.99),
-                                  percentile_text(s.tpot, 0.99), percentile_text(s.e2e, 0.99)});
-    }
-    for (const StageSummary* s : falling(*runs[i].run)) {
-      back.rows.push_back({fmt::format("({}) {}", i + 1, s->name), format_rate(s->offered),
-                           format_rate(s->good_rate), share_text(s->good_share)});
-    }
-  }
-  put_figure(html, capacity,
-             "Good rate against the offered rate. Thick lines with filled markers: the way up. Thin dashed "
-             "lines with hollow markers and arrows: the way down.",
-             rates);
-  html.raw("<h3>Latency, 99th percentiles</h3>\n");
-  put_figure(html, latency_charts(runs, "all-latency"),
-             "The same horizontal axis; logarithmic. Markers in the strip marked ∞: the percentile falls "
-             "among failed requests.",
-             percentiles);
-  const std::vector<Chart> recovery = recovery_charts(runs, "all-recovery");
-  if (!recovery.empty()) {
-    html.raw("<h3>Recovery</h3>\n");
-    put_figure(html, recovery, "All runs laid over each other at the instant when the trigger was gone.",
-               back);
-  }
   close_section(html);
 }
 

@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "results/report/html_parts.h"
 #include "results/report/latency_picture.h"
@@ -11,6 +12,8 @@
 // several.
 namespace dsbench::results::report {
 
+// The verdict as a picture that is told apart without colour: disc, octagon, diamond, triangle, square.
+[[nodiscard]] std::string_view verdict_icon(Verdict verdict);
 void put_verdict(Html& html, const RunSummary& run, std::string_view heading, std::string_view level);
 void put_warnings(Html& html, const RunSummary& run);
 void put_answers(Html& html, const RunSummary& run, const std::string& prefix);

@@ -129,14 +129,14 @@ void put_timeline(Html& html, const RunSummary& run, const std::string& prefix, 
       "<div class=\"timeline\" data-source=\"{0}tl-data\"></div>\n<script type=\"application/json\" "
       "id=\"{0}tl-data\">{1}</script>\n",
       prefix, data.finish());
-  html.raw("<noscript>\n");
+  html.raw("<div class=\"script-less\">\n");
   for (const Chart& chart : timeline_charts(run, prefix + "tl-static")) {
     for (ChartSize size : {wide_chart, narrow_chart}) {
       size.plot_height *= 0.6;
       html.raw(render_svg(chart, size)).raw("\n");
     }
   }
-  html.raw("</noscript>\n");
+  html.raw("</div>\n");
   if (!run.events.empty()) put_table(html, events_table(run));
   html.raw("<p class=\"caption\">")
       .text(binned.bin == 1 ? std::string("One point a second.")

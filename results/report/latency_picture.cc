@@ -23,12 +23,51 @@ bool is_metric(const HdrInterval& interval, Metric metric) {
          interval.tag[word.size()] == ';';
 }
 
-LatencyPicture::Spectrum spectrum_of(std::span<const HdrInterval> intervals, Metric metric,
+LatencyPicture::Spectrum spectrum_in(std::span<const HdrInterval> intervals, Metric metric,
                                      std::string name) {
   Histogram all;
   for (const HdrInterval& i : intervals) {
     if (is_metric(i, metric)) all.add(i.histogram);
   }
+  return spectrum_of(all, std::move(name));
+}
+
+// The cells of the heat map as paths, in units of cells.
+std::string cells_of(const LatencyPicture& picture) {
+  std::int64_t most = 1;
+  for (const auto& column : picture.columns) {
+    for (const std::int64_t n : column) most = std::max(most, n);
+  }
+  // One path a shade, in units of cells: a stroke as thick as a row over neighbours of one shade.
+  const auto shade_of = [&](std::int64_t n) {
+    if (n == 0) return -1;
+    const double depth =
+        most <= 1 ? 1 : std::log(static_cast<double>(n)) / std::log(static_cast<double>(most));
+    return static_cast<int>(std::clamp(depth * kShades, 0.0, kShades - 1.0));
+  };
+  std::array<std::string, kShades> shades;
+  for (std::size_t r = 0; r < kRows; ++r) {
+    for (std::size_t c = 0; c < picture.columns.size();) {
+      const int shade = shade_of(picture.columns[c][r]);
+      std::size_t end = c + 1;
+      while (end < picture.columns.size() && shade_of(picture.columns[end][r]) == shade) ++end;
+      if (shade >= 0)
+        shades[static_cast<std::size_t>(shade)] += fmt::format("M{} {}h{}", c, kRows - 1 - r, end - c);
+      c = end;
+    }
+  }
+  std::string svg;
+  for (int s = 0; s < kShades; ++s) {
+    if (!shades[static_cast<std::size_t>(s)].empty())
+      svg += fmt::format("<path stroke-opacity=\"{:.2f}\" d=\"{}\"/>\n", 0.14 + 0.86 * s / (kShades - 1),
+                         shades[static_cast<std::size_t>(s)]);
+  }
+  return svg;
+}
+
+}  // namespace
+
+LatencyPicture::Spectrum spectrum_of(const Histogram& all, std::string name) {
   LatencyPicture::Spectrum spectrum{.name = std::move(name), .points = {}};
   const std::int64_t n = all.count() + all.infinite();
   if (n == 0) return spectrum;
@@ -43,8 +82,6 @@ LatencyPicture::Spectrum spectrum_of(std::span<const HdrInterval> intervals, Met
   }
   return spectrum;
 }
-
-}  // namespace
 
 LatencyPicture picture_of(std::span<const HdrInterval> intervals) {
   LatencyPicture picture;
@@ -82,71 +119,60 @@ LatencyPicture picture_of(std::span<const HdrInterval> intervals) {
       picture.columns[column][static_cast<std::size_t>(place)] += i.histogram.counter(index);
     }
   }
-  picture.spectra.push_back(spectrum_of(intervals, Metric::ttft, "TTFT from due"));
-  picture.spectra.push_back(spectrum_of(intervals, Metric::ttft_service, "TTFT from sent"));
+  picture.spectra.push_back(spectrum_in(intervals, Metric::ttft, "TTFT from due"));
+  picture.spectra.push_back(spectrum_in(intervals, Metric::ttft_service, "TTFT from sent"));
   return picture;
 }
 
-std::string render_heat_map(const LatencyPicture& picture, std::string_view id) {
-  constexpr double kLeft = 70, kTop = 34, kWidth = 820, kHeight = 260, kFont = 13;
+std::string render_heat_map(const LatencyPicture& picture, std::string_view id, const ChartSize& size) {
+  const double font = size.font, left = font * 5.4, top = font * 2.6;
+  const double width = size.width - left - font * 1.6, height = size.plot_height * 0.87;
   const double columns = static_cast<double>(picture.columns.size());
-  const double w = kWidth / columns, h = kHeight / static_cast<double>(kRows);
-  std::int64_t most = 1;
-  for (const auto& column : picture.columns) {
-    for (const std::int64_t n : column) most = std::max(most, n);
-  }
-  // One path a shade: a cell is a move and three lines.
-  std::array<std::string, kShades> shades;
+  const double w = width / columns, h = height / static_cast<double>(kRows);
   std::string failed;
   for (std::size_t c = 0; c < picture.columns.size(); ++c) {
-    const double x = kLeft + static_cast<double>(c) * w;
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const std::int64_t n = picture.columns[c][r];
-      if (n == 0) continue;
-      const double depth =
-          most <= 1 ? 1 : std::log(static_cast<double>(n)) / std::log(static_cast<double>(most));
-      const std::size_t shade = static_cast<std::size_t>(std::clamp(depth * kShades, 0.0, kShades - 1.0));
-      shades[shade] += fmt::format("M{:.1f} {:.1f}h{:.1f}v{:.1f}h-{:.1f}z", x,
-                                   kTop + kHeight - static_cast<double>(r + 1) * h, w, h, w);
-    }
-    if (picture.failed[c] > 0) failed += fmt::format("M{:.1f} {:.1f}h{:.1f}v12h-{:.1f}z", x, kTop - 18, w, w);
+    if (picture.failed[c] > 0)
+      failed +=
+          fmt::format("M{:.1f} {:.1f}h{:.1f}v12h-{:.1f}z", left + static_cast<double>(c) * w, top - 18, w, w);
   }
   std::string svg = fmt::format(
-      "<svg class=\"chart\" viewBox=\"0 0 900 {:.0f}\" role=\"img\" aria-labelledby=\"{}-t\"><title "
-      "id=\"{}-t\">Latency over time: "
-      "requests by second and TTFT</title>\n",
-      kTop + kHeight + 44, id, id);
-  for (int s = 0; s < kShades; ++s) {
-    if (!shades[static_cast<std::size_t>(s)].empty())
-      svg += fmt::format("<path class=\"c-p99\" fill=\"currentColor\" fill-opacity=\"{:.2f}\" d=\"{}\"/>\n",
-                         0.14 + 0.86 * s / (kShades - 1), shades[static_cast<std::size_t>(s)]);
-  }
+      "<svg class=\"chart {4}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-labelledby=\"{2}-{4}-t\" "
+      "font-size=\"{3}\"><title id=\"{2}-{4}-t\">Latency over time: requests by second and TTFT</title>\n",
+      size.width, top + height + font * 3.4, id, font, size.name);
+  svg += fmt::format(
+      "<g class=\"c-p99\" fill=\"none\" stroke=\"currentColor\" shape-rendering=\"crispEdges\" "
+      "transform=\"translate({:.1f} "
+      "{:.2f}) scale({:.4f} {:.4f})\">{}</g>\n",
+      left, top + h / 2, w, h,
+      size.name == wide_chart.name ? fmt::format("<g id=\"{}-cells\">\n{}</g>", id, cells_of(picture))
+                                   : fmt::format("<use href=\"#{}-cells\"/>", id));
   if (!failed.empty()) {
     svg += fmt::format("<path class=\"c-bad\" fill=\"currentColor\" d=\"{}\"/>\n", failed);
-    svg += fmt::format(
-        "<text class=\"mu\" x=\"{:.0f}\" y=\"{:.0f}\" font-size=\"{}\" text-anchor=\"end\">failed</text>\n",
-        kLeft - 8, kTop - 8, kFont);
+    svg += fmt::format("<text class=\"mu\" x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">failed</text>\n",
+                       left - 8, top - 8);
   }
-  svg += fmt::format("<path class=\"axis\" d=\"M{0:.0f} {1:.0f}v{2:.0f}h{3:.0f}\"/>\n", kLeft, kTop, kHeight,
-                     kWidth);
+  svg += fmt::format("<path class=\"axis\" d=\"M{0:.0f} {1:.0f}v{2:.0f}h{3:.0f}\"/>\n", left, top, height,
+                     width);
   const double lo = std::log10(picture.edges_s.front()), hi = std::log10(picture.edges_s.back());
   for (const double t : log_ticks(picture.edges_s.front(), picture.edges_s.back(), 7)) {
-    svg += fmt::format(
-        "<text class=\"mu\" x=\"{:.0f}\" y=\"{:.1f}\" font-size=\"{}\" text-anchor=\"end\">{}</text>\n",
-        kLeft - 8, kTop + kHeight - (std::log10(t) - lo) / (hi - lo) * kHeight + 4, kFont,
-        tick_label(t, AxisUnit::duration, t));
+    svg += fmt::format("<text class=\"mu\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
+                       left - 8, top + height - (std::log10(t) - lo) / (hi - lo) * height + 4,
+                       tick_label(t, AxisUnit::duration, t));
   }
   const double seconds = columns * static_cast<double>(picture.bin_s);
-  const std::vector<double> ticks = clock_ticks(0, seconds, 8);
-  for (const double t : ticks) {
-    svg += fmt::format(
-        "<text class=\"mu\" x=\"{:.1f}\" y=\"{:.0f}\" font-size=\"{}\" text-anchor=\"middle\">{}</text>\n",
-        kLeft + t / seconds * kWidth, kTop + kHeight + 20, kFont, tick_label(t, AxisUnit::clock, 1));
+  double free_from = -1e9;
+  for (const double t : clock_ticks(0, seconds, static_cast<int>(width / (font * 6)))) {
+    const std::string label = tick_label(t, AxisUnit::clock, 1);
+    const double half = text_width(label, font) / 2,
+                 x = std::min(left + t / seconds * width, size.width - half);
+    if (x - half < free_from) continue;
+    free_from = x + half + font / 2;
+    svg += fmt::format("<text class=\"mu\" x=\"{:.1f}\" y=\"{:.0f}\" text-anchor=\"middle\">{}</text>\n", x,
+                       top + height + font * 1.5, label);
   }
   svg += fmt::format(
-      "<text class=\"at\" x=\"{:.0f}\" y=\"{:.0f}\" font-size=\"{}\" text-anchor=\"end\">time of the "
-      "run</text>\n</svg>\n",
-      kLeft + kWidth, kTop + kHeight + 40, kFont);
+      "<text class=\"at\" x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">time of the run</text>\n</svg>\n",
+      left + width, top + height + font * 3);
   return svg;
 }
 
@@ -155,9 +181,9 @@ Chart spectrum_chart(const LatencyPicture& picture, std::string id) {
   chart.id = std::move(id);
   chart.title = "Percentile spectrum of TTFT";
   chart.description = "TTFT by percentile, on an axis that gives every further nine the same room.";
-  chart.x = {.title = "1 ÷ (1 − share): 2 is the median, 10 is p90, 100 is p99, 1,000 is p99.9",
+  chart.x = {.title = "percentile; each further nine has the same room",
              .scale = Scale::log10,
-             .unit = AxisUnit::number,
+             .unit = AxisUnit::percentile,
              .lo = {},
              .hi = {}};
   chart.y = {.title = "TTFT", .scale = Scale::log10, .unit = AxisUnit::duration, .lo = {}, .hi = {}};

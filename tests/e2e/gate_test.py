@@ -94,6 +94,25 @@ class Run(Gate):
         self.assertIn("p50 ttft", [m["name"] for m in json.loads((self.folder / "s.json").read_text())])
         self.assertIn("good_rate", [m["name"] for m in json.loads((self.folder / "l.json").read_text())])
 
+    def test_the_page_has_both_sides_over_each_other(self):
+        done = self.run_gate(LOAD, self.slow(), "--allow-mismatch", "server_flags,model", "--runs", 6, "--confirm", 0, "--html", "extra.html")
+        self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+        page = (self.folder / "g/gate.html").read_text()
+        for said in ("<h1>REGRESSED</h1>", "Both sides over each other", "Percentile spectrum of TTFT", "Median TTFT over the run", "p50 ttft, run by run",
+                     "A run of the candidate"):
+            self.assertIn(said, page)
+        self.assertEqual((self.folder / "extra.html").read_text(), page)
+        # From gate.json again, also where the folder has moved to.
+        (self.folder / "g").rename(self.folder / "moved")
+        done = run("report", "moved", "--out", "again.html", cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "again.html").read_text(), page)
+        text = run("report", "moved/gate.json", "--format", "text", cwd=self.folder).stdout
+        self.assertIn("REGRESSED  The candidate is worse", text)
+        self.assertIn("| **REGRESSED**", run("report", "moved/gate.json", "--format", "markdown", cwd=self.folder).stdout)
+        self.refused(run("report", "moved", "moved", cwd=self.folder), "2 results, one of them of dsbench gate")
+        self.refused(run("report", "moved", "--label", "a", cwd=self.folder), "--label has no effect on a gate")
+
     def test_a_faster_build_passes_and_says_so(self):
         done = self.run_gate(self.slow(), LOAD, "--runs", 6, "--allow-mismatch", "server_flags", "--quiet")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -294,6 +313,25 @@ class Selftest(Gate):
         self.assertIn("margins are above the noise floor", done.stdout)
         done = self.run_gate(LOAD, LOAD, "--margin", "0.01%", "--runs", 6, "--noise", "none", out="i")
         self.assertNotEqual(done.returncode, 2, "unless it is to know of none")
+
+    def test_by_itself_it_finds_its_margins_and_its_runs(self):
+        done = self.gate("selftest", "--target", "sim:laptop", "--load", "--traffic 'hold(4/s,20s)'", "--json", timeout=300)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("a pilot of 4 rounds: 10 to 20 runs a side", done.stderr)
+        outcome = json.loads(done.stdout)
+        self.assertTrue(outcome["passed"])
+        self.assertEqual(outcome["slow_by"], 0.15)
+        self.assertEqual(len(outcome["same"]["baseline"]), 10, "a quiet world needs no second look")
+        self.assertEqual((outcome["same"]["planned_looks"], len(outcome["same"]["looks"])), (3, 1))
+
+    def test_where_no_answer_is_possible_it_says_what_would_be_needed(self):
+        noisy = ("selftest", "--target", "sim:laptop", "--load", "--traffic 'hold(4/s,10s)'", "--vary-seed")
+        done = self.gate(*noisy, "--margin", "0.5%")
+        self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"FAILED  No answer is possible here: .* spreads by .* from run to run: .* It would take \d+ runs a side")
+        done = self.gate(*noisy, "--budget", "1ms")
+        self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, "one round of three runs takes .* and 6 rounds at least are needed: .* and the budget is 1.00 ms; accepted: --budget ")
 
     def test_a_gate_that_cannot_see_the_slowdown_fails(self):
         done = self.gate("selftest", "--target", "sim:laptop", "--load", FLAGS, "--runs", 6, "--slow-by", "1%")

@@ -161,6 +161,49 @@ class Export(TestCase):
             self.assertLess(percentile(ttft, q), low * base * 1.001)
         self.assertLess(int(point["startTimeUnixNano"]), int(point["timeUnixNano"]))
 
+    def by_their_library(self, library, script, text):
+        if not VENV.exists() or subprocess.run([VENV, "-c", f"import {library}"], capture_output=True).returncode != 0:
+            self.skipTest(f"PyPI's reader ({library}) is not in build/test-venv; scripts/setup --test installs it")
+        done = subprocess.run([VENV, "-c", script], input=text, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_prometheus_own_parser_reads_our_text(self):
+        script = """
+import json, sys
+from prometheus_client.parser import text_string_to_metric_families
+print(json.dumps({f.name: [f.type, [[s.name, s.labels, s.value] for s in f.samples]] for f in text_string_to_metric_families(sys.stdin.read())}))
+"""
+        families = self.by_their_library("prometheus_client.parser", script, self.export("prometheus"))
+        kind, samples = families["dsbench_requests"]
+        self.assertEqual(kind, "counter")
+        self.assertEqual([s[2] for s in samples if s[0] == "dsbench_requests_total"], [s["requests"] for s in self.summary["stages"]])
+        kind, samples = families["dsbench_ttft_seconds"]
+        self.assertEqual(kind, "histogram")
+        self.assertEqual([s[2] for s in samples if s[0].endswith("_count")], [s["ttft"]["count"] for s in self.summary["stages"]])
+        self.assertEqual(len([s for s in samples if s[1].get("le") == "+Inf"]), len(self.summary["stages"]))
+
+    def test_opentelemetrys_own_messages_take_our_json(self):
+        # Parsing is strict: a field that the protocol does not have is an error.
+        script = """
+import json, sys
+from google.protobuf.json_format import Parse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+request = Parse(sys.stdin.read(), ExportMetricsServiceRequest())
+metrics = {m.name: m for r in request.resource_metrics for s in r.scope_metrics for m in s.metrics}
+ttft = metrics["dsbench.ttft"].exponential_histogram
+print(json.dumps({"requests": [p.as_int for p in metrics["dsbench.requests"].sum.data_points],
+                  "count": [p.count for p in ttft.data_points], "buckets": [sum(p.positive.bucket_counts) + p.zero_count for p in ttft.data_points],
+                  "temporality": ttft.aggregation_temporality, "unit": metrics["dsbench.ttft"].unit,
+                  "times": all(p.start_time_unix_nano < p.time_unix_nano for p in ttft.data_points), "bytes": len(request.SerializeToString())}))
+"""
+        read = self.by_their_library("opentelemetry.proto.collector.metrics.v1.metrics_service_pb2", script, self.export("otel"))
+        self.assertEqual(read["requests"], [s["requests"] for s in self.summary["stages"]])
+        self.assertEqual(read["count"], [s["ttft"]["count"] for s in self.summary["stages"]])
+        self.assertEqual(read["buckets"], read["count"])
+        self.assertEqual((read["temporality"], read["unit"], read["times"]), (1, "s", True))
+        self.assertGreater(read["bytes"], 1000)
+
     def test_mlflow_batch(self):
         batch = json.loads(self.export("mlflow"))
         self.assertEqual(set(batch), {"metrics", "params", "tags"})
@@ -330,6 +373,58 @@ class Import(TestCase):
         self.assertEqual(self.percentiles(stage["tpot"])[0.5], 95000000)
         self.assertEqual(stage["itl"]["count"], 0)  # the file has none
         self.assertEqual(read["stages"][1]["start_ns"], 60000000000)
+
+    # What the tools themselves wrote of `dsbench serve --executor fixed --ttft 50ms --itl 5ms`, less GuideLLM's list of requests.
+    REAL = pathlib.Path(__file__).resolve().parents[1] / "fixtures/interop"
+
+    def real(self, name):
+        done = run("report", self.REAL / name, "--format", "json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def is_near(self, stage, ttft, tpot, e2e):
+        for metric, wanted in (("ttft", ttft), ("tpot", tpot), ("e2e_service", e2e)):
+            self.assertAlmostEqual(self.percentiles(stage[metric])[0.5] / 1e6, wanted, delta=0.01, msg=metric)
+
+    def test_what_guidellm_really_writes(self):
+        read = self.real("guidellm-0.8.1.json")
+        self.assertEqual(read["target"], "GuideLLM 0.8.1")
+        self.assertEqual([s["name"] for s in read["stages"]], ["constant 8/s", "constant 16/s"])
+        stage = read["stages"][0]
+        self.assertEqual((stage["requests"], stage["completed"], stage["output_tokens"]), (95, 95, 1520))
+        self.is_near(stage, 67.35, 4.84, 141.88)
+        # It tells when a request should have left, too.
+        self.assertGreater(stage["send_lag"]["mean_ns"], 0)
+        self.assertGreaterEqual(self.percentiles(stage["e2e"])[0.5], self.percentiles(stage["e2e_service"])[0.5])
+        self.assertIn("tells E2E from when a request should have left", read["warnings"][0])
+
+    def test_what_aiperf_really_writes(self):
+        read = self.real("aiperf-0.13.0.json")
+        self.assertEqual(read["target"], "AIPerf 0.13.0")
+        stage = read["stages"][0]
+        self.assertEqual((stage["requests"], stage["completed"], stage["output_tokens"], stage["planned_rps"]), (150, 150, 2100, 12))
+        self.is_near(stage, 51.46, 5.75, 126.23)
+        self.assertAlmostEqual(self.percentiles(stage["e2e"])[0.5] / 1e6, 127.81, delta=0.01)
+        self.assertAlmostEqual(self.percentiles(stage["send_lag"])[0.5] / 1e6, 1.50, delta=0.01)
+        self.assertEqual(stage["itl"]["count"], 2250)
+        self.assertEqual(read["ended"], "complete")
+
+    def test_what_sglang_really_writes(self):
+        read = self.real("sglang-0.5.23.jsonl")
+        stage = read["stages"][0]
+        self.assertEqual((stage["name"], stage["requests"], stage["completed"], stage["output_tokens"]), ("12/s", 100, 100, 904))
+        self.is_near(stage, 52.07, 5.00, 92.03)
+        self.assertEqual(stage["send_lag"]["count"], 0)
+
+    def test_vllm_appends_lines_and_tells_its_own_queue(self):
+        queued = dict(VLLM, mean_client_queue_time_ms=4.0, median_client_queue_time_ms=3.0, p99_client_queue_time_ms=9.0,
+                      mean_e2el_including_client_queue_ms=1904.0, median_e2el_including_client_queue_ms=1803.0, p99_e2el_including_client_queue_ms=3210.0)
+        read = self.read(json.dumps(queued) + "\n" + json.dumps(dict(queued, request_rate="inf", max_concurrency=16)) + "\n")
+        self.assertEqual([s["name"] for s in read["stages"]], ["8/s", "16 at once"])
+        stage = read["stages"][0]
+        self.assertEqual(self.percentiles(stage["e2e"])[0.99], 3210000000)
+        self.assertEqual(self.percentiles(stage["e2e_service"])[0.99], 3200000000)
+        self.assertEqual(self.percentiles(stage["send_lag"])[0.5], 3000000)
 
     def test_a_page_with_theirs_and_ours(self):
         self.read(VLLM)

@@ -98,6 +98,30 @@ class Launcher(TestCase):
         mounts = {m["name"] for m in pod["containers"][0]["volumeMounts"]}
         self.assertEqual(mounts, {v["name"] for v in pod["volumes"]})
 
+    def test_kubernetes_own_schema_takes_the_manifest(self):
+        if not VENV.exists() or subprocess.run([VENV, "-c", "import kubernetes_validate"], capture_output=True).returncode != 0:
+            self.skipTest("PyPI's kubernetes-validate, which carries the schemas, is not in build/test-venv; scripts/setup --test installs it")
+        script = """
+import json, sys, kubernetes_validate as k
+found = []
+for document in json.load(sys.stdin):
+    try:
+        found.append(k.validate(document, k.latest_version(), strict=True))
+    except k.ValidationError as e:
+        found.append("error: " + e.message)
+print(json.dumps(found))
+"""
+        service, job = self.manifest("--require", "p95 ttft < 2s", "--workload", "it's: \"mine\" # ${x}")
+        broken = json.loads(json.dumps(job))
+        broken["spec"]["completionsMode"] = broken["spec"].pop("completionMode")
+        done = subprocess.run([VENV, "-c", script], input=json.dumps([service, job, broken]), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        took_service, took_job, took_broken = json.loads(done.stdout)
+        self.assertRegex(took_service, r"^1\.\d+")
+        self.assertEqual(took_job, took_service)
+        self.assertIn("error:", took_broken)
+        self.assertIn("completionsMode", took_broken)
+
     def test_the_manifests_command_does_its_work(self):
         _, job = self.manifest("--workload", "fixed-tiny", "--slo", "tiny")
         container = job["spec"]["template"]["spec"]["containers"][0]

@@ -69,7 +69,8 @@ TEST(FaultBoard, AFaultIsOnFromItsStartToItsEnd) {
 
 TEST(FaultBoard, TheLaterAddedOfTwoCountsAndClearingTakesOneKind) {
   FaultBoard board = board_of({"cores:left=0.5", "cores:left=0.25", "hot-experts:factor=3", "kv:left=0.5"});
-  EXPECT_EQ(board.condition(seconds{1}), (EngineCondition{.down = false, .slowdown = 12, .kv_left = 0.5}));
+  EXPECT_EQ(board.condition(seconds{1}),
+            (EngineCondition{.down = false, .slowdown = 12, .kv_left = 0.5, .expert_skew = 3}));
   EXPECT_EQ(board.clear(FaultKind::cores), 2U);
   EXPECT_EQ(board.condition(seconds{1}).slowdown, 3);
   EXPECT_EQ(board.clear(std::nullopt), 2U);

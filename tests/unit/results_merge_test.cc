@@ -412,6 +412,14 @@ TEST(Merge, WhatIsNoOneLoadIsRefused) {
   EXPECT_THAT(refusal([](auto& r) { r[1].summary.worker.reset(); }), HasSubstr("no worker's share"));
   EXPECT_THAT(refusal([](auto& r) { r[1].summary.kind = "rehearse"; }),
               HasSubstr("what it offers next depends on what it has seen"));
+  EXPECT_THAT(
+      refusal([](auto& r) {
+        r[1].summary.kind = "rehearse";
+        r[1].summary.knee.offered = Rate::per_second(40);
+      }),
+      HasSubstr(
+          "confirm its knee of 40/s from several hosts with `dsbench load --traffic 'steps(32/s..60/s by "
+          "4/s,hold 2m)' --worker K/N`"));
   EXPECT_THAT(refusal([](auto& r) { r[1].summary.workers.resize(1); }), HasSubstr("has been merged already"));
   EXPECT_THAT(refusal([](auto& r) { r[3].summary.worker->index = 2; }), HasSubstr("are the same worker"));
   EXPECT_THAT(refusal([](auto& r) { r[1].summary.worker->count = 5; }),
