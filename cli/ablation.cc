@@ -36,11 +36,6 @@ std::string given(const ExperimentOptions& o, std::string_view flag) {
 Result<Variant> variant_of(const std::string& name, const ExperimentOptions& o, bool simulated) {
   const bool computes = !simulated && o.engine.executor == "cpu";
   if (name == "batching") {
-    if (simulated) {
-      return fail(
-          ErrorKind::usage,
-          "--ablate batching needs --target embedded: how many run at a time is a simulated fleet's own");
-    }
     if (given(o, "max-running") == "1") return Variant{name, "batching on", {"--max-running", "64"}};
     return Variant{name, "batching off", {"--max-running", "1"}};
   }

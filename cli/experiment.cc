@@ -89,15 +89,17 @@ Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
     return fail(ErrorKind::usage, "--tokenizer has no effect on --target {}; it makes no text", o.target);
   for (const auto& [flag, value] : o.engine.given) {
     if (simulated &&
-        (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" || is_kv_flag(flag) ||
+        (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" ||
+         flag == "--engine-max-running" || is_kv_flag(flag) ||
          is_overload_flag(std::string_view{flag}.substr(std::string_view{"--engine-"}.size())))) {
       continue;
     }
-    return fail(ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
-                simulated
-                    ? "a simulated fleet takes --engine-max-queued, --engine-queue-timeout and the flags of "
-                      "overload control, and everything else from its profile"
-                    : "it belongs to the engine that dsbench starts itself (--target embedded)");
+    return fail(
+        ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
+        simulated
+            ? "a simulated fleet takes --engine-max-queued, --engine-queue-timeout, "
+              "--engine-max-running and the flags of overload control, and everything else from its profile"
+            : "it belongs to the engine that dsbench starts itself (--target embedded)");
   }
   if (simulated) DSBENCH_CHECK(refuse_idle_kv_flags(o.engine.kv, o.engine.given, sim_prefix));
   return {};
@@ -211,6 +213,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   DSBENCH_TRY(const auto client,
               profiles::load_client(options.client.empty() ? std::string{default_client} : options.client));
   if (!e->hooks_.source) DSBENCH_CHECK(refuse_unsendable_images(options, workload));
+  DSBENCH_CHECK(check_events(e->hooks_.events, options.events, options.targets));
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
   DSBENCH_CHECK(e->plan_routes());
@@ -290,12 +293,14 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
   engine::FleetOptions fleet_options;
   fleet_options.max_queued = options_.engine.max_queued;
   fleet_options.queue_timeout = options_.engine.queue_timeout;
+  fleet_options.max_running = options_.engine.max_running;
   fleet_options.kv = options_.engine.kv.kv;
   fleet_options.spec = options_.engine.kv.assumed();
   fleet_options.overload = options_.engine.overload;
   std::vector<std::string> tenant_names;
   for (const results::Tenant& t : tenants_) tenant_names.push_back(t.name);
   std::vector<loadgen::VirtualTarget*> targets;
+  std::vector<FaultSite*> sites;
   std::vector<loadgen::Observer*> observers;
   for (std::size_t i = 0; i < options_.targets.size(); ++i) {
     DSBENCH_TRY(const auto profile, profiles::load_fleet(options_.targets[i].substr(sim_prefix.size())));
@@ -303,6 +308,13 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
     fleets_.push_back(std::make_unique<FleetTarget>(std::move(fleet), tenant_names));
     observers.push_back(fleets_.back().get());
     targets.push_back(fleets_.back().get());
+    sites.push_back(nullptr);
+    if (has_events_at(i)) {
+      afflicted_.push_back(std::make_unique<AfflictedTarget>(*targets.back(), fleets_.back()->fleet()));
+      targets.back() = afflicted_.back().get();
+      sites_.push_back(std::make_unique<SimulatedSite>(*afflicted_.back()));
+      sites.back() = sites_.back().get();
+    }
     std::vector<results::Fault> own;
     std::copy_if(faults_.begin(), faults_.end(), std::back_inserter(own),
                  [i](const results::Fault& f) { return f.provider == i; });
@@ -324,6 +336,7 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
   DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
   runner_ = loadgen::make_virtual_runner(*target, policies_, contents_, options_.seed, channel(0), stop);
+  if (!hooks_.events.empty()) events_ = std::make_unique<RunEvents>(hooks_.events, std::move(sites));
   return {};
 }
 
@@ -334,9 +347,35 @@ Result<void> Experiment::start_engines(Progress& progress) {
     if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
     progress.status("starting the reference engine");
     const std::string log = i == 0 ? "engine.log" : fmt::format("engine-{}.log", i);
-    DSBENCH_TRY(engines_[i], EmbeddedEngine::start(options_.engine, (directory_.path / log).string()));
+    DSBENCH_TRY(engines_[i],
+                EmbeddedEngine::start(options_.engine, (directory_.path / log).string(), has_events_at(i)));
   }
   return {};
+}
+
+bool Experiment::has_events_at(std::size_t target) const {
+  return std::any_of(hooks_.events.begin(), hooks_.events.end(), [&](const profiles::TrafficEvent& e) {
+    return !e.target || static_cast<std::size_t>(*e.target) == target;
+  });
+}
+
+// Where the targets take faults; null for one that no event happens to. What they would not take is refused
+// before anything has been sent.
+Result<std::vector<FaultSite*>> Experiment::admin_sites() {
+  std::vector<FaultSite*> sites;
+  for (std::size_t i = 0; i < options_.targets.size(); ++i) {
+    sites.push_back(nullptr);
+    if (!has_events_at(i)) continue;
+    auto site =
+        std::make_unique<AdminSite>(engines_[i] ? engines_[i]->url() : options_.events.admin_urls.at(i));
+    for (const profiles::TrafficEvent& event : hooks_.events) {
+      if (!event.target || static_cast<std::size_t>(*event.target) == i)
+        DSBENCH_CHECK(site->would_take(event.fault));
+    }
+    sites.back() = site.get();
+    sites_.push_back(std::move(site));
+  }
+  return sites;
 }
 
 Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
@@ -350,6 +389,10 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
   config.http = options_.http == "2"                   ? loadgen::HttpVersion::http2
                 : options_.http == "2-prior-knowledge" ? loadgen::HttpVersion::http2_prior_knowledge
                                                        : loadgen::HttpVersion::http1;
+  if (options_.caller_headers) {
+    config.tenants.emplace();
+    for (const results::Tenant& tenant : tenants_) config.tenants->push_back(tenant.name);
+  }
   config.proxy = options_.proxy;
   config.compressed = options_.compressed;
   config.resolve_each = options_.resolve_each;
@@ -367,6 +410,7 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
   DSBENCH_TRY(config.tokenizer, load_tokenizer(options_));
   config.providers.resize(options_.targets.size());
   std::vector<loadgen::Observer*> observers;
+  DSBENCH_TRY(std::vector<FaultSite*> sites, admin_sites());
   for (std::size_t i = 0; i < options_.targets.size(); ++i) {
     loadgen::ProviderConfig& provider = config.providers[i];
     provider.base_url = engines_[i] ? engines_[i]->url() : options_.targets[i];
@@ -436,6 +480,8 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     for (const auto& engine : engines_) engines.push_back(engine.get());
     injector_ = std::make_unique<FaultInjector>(std::move(engines), faults_, runner_->now());
   }
+  if (!hooks_.events.empty())
+    events_ = std::make_unique<TimedRunEvents>(hooks_.events, std::move(sites), runner_->now());
   return {};
 }
 
@@ -492,6 +538,11 @@ Result<void> Experiment::judge(results::RunSummary& summary) {
 }
 
 Result<void> Experiment::write(results::RunSummary& summary) {
+  if (events_) {
+    traffic_over();
+    summary.events = events_->done();
+    for (std::string& problem : events_->problems()) summary.warnings.push_back(std::move(problem));
+  }
   runner_.reset();  // the issuers stop before what they write to is closed
   DSBENCH_CHECK(recorder_->close());
   if (hooks_.judge) DSBENCH_CHECK(hooks_.judge(directory_.records(), summary));

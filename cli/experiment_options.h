@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/engine_options.h"
+#include "cli/event_flags.h"
 #include "core/units.h"
 
 namespace dsbench::cli {
@@ -18,12 +19,14 @@ struct ExperimentOptions {
   std::string route = "ordered";
   bool sticky = false;
   std::vector<std::string> faults;
+  EventOptions events;
   Nanos recovery_objective{30'000'000'000};
   EngineOptions engine;
   std::string model;  // to ask for; empty: the first that /v1/models names
   std::string api = "chat";
   bool stream = true;
   bool exact_lengths = true;
+  bool caller_headers = true;
   std::vector<std::string> api_keys;  // sources, never values; with several targets one for each
   std::string ca_file;
   bool insecure = false;

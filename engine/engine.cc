@@ -143,7 +143,13 @@ class ThreadedEngine final : public Engine {
     record.accepted_drafts = after.accepted_drafts - before.accepted_drafts;
     record.tried_drafts = after.tried_drafts - before.tried_drafts;
     record.acceptance_set = config_.spec.acceptance_set;
-    if (step_log_ && took) step_log_->write(record);
+    record.abandoned_tokens = after.abandoned_tokens - logged_.abandoned_tokens;
+    record.attempts = after.attempts - logged_.attempts;
+    record.retries = after.retries - logged_.retries;
+    if (step_log_ && took) {
+      step_log_->write(record);
+      logged_ = after;
+    }
     tell(lock, took ? std::string_view{} : std::string_view{took.error().message});
   }
 
@@ -212,6 +218,7 @@ class ThreadedEngine final : public Engine {
   std::unique_ptr<Executor> executor_;
   Clock& clock_;
   std::optional<StepLog> step_log_;
+  EngineStats logged_;  // as of its last line
   std::vector<TokenId> sampled_;
   std::vector<std::pair<SequenceEvent, std::shared_ptr<RequestListener>>> telling_;
 

@@ -340,6 +340,12 @@ void describe_run(A& a, Run& r) {
   a.objects("providers", r.providers, [](A& inner, auto& p) { describe_provider(inner, p); });
   a.objects("faults", r.faults, [](A& inner, auto& f) { describe_fault(inner, f); });
   a.optional_object("failover", r.failover, [](A& inner, auto& f) { describe_failover(inner, f); });
+  a.objects("events", r.events, [](A& inner, auto& e) {
+    inner.ns("at_ns", e.at);
+    inner.ns("until_ns", e.until);
+    inner.value("what", e.what);
+    inner.value("target", e.target);
+  });
   a.object("slo", r.slo, [](A& inner, auto& s) { describe_slo(inner, s); });
   a.objects("tenants", r.tenants, [](A& inner, auto& t) { describe_tenant(inner, t); });
   a.value("fairness", r.fairness);

@@ -122,6 +122,15 @@ struct Recovery {
   std::string sentence;
 };
 
+// Something that was made to happen during the run: a fault of the target's, by the traffic's events.
+struct RunEvent {
+  Nanos at{0};                 // since the start of the run; when it was done
+  std::optional<Nanos> until;  // when it was over
+  std::string what;            // "cores:left=0.5"
+  std::uint16_t target = 0;    // to which of the targets
+  friend bool operator==(const RunEvent&, const RunEvent&) = default;
+};
+
 enum class Verdict : std::uint8_t { ready, not_ready, inconclusive, invalid, measured };
 [[nodiscard]] std::string_view to_word(
     Verdict verdict);  // "READY", "NOT READY", "INCONCLUSIVE", "INVALID", "MEASURED"
@@ -221,6 +230,7 @@ struct RunSummary {
   std::vector<ProviderSummary> providers;
   std::vector<Fault> faults;
   std::optional<Failover> failover;
+  std::vector<RunEvent> events = {};  // in the order of time
   Slo slo;
   std::vector<TenantSummary> tenants;  // where the workload has several classes
   std::optional<double> fairness;  // Jain's index of the tenants' good shares: 1 is fair, 1/n is one for all

@@ -5,9 +5,7 @@
 namespace dsbench::engine::server {
 
 Result<std::int64_t> FaultDirector::add(const Fault& fault, Nanos now) {
-  const bool of_engine = fault.kind == FaultKind::crash || fault.kind == FaultKind::cores ||
-                         fault.kind == FaultKind::kv || fault.kind == FaultKind::hot_experts;
-  if (of_engine && !executor_) {
+  if (is_of_engine(fault.kind) && !executor_) {
     return fail(
         ErrorKind::usage,
         "the fault '{}' is of an engine that goes in steps; this one has none (--executor fixed): use "

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <map>
 
 #include "loadgen/codec/codec.h"
 #include "loadgen/codec/prompt_text.h"
 #include "loadgen/request_table.h"
+#include "loadgen/wire/caller_lines.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
@@ -47,6 +49,8 @@ struct CurlTransport::Impl {
     Url url;
     std::string unix_socket;
     TokenScale scale;
+    // The same with the lines of CallerLines, by tenant and attempt; each is made once.
+    std::map<std::pair<std::uint16_t, std::uint32_t>, HeaderList> told = {};
   };
 
   // One multi handle with its own connections. libcurl keeps its address: never moved.
@@ -117,6 +121,7 @@ struct CurlTransport::Impl {
   AnswerSink* const answers;
   std::deque<Provider> providers;
   PromptCache prompts;
+  CallerLines caller;
   HeaderList resolve;
   long connect_timeout_ms = no_connect_timeout_ms;
   bool tell_alive = false;  // of bytes that are no answer
@@ -430,6 +435,21 @@ struct CurlTransport::Impl {
     }
   }
 
+  void say_caller(Slot& slot, const Attempt& attempt) {
+    HeaderList& list = slot.provider->told[{attempt.tenant, attempt.attempt}];
+    if (!list) {
+      for (const curl_slist* h = slot.provider->headers.get(); h != nullptr; h = h->next)
+        append(list, h->data);
+      std::string lines;
+      caller.append(lines, attempt.tenant, attempt.attempt);
+      for (std::size_t end = lines.find("\r\n"); end != std::string::npos; end = lines.find("\r\n")) {
+        append(list, lines.substr(0, end));
+        lines.erase(0, end + 2);
+      }
+    }
+    curl().easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER, list.get());
+  }
+
   void release(Slot& slot) {
     Shard& shard = slot.shard;
     if (!slot.ended) live.erase(slot.key.request);
@@ -517,6 +537,7 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
     }
   }
   auto impl = std::make_unique<Impl>(config, clock, epoch, poller, answers);
+  if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
     Impl::Provider& provider = impl->providers.emplace_back();
     DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
@@ -558,6 +579,7 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.retry = {};
   slot.text.clear();
   t.aim(slot, t.providers[attempt.provider]);
+  if (t.caller.any()) t.say_caller(slot, attempt);
   slot.reader->begin(0);
   t.prompts.set_scale(slot.provider->scale);
   slot.provider->codec->encode(attempt, t.prompts, slot.body);

@@ -15,6 +15,7 @@
 
 #include "loadgen/codec/prompt_text.h"
 #include "loadgen/request_table.h"
+#include "loadgen/wire/caller_lines.h"
 #include "loadgen/wire/curl_setup.h"
 #include "loadgen/wire/http_response_parser.h"
 #include "loadgen/wire/lean_provider.h"
@@ -150,6 +151,7 @@ struct LeanTransport::Impl {
   std::vector<Connection*> by_fd;
   RequestTable live;  // attempts that have not ended, by connection
   PromptCache prompts;
+  CallerLines caller;
   std::unique_ptr<Outgoing> scratch = std::make_unique<Outgoing>();
   std::deque<Timer> connects;   // in order of `until`
   std::deque<Timer> lingering;  // in order of `until`
@@ -370,17 +372,19 @@ struct LeanTransport::Impl {
     if (!scratch) scratch = std::move(out);
   }
 
-  void write_head(const Provider& p, Outgoing& out) {
+  void write_head(const Provider& p, const Attempt& attempt, Outgoing& out) {
     out.sent = 0;
     out.head.assign(p.head);
-    if (!p.has_body) {
+    if (p.has_body) {
+      char digits[24];
+      const auto end = std::to_chars(digits, digits + sizeof digits, out.body.size()).ptr;
+      out.head.append(digits, end);
+      out.head.append("\r\n");
+    } else {
       out.body.clear();
-      return;
     }
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, out.body.size()).ptr;
-    out.head.append(digits, end);
-    out.head.append("\r\n\r\n");
+    caller.append(out.head, attempt.tenant, attempt.attempt);
+    out.head.append("\r\n");
   }
 
   // ---- receiving
@@ -571,6 +575,7 @@ Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& con
         more);
   }
   auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller, answers);
+  if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
     DSBENCH_TRY(LeanProvider provider, make_lean_provider(p));
     impl->providers.emplace_back(std::move(provider));
@@ -586,7 +591,7 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   Outgoing& out = *t.scratch;
   t.prompts.set_scale(provider.scale);
   if (provider.has_body) provider.codec->encode(attempt, t.prompts, out.body);
-  t.write_head(provider, out);
+  t.write_head(provider, attempt, out);
 
   Impl::Connection* const open = t.take_idle(provider);
   Impl::Connection& c = open != nullptr ? *open : t.closed_connection(provider);

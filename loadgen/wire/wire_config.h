@@ -50,7 +50,10 @@ struct WireConfig {
   // Look the names of targets up with every new connection, as part of the attempt, instead of once before
   // the run. libcurl only.
   bool resolve_each = false;
-  bool compressed = false;   // accept gzip, deflate, br where libcurl can
+  bool compressed = false;  // accept gzip, deflate, br where libcurl can
+  // Say with every request whose it is and which attempt (caller_lines.h): the classes of the workload by
+  // Attempt::tenant. Nothing: say neither.
+  std::optional<std::vector<std::string>> tenants = std::nullopt;
   std::string ca_file;       // instead of the system's certificates
   bool insecure = false;     // does not verify the server's certificate
   std::int32_t threads = 1;  // issuer threads

@@ -160,17 +160,18 @@ void put_metrics(Html& html, const Outcome& o) {
       "interval of the change, the shade is the margin, and the ends are {:.0f} % away.</p>\n",
       100 * std::expm1(reach));
   Table t{.caption = "Verdict of each metric, the worst first",
-          .head = {"metric", "baseline", "candidate", "change", "better ← interval → worse", "p (Holm)",
-                   "sees", "verdict"},
+          // The verdict first: on a narrow screen the rest is a scroll away.
+          .head = {"metric", "verdict", "change", "better ← interval → worse", "baseline", "candidate",
+                   "p (Holm)", "sees"},
           .rows = {},
           .numeric = true};
   for (const MetricJudgement* m : metrics) {
-    t.rows.push_back(
-        {m->metric.name, m->baseline_runs == 0 ? "n/a" : format_value(m->metric.unit, m->baseline),
-         m->candidate_runs == 0 ? "n/a" : format_value(m->metric.unit, m->candidate), format_change(m->ratio),
-         Cell::markup((t.rows.size() < most_drawn_intervals ? strip(*m, reach) : "") +
-                      "<span class=\"under\">" + xml_escape(format_interval(*m)) + "</span>"),
-         format_p(m->p_holm), format_change(1 + m->detectable), report::mark_cell(mark_of(m->verdict))});
+    t.rows.push_back({m->metric.name, report::mark_cell(mark_of(m->verdict)), format_change(m->ratio),
+                      Cell::markup((t.rows.size() < most_drawn_intervals ? strip(*m, reach) : "") +
+                                   "<span class=\"under\">" + xml_escape(format_interval(*m)) + "</span>"),
+                      m->baseline_runs == 0 ? "n/a" : format_value(m->metric.unit, m->baseline),
+                      m->candidate_runs == 0 ? "n/a" : format_value(m->metric.unit, m->candidate),
+                      format_p(m->p_holm), format_change(1 + m->detectable)});
   }
   report::put_table(html, t);
   html.raw(

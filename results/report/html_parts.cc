@@ -1,5 +1,7 @@
 #include "results/report/html_parts.h"
 
+#include <cstdint>
+
 #include "results/report/escape.h"
 
 namespace dsbench::results::report {
@@ -22,26 +24,52 @@ Cell mark_cell(const Mark& mark) {
                                   mark.tone, mark.shape, mark.word));
 }
 
+namespace {
+
+// A text as a CSS string: what is not a letter, a digit or a blank becomes an escape.
+std::string css_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == ' ' || static_cast<unsigned char>(c) >= 0x80;
+    if (plain)
+      out += c;
+    else
+      fmt::format_to(std::back_inserter(out), "\\{:x} ", static_cast<unsigned char>(c));
+  }
+  return out + '"';
+}
+
+// On paper each cell of a table with many columns says the head of its column: as a rule for a column, which
+// is shorter than an attribute of every cell.
+std::string put_heads_for_paper(Html& html, const Table& table) {
+  std::uint32_t hash = 2'166'136'261U;  // FNV-1a: the name of the rules
+  for (const std::string& head : table.head) {
+    for (const char c : head + '\n') hash = (hash ^ static_cast<unsigned char>(c)) * 16'777'619U;
+  }
+  const std::string name = fmt::format("h{:08x}", hash);
+  html.raw("<style>@media print{");
+  for (std::size_t i = 1; i < table.head.size(); ++i)
+    html.add(".{} td:nth-child({})::before{{content:{}}}", name, i + 1, css_string(table.head[i] + ": "));
+  html.raw("}</style>\n");
+  return name;
+}
+
+}  // namespace
+
 void put_table(Html& html, const Table& table) {
-  const bool many = table.head.size() > most_printed_columns;
+  std::string classes = table.numeric ? "num" : "";
+  if (table.head.size() > most_printed_columns) classes = "num many " + put_heads_for_paper(html, table);
   html.add(
       "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
       "aria-label=\"{0}\"><table{1}><caption>{0}</caption><thead><tr>",
-      xml_escape(table.caption),
-      many            ? " class=\"num many\""
-      : table.numeric ? " class=\"num\""
-                      : "");
+      xml_escape(table.caption), classes.empty() ? "" : " class=\"" + classes + "\"");
   for (const std::string& h : table.head) html.raw("<th scope=\"col\">").text(h).raw("</th>");
   html.raw("</tr></thead><tbody>\n");
   for (const auto& row : table.rows) {
     html.raw("<tr>");
     for (std::size_t i = 0; i < row.size(); ++i) {
-      if (i == 0)
-        html.raw("<th scope=\"row\">").raw(row[i].html()).raw("</th>");
-      else if (many)
-        html.raw("<td data-h=\"").text(table.head[i]).raw("\">").raw(row[i].html()).raw("</td>");
-      else
-        html.raw("<td>").raw(row[i].html()).raw("</td>");
+      html.raw(i == 0 ? "<th scope=\"row\">" : "<td>").raw(row[i].html()).raw(i == 0 ? "</th>" : "</td>");
     }
     html.raw("</tr>\n");
   }

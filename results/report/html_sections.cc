@@ -70,12 +70,6 @@ void put_facts(Html& html, const std::vector<std::pair<std::string, std::string>
   html.raw("</dl>\n");
 }
 
-std::string highest_tested(const RunSummary& run) {
-  Rate most;
-  for (const StageSummary& s : run.stages) most = std::max(most, s.offered);
-  return format_rate(most);
-}
-
 }  // namespace
 
 std::string_view verdict_icon(Verdict verdict) {
@@ -138,77 +132,11 @@ void put_warnings(Html& html, const RunSummary& run) {
   list("Keep in mind", "doubt", run.warnings);
 }
 
-void put_answers(Html& html, const RunSummary& run, const std::string& prefix) {
-  constexpr Mark answered{"●", "answered", "pass"};
-  constexpr Mark undecided{"◇", "undecided", "doubt"};
-  constexpr Mark open{"○", "not answered", "plain"};
-  open_section(html, prefix + "answers", "What this run answers, and what it does not");
-  Table t{.caption = "Questions and answers",
-          .head = {"question", "answer", "status"},
-          .rows = {},
-          .numeric = false};
-  const bool collapse_open = run.collapse.verdict == CollapseVerdict::not_tested;
-  const bool recovery_open = run.recovery.verdict == RecoveryVerdict::not_tested;
-  t.rows.push_back({"How much load is safe?", knee_sentence(run),
-                    mark_cell(run.knee.offered         ? answered
-                              : run.kind == "rehearse" ? undecided
-                                                       : open)});
-  t.rows.push_back({"What happens above it?",
-                    collapse_open ? std::string("Not tested: no overload was held.") : collapse_sentence(run),
-                    mark_cell(collapse_open                                        ? open
-                              : run.collapse.verdict == CollapseVerdict::undecided ? undecided
-                                                                                   : answered)});
-  t.rows.push_back({"Does it come back by itself when the overload is gone?",
-                    recovery_open ? std::string("Not tested: the load was not brought back down.")
-                                  : recovery_sentence(run),
-                    mark_cell(recovery_open                                        ? open
-                              : run.recovery.verdict == RecoveryVerdict::undecided ? undecided
-                                                                                   : answered)});
-  t.rows.push_back({"Do these numbers belong to the service, and not to the generator?",
-                    run.valid ? "Yes: the generator kept its schedule."
-                              : "No: the generator was not fit to measure. See generator health.",
-                    mark_cell(run.valid ? answered : Mark{"△", "invalid", "void"})});
-  t.rows.push_back(
-      {"What did failure cost?",
-       fmt::format("{:.2f} attempts per request{}.", run.retry_amplification,
-                   run.ledger
-                       ? fmt::format("; {} of the computed tokens were computed again, {} were for nobody",
-                                     part_text(run.ledger->recomputed_tokens, run.ledger->computed_tokens),
-                                     part_text(run.ledger->abandoned_tokens, run.ledger->computed_tokens))
-                       : std::string("; the target does not tell what it computed")),
-       mark_cell(run.ledger ? answered : undecided)});
-  t.rows.push_back({"Ten times the safe load?",
-                    fmt::format("The highest rate offered was {}.", highest_tested(run)), mark_cell(open)});
-  if (run.tenants.size() > 1) {
-    t.rows.push_back({"Other traffic: longer contexts, more agents, a sudden spike?",
-                      fmt::format("{} classes of requests were offered together; how each fared is under "
-                                  "“Waste”.",
-                                  run.tenants.size()),
-                      mark_cell(answered)});
-  } else {
-    t.rows.push_back({"Other traffic: longer contexts, more agents, a sudden spike?",
-                      "One profile and one workload were offered; both are under “How to reproduce”.",
-                      mark_cell(open)});
-  }
-  t.rows.push_back(
-      {"Losing a node, a cache or a dependency under load?",
-       run.faults.empty() || !run.failover ? std::string{"No fault was injected."} : run.failover->sentence,
-       mark_cell(run.faults.empty() || !run.failover ? open : answered)});
-  if (run.simulated) {
-    t.rows.push_back({"Does the real fleet behave like this?",
-                      "These are simulated steps in virtual time; the parameters and where they come from "
-                      "are in the fleet file.",
-                      mark_cell(open)});
-  }
-  put_table(html, t);
-  close_section(html);
-}
-
 void put_capacity(Html& html, const RunSummary& run, const std::string& prefix) {
   open_section(html, prefix + "capacity", "Capacity");
   html.raw("<p class=\"lead\">")
       .text(run.kind != "rehearse" ? std::string("What came back, against what was asked.")
-                                   : knee_sentence(run) + "; " + collapse_sentence(run))
+                                   : knee_sentence(run) + " " + collapse_sentence(run))
       .raw("</p>\n");
   const std::array<LabelledRun, 1> one{{{&run, ""}}};
   const std::array<Chart, 1> charts{capacity_chart(one, prefix + "c-capacity")};

@@ -32,6 +32,39 @@ LatencyPicture::Spectrum spectrum_in(std::span<const HdrInterval> intervals, Met
   return spectrum_of(all, std::move(name));
 }
 
+// The cells of the heat map as paths, in units of cells.
+std::string cells_of(const LatencyPicture& picture) {
+  std::int64_t most = 1;
+  for (const auto& column : picture.columns) {
+    for (const std::int64_t n : column) most = std::max(most, n);
+  }
+  // One path a shade, in units of cells: a stroke as thick as a row over neighbours of one shade.
+  const auto shade_of = [&](std::int64_t n) {
+    if (n == 0) return -1;
+    const double depth =
+        most <= 1 ? 1 : std::log(static_cast<double>(n)) / std::log(static_cast<double>(most));
+    return static_cast<int>(std::clamp(depth * kShades, 0.0, kShades - 1.0));
+  };
+  std::array<std::string, kShades> shades;
+  for (std::size_t r = 0; r < kRows; ++r) {
+    for (std::size_t c = 0; c < picture.columns.size();) {
+      const int shade = shade_of(picture.columns[c][r]);
+      std::size_t end = c + 1;
+      while (end < picture.columns.size() && shade_of(picture.columns[end][r]) == shade) ++end;
+      if (shade >= 0)
+        shades[static_cast<std::size_t>(shade)] += fmt::format("M{} {}h{}", c, kRows - 1 - r, end - c);
+      c = end;
+    }
+  }
+  std::string svg;
+  for (int s = 0; s < kShades; ++s) {
+    if (!shades[static_cast<std::size_t>(s)].empty())
+      svg += fmt::format("<path stroke-opacity=\"{:.2f}\" d=\"{}\"/>\n", 0.14 + 0.86 * s / (kShades - 1),
+                         shades[static_cast<std::size_t>(s)]);
+  }
+  return svg;
+}
+
 }  // namespace
 
 LatencyPicture::Spectrum spectrum_of(const Histogram& all, std::string name) {
@@ -96,35 +129,23 @@ std::string render_heat_map(const LatencyPicture& picture, std::string_view id, 
   const double width = size.width - left - font * 1.6, height = size.plot_height * 0.87;
   const double columns = static_cast<double>(picture.columns.size());
   const double w = width / columns, h = height / static_cast<double>(kRows);
-  std::int64_t most = 1;
-  for (const auto& column : picture.columns) {
-    for (const std::int64_t n : column) most = std::max(most, n);
-  }
-  // One path a shade: a cell is a move and three lines.
-  std::array<std::string, kShades> shades;
   std::string failed;
   for (std::size_t c = 0; c < picture.columns.size(); ++c) {
-    const double x = left + static_cast<double>(c) * w;
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const std::int64_t n = picture.columns[c][r];
-      if (n == 0) continue;
-      const double depth =
-          most <= 1 ? 1 : std::log(static_cast<double>(n)) / std::log(static_cast<double>(most));
-      const std::size_t shade = static_cast<std::size_t>(std::clamp(depth * kShades, 0.0, kShades - 1.0));
-      shades[shade] += fmt::format("M{:.1f} {:.1f}h{:.1f}v{:.1f}h-{:.1f}z", x,
-                                   top + height - static_cast<double>(r + 1) * h, w, h, w);
-    }
-    if (picture.failed[c] > 0) failed += fmt::format("M{:.1f} {:.1f}h{:.1f}v12h-{:.1f}z", x, top - 18, w, w);
+    if (picture.failed[c] > 0)
+      failed +=
+          fmt::format("M{:.1f} {:.1f}h{:.1f}v12h-{:.1f}z", left + static_cast<double>(c) * w, top - 18, w, w);
   }
   std::string svg = fmt::format(
       "<svg class=\"chart {4}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-labelledby=\"{2}-{4}-t\" "
       "font-size=\"{3}\"><title id=\"{2}-{4}-t\">Latency over time: requests by second and TTFT</title>\n",
       size.width, top + height + font * 3.4, id, font, size.name);
-  for (int s = 0; s < kShades; ++s) {
-    if (!shades[static_cast<std::size_t>(s)].empty())
-      svg += fmt::format("<path class=\"c-p99\" fill=\"currentColor\" fill-opacity=\"{:.2f}\" d=\"{}\"/>\n",
-                         0.14 + 0.86 * s / (kShades - 1), shades[static_cast<std::size_t>(s)]);
-  }
+  svg += fmt::format(
+      "<g class=\"c-p99\" fill=\"none\" stroke=\"currentColor\" shape-rendering=\"crispEdges\" "
+      "transform=\"translate({:.1f} "
+      "{:.2f}) scale({:.4f} {:.4f})\">{}</g>\n",
+      left, top + h / 2, w, h,
+      size.name == wide_chart.name ? fmt::format("<g id=\"{}-cells\">\n{}</g>", id, cells_of(picture))
+                                   : fmt::format("<use href=\"#{}-cells\"/>", id));
   if (!failed.empty()) {
     svg += fmt::format("<path class=\"c-bad\" fill=\"currentColor\" d=\"{}\"/>\n", failed);
     svg += fmt::format("<text class=\"mu\" x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">failed</text>\n",

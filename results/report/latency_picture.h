@@ -34,7 +34,8 @@ struct LatencyPicture {
 // Of any samples, as far as they carry a percentile.
 [[nodiscard]] LatencyPicture::Spectrum spectrum_of(const Histogram& samples, std::string name);
 
-// Static SVG; eight shades by the logarithm of the count, failures in a strip above.
+// Static SVG; eight shades by the logarithm of the count, failures in a strip above. One of another size than
+// wide_chart takes its cells from the wide one with the same id, which must be in the page too.
 [[nodiscard]] std::string render_heat_map(const LatencyPicture& picture, std::string_view id,
                                           const ChartSize& size = wide_chart);
 // x: 1 ÷ (1 − share), so that 10 is p90 and 1,000 is p99.9.

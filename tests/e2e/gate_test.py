@@ -331,7 +331,7 @@ class Selftest(Gate):
         self.assertRegex(done.stdout, r"FAILED  No answer is possible here: .* spreads by .* from run to run: .* It would take \d+ runs a side")
         done = self.gate(*noisy, "--budget", "1ms")
         self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
-        self.assertRegex(done.stdout, "one round of three runs takes .* and 6 rounds at least are needed: .* and the budget is 1 ms")
+        self.assertRegex(done.stdout, "one round of three runs takes .* and 6 rounds at least are needed: .* and the budget is 1.00 ms; accepted: --budget ")
 
     def test_a_gate_that_cannot_see_the_slowdown_fails(self):
         done = self.gate("selftest", "--target", "sim:laptop", "--load", FLAGS, "--runs", 6, "--slow-by", "1%")

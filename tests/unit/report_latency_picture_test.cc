@@ -42,7 +42,11 @@ TEST(LatencyPicture, StaysSmallForADay) {
                            s % 7 == 0 ? 1 : 0));
   const LatencyPicture p = picture_of(log);
   EXPECT_LE(p.columns.size(), 120U);
-  EXPECT_LT(render_heat_map(p, "h").size(), 120'000U);
+  EXPECT_LT(render_heat_map(p, "h").size(), 50'000U);
+  // The narrow one draws the same cells once more.
+  EXPECT_THAT(render_heat_map(p, "h"), HasSubstr("<g id=\"h-cells\">"));
+  EXPECT_THAT(render_heat_map(p, "h", narrow_chart), HasSubstr("<use href=\"#h-cells\"/>"));
+  EXPECT_LT(render_heat_map(p, "h", narrow_chart).size(), 10'000U);
 }
 
 TEST(LatencyPicture, IsEmptyWithoutTtft) {

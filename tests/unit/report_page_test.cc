@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 
@@ -143,6 +144,37 @@ TEST(Page, MarkupInARunIsHarmless) {
 TEST(Page, MissingAndInfinitePercentilesAreWords) {
   EXPECT_THAT(render_html(sample_run(Sample::single_stage)), HasSubstr("n/a (needs 662)"));
   EXPECT_THAT(render_html(sample_run(Sample::nothing_good)), HasSubstr("∞ (failed)"));
+}
+
+// A day, with all that can be in it: every second, a heat map without an empty cell, sixty stages, an outage.
+TEST(Page, ADayIsHalfAMegabyteAtMost) {
+  RunSummary run = sample_run(Sample::many_stages);
+  run.duration = std::chrono::hours{24};
+  const TimelinePoint point = run.timeline.at(run.timeline.size() / 2);
+  run.timeline.clear();
+  for (std::int64_t s = 0; s < 86'400; ++s) {
+    TimelinePoint p = point;
+    p.second = s;
+    p.offered += s % 97;
+    p.completed += s % 89;
+    p.good = s > 40'000 && s < 43'000 ? 0 : p.good + s % 83;
+    p.in_flight += s % 1009;
+    p.ttft_max = p.ttft_max.value_or(Nanos{1'000'000}) + Nanos{s * 1'237'911 % 900'000'000};
+    run.timeline.push_back(p);
+  }
+  LatencyPicture picture;
+  picture.bin_s = 720;
+  for (int i = 0; i <= 36; ++i) picture.edges_s.push_back(0.01 * std::pow(1.3, i));
+  for (std::int64_t c = 0; c < 120; ++c) {
+    picture.columns.emplace_back(36);
+    for (std::int64_t r = 0; r < 36; ++r)
+      picture.columns.back()[static_cast<std::size_t>(r)] = 1 + (c * 7919 + r * 104'729) % 5000;
+    picture.failed.push_back(c % 3);
+  }
+  const std::string html = render_html(run, {.pictures = {picture}});
+  EXPECT_EQ(tests::xml_complaint(html), "");
+  EXPECT_LE(html.size(), 500'000U);
+  EXPECT_THAT(html, HasSubstr("id=\"heat-narrow-t\""));
 }
 
 TEST(Page, SeveralRunsShareOnePicture) {
