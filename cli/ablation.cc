@@ -36,11 +36,6 @@ std::string given(const ExperimentOptions& o, std::string_view flag) {
 Result<Variant> variant_of(const std::string& name, const ExperimentOptions& o, bool simulated) {
   const bool computes = !simulated && o.engine.executor == "cpu";
   if (name == "batching") {
-    if (simulated) {
-      return fail(
-          ErrorKind::usage,
-          "--ablate batching needs --target embedded: how many run at a time is a simulated fleet's own");
-    }
     if (given(o, "max-running") == "1") return Variant{name, "batching on", {"--max-running", "64"}};
     return Variant{name, "batching off", {"--max-running", "1"}};
   }
@@ -51,7 +46,10 @@ Result<Variant> variant_of(const std::string& name, const ExperimentOptions& o, 
   if (name == "spec") {
     const std::string mode = given(o, "spec");
     if (!mode.empty() && mode != "off") return Variant{name, "no speculation", {"--spec", "off"}};
-    if (computes) return Variant{name, "speculation (ngram)", {"--spec", "ngram"}};
+    // A checkpoint need not have an MTP module; drawn weights are given one.
+    if (computes && !given(o, "model-dir").empty())
+      return Variant{name, "speculation (ngram)", {"--spec", "ngram"}};
+    if (computes) return Variant{name, "speculation (MTP)", {"--spec", "mtp"}};
     return Variant{name, "speculation (assumed)", {"--spec", "assumed"}};
   }
   if (name == "quant") {
@@ -61,9 +59,13 @@ Result<Variant> variant_of(const std::string& name, const ExperimentOptions& o, 
           "--ablate quant needs weights to round: --target embedded with --engine-executor cpu; a step-time "
           "law has none");
     }
-    if (const std::string type = given(o, "weights"); !type.empty() && type != "fp32")
-      return Variant{name, "weights in fp32", {"--weights", "fp32"}};
-    return Variant{name, "weights in int8", {"--weights", "int8"}};
+    const auto rounded = [&](std::string_view flag) {
+      const std::string type = given(o, flag);
+      return !type.empty() && type != "fp32";
+    };
+    if (rounded("weights") || rounded("kv-dtype"))
+      return Variant{name, "weights and KV in fp32", {"--weights", "fp32", "--kv-dtype", "fp32"}};
+    return Variant{name, "weights in int8, KV in fp8", {"--weights", "int8", "--kv-dtype", "fp8"}};
   }
   if (name == "kv-policy") {
     const std::string policy = given(o, "kv-policy");

@@ -149,6 +149,13 @@ std::string dry_run(const DryRunQuestion& q) {
       put(out, stages[i]);
       doc["stages"].push_back(std::move(out));
     }
+    for (const profiles::TrafficEvent& event : q.traffic.events) {
+      const auto placed = profiles::place_event(event, plan);
+      if (!placed) continue;
+      doc["events"].push_back({{"event", profiles::print_event(event)},
+                               {"start_s", to_seconds(placed->start)},
+                               {"end_s", to_seconds(placed->end)}});
+    }
     return doc.dump(2) + "\n";
   }
 
@@ -179,6 +186,12 @@ std::string dry_run(const DryRunQuestion& q) {
   if (all.images > 0) {
     out += fmt::format("Images: {} of {} bytes in all, a third more as text.\n", whole(all.images),
                        whole(all.image_bytes));
+  }
+  for (const profiles::TrafficEvent& event : q.traffic.events) {
+    const auto placed = profiles::place_event(event, plan);
+    if (!placed) continue;
+    out += fmt::format("Fault from {} to {}: {}.\n", format_duration(placed->start),
+                       format_duration(placed->end), profiles::print_event(event));
   }
   out += fmt::format("Busiest second: {} requests. Largest prompt: {} tokens.\n", whole(busiest),
                      whole(static_cast<double>(most_prompt)));

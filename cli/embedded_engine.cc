@@ -64,14 +64,14 @@ std::string last_words(const std::string& log_path) {
 }  // namespace
 
 Result<std::unique_ptr<EmbeddedEngine>> EmbeddedEngine::start(const EngineOptions& options,
-                                                              const std::string& log_path) {
-  DSBENCH_TRY(const Child child, spawn(options, log_path, 0));
-  return std::unique_ptr<EmbeddedEngine>(new EmbeddedEngine(options, log_path, child));
+                                                              const std::string& log_path, bool admin) {
+  DSBENCH_TRY(const Child child, spawn(options, log_path, admin, 0));
+  return std::unique_ptr<EmbeddedEngine>(new EmbeddedEngine(options, log_path, admin, child));
 }
 
 // Port 0: the kernel chooses, and the log begins anew.
 Result<EmbeddedEngine::Child> EmbeddedEngine::spawn(const EngineOptions& options, const std::string& log_path,
-                                                    std::uint16_t wanted_port) {
+                                                    bool admin, std::uint16_t wanted_port) {
   Pipe ready;
   if (::pipe2(ready.ends.data(), O_CLOEXEC) != 0) {
     return fail(ErrorKind::io, "cannot start the engine: pipe: {}", std::strerror(errno));
@@ -82,6 +82,7 @@ Result<EmbeddedEngine::Child> EmbeddedEngine::spawn(const EngineOptions& options
                                      "--port",     std::to_string(wanted_port),
                                      "--ready-fd", std::to_string(child_ready_fd),
                                      "--embedded"};
+  if (admin) arguments.emplace_back("--admin");
   for (std::string& a : to_serve_arguments(options, "engine-")) arguments.push_back(std::move(a));
   std::vector<char*> argv;
   for (std::string& a : arguments) argv.push_back(a.data());
@@ -126,7 +127,7 @@ void EmbeddedEngine::kill() {
 
 Result<void> EmbeddedEngine::restart() {
   kill();
-  DSBENCH_TRY(const Child child, spawn(options_, log_path_, port_));
+  DSBENCH_TRY(const Child child, spawn(options_, log_path_, admin_, port_));
   child_ = child.pid;
   return {};
 }

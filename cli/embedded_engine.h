@@ -19,8 +19,10 @@ class EmbeddedEngine {
  public:
   // Starts `dsbench serve` from this same binary and waits until it is ready (at most 60 s). The child's
   // messages go to `log_path`. Errors: what the child said on stderr.
+  // `admin`: it takes faults (dsbench serve --admin).
   [[nodiscard]] static Result<std::unique_ptr<EmbeddedEngine>> start(const EngineOptions& options,
-                                                                     const std::string& log_path);
+                                                                     const std::string& log_path,
+                                                                     bool admin = false);
 
   EmbeddedEngine(const EmbeddedEngine&) = delete;
   EmbeddedEngine& operator=(const EmbeddedEngine&) = delete;
@@ -41,12 +43,18 @@ class EmbeddedEngine {
     pid_t pid = -1;
     std::uint16_t port = 0;
   };
-  static Result<Child> spawn(const EngineOptions& options, const std::string& log_path, std::uint16_t port);
+  static Result<Child> spawn(const EngineOptions& options, const std::string& log_path, bool admin,
+                             std::uint16_t port);
 
-  EmbeddedEngine(const EngineOptions& options, std::string log_path, Child child)
-      : options_{options}, log_path_{std::move(log_path)}, child_{child.pid}, port_{child.port} {}
+  EmbeddedEngine(const EngineOptions& options, std::string log_path, bool admin, Child child)
+      : options_{options},
+        log_path_{std::move(log_path)},
+        admin_{admin},
+        child_{child.pid},
+        port_{child.port} {}
   EngineOptions options_;
   std::string log_path_;
+  bool admin_;
   pid_t child_;
   std::uint16_t port_;
 };

@@ -15,6 +15,7 @@
 #include "engine/executors/cpu_executor.h"
 #include "engine/faults/engine_faults.h"
 #include "engine/fixed/fixed_engine.h"
+#include "engine/kernels/kv_layout.h"
 #include "engine/model/available_memory.h"
 #include "engine/model/memory_bill.h"
 #include "profiles/hardware_profile.h"
@@ -41,15 +42,42 @@ void apply(const EngineOptions& options, engine::SchedulerConfig& config) {
   config.overload = options.overload;
 }
 
-std::string words(const engine::MemoryBill& bill) {
+std::string words(const engine::MemoryBill& bill, engine::kernels::KvType kv) {
   return fmt::format(
       "model      {} ({:.3g} parameters, {:.3g} bytes each)\n"
       "weights    {}\n"
-      "KV cache   {} ({} blocks of {} tokens, {} per token)\n"
+      "KV cache   {} ({} blocks of {} tokens, {} per token{})\n"
       "total      {}\n",
       bill.model, static_cast<double>(bill.parameters), bill.bytes_per_parameter, format_bytes(bill.weights),
       format_bytes(bill.kv), bill.kv_blocks, bill.block_tokens, format_bytes(bill.kv_per_token),
-      format_bytes(bill.total));
+      kv == engine::kernels::KvType::fp32 ? "" : fmt::format(", {}", name_of(kv)), format_bytes(bill.total));
+}
+
+// The module of multi-token prediction, where it is loaded.
+std::string words(const engine::MemoryBill& bill, const KvOptions& kv, std::optional<double> set) {
+  if (kv.mtp_drafts() == 0) return {};
+  return fmt::format(
+      "MTP        {} of these weights ({:.3g} parameters), a layer of the KV cache, {} draft{} a step; "
+      "acceptance {}, measured on /metrics and in the step log\n",
+      format_bytes(bill.mtp_weights), static_cast<double>(bill.mtp_parameters), kv.mtp_drafts(),
+      kv.mtp_drafts() == 1 ? "" : "s", set ? fmt::format("set to {:g}", *set) : "the checkpoint's own");
+}
+
+// As many as fit into the memory that is given for them; what the flag says otherwise.
+Result<void> size_pool(const EngineOptions& options, const profiles::ModelProfile& model,
+                       engine::kernels::KvType type, engine::SchedulerConfig& config) {
+  if (!options.kv.memory) return {};
+  if (options.blocks)
+    return fail(ErrorKind::usage, "--blocks and --kv-memory both say how large the KV cache is; give one");
+  const Bytes block = engine::kv_per_token(model, type, options.kv.mtp_drafts() > 0) * config.block_size;
+  const std::int64_t blocks = options.kv.memory->count() / block.count();
+  if (blocks < 1 || blocks > 1 << 24) {
+    return fail(ErrorKind::usage,
+                "--kv-memory of {} holds {} blocks of {} ({} tokens each); accepted are 1 to {}",
+                format_bytes(*options.kv.memory), blocks, format_bytes(block), config.block_size, 1 << 24);
+  }
+  config.blocks = static_cast<std::int32_t>(blocks);
+  return {};
 }
 
 Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
@@ -68,6 +96,7 @@ Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, 
     engine::CostExecutorOptions cost;
     cost.drafts = spec.drafts;
     cost.draft_acceptance = spec.acceptance;
+    parts.config.spec.acceptance_set = spec.acceptance_set;
     cost.slowdown = &parts.faults->slowdown;
     parts.executor = engine::make_faulty_executor(
         std::make_unique<engine::CostExecutor>(hardware, clock, cost), clock, parts.faults, false);
@@ -77,11 +106,17 @@ Result<EngineParts> make_cost_parts(const EngineOptions& options, Clock& clock, 
 }
 
 Result<EngineParts> make_cpu_parts(const EngineOptions& options, Clock& clock, bool dry_run) {
-  DSBENCH_TRY(OpenedModel opened, open_model(options.model_source, options.model, options.seed));
+  const bool checkpoint = !options.model_source.directory.empty();
+  const std::optional<double> foretold = checkpoint ? std::nullopt : options.kv.foretold();
+  const std::int32_t mtp_drafts = options.kv.mtp_drafts();
+  DSBENCH_TRY(OpenedModel opened, open_model(options.model_source, options.model, options.seed,
+                                             {.mtp = mtp_drafts > 0, .foretold = foretold}));
   const profiles::ModelProfile& model = opened.profile;
   EngineParts parts;
   parts.config.max_model_len = model.max_context;
   parts.config.eos_token = model.eos_token;
+  parts.config.more_eos_tokens = model.more_eos_tokens;
+  if (mtp_drafts > 0) parts.config.spec.acceptance_set = foretold;
   apply(options, parts.config);
   if (parts.config.max_model_len > model.max_context) {
     return fail(ErrorKind::usage, "--max-model-len {} is beyond the context of '{}'; at most {} is accepted",
@@ -90,22 +125,29 @@ Result<EngineParts> make_cpu_parts(const EngineOptions& options, Clock& clock, b
   parts.model_name = model.name;
   parts.vocabulary = model.vocab;
   DSBENCH_TRY(const engine::kernels::WeightType type, weight_type(options.weights));
+  DSBENCH_TRY(const engine::kernels::KvType kv, kv_type(options.kv));
+  DSBENCH_CHECK(size_pool(options, model, kv, parts.config));
   const engine::MemoryBill bill =
-      engine::memory_bill(model, type, parts.config.blocks, parts.config.block_size);
+      engine::memory_bill(model, type, parts.config.blocks, parts.config.block_size, kv, mtp_drafts > 0);
   DSBENCH_TRY(const Bytes available, engine::available_memory());
-  parts.bill = words(bill) + opened.bill + fmt::format("available  {}\n", format_bytes(available));
+  parts.bill = words(bill, kv) + words(bill, options.kv, foretold) + opened.bill +
+               fmt::format("available  {}\n", format_bytes(available));
   parts.text = opened.text;
   if (dry_run) return parts;
   const std::int32_t threads = options.threads > 0 ? options.threads : default_threads();
-  DSBENCH_TRY(parts.executor, engine::make_cpu_executor(model, *opened.weights,
-                                                        {.threads = threads,
-                                                         .blocks = parts.config.blocks,
-                                                         .block_size = parts.config.block_size,
-                                                         .ngram_drafts = options.kv.ngram_drafts(),
-                                                         .weights = type,
-                                                         .pin = options.weights.pin}));
-  parts.description = parts.executor->describe();
   parts.faults = std::make_shared<engine::EngineFaults>();
+  DSBENCH_TRY(parts.executor,
+              engine::make_cpu_executor(model, *opened.weights,
+                                        {.threads = threads,
+                                         .blocks = parts.config.blocks,
+                                         .block_size = parts.config.block_size,
+                                         .ngram_drafts = options.kv.ngram_drafts(),
+                                         .weights = type,
+                                         .pin = options.weights.pin,
+                                         .mtp_drafts = mtp_drafts,
+                                         .kv = kv,
+                                         .expert_skew = {parts.faults, &parts.faults->expert_skew}}));
+  parts.description = parts.executor->describe();
   parts.executor = engine::make_faulty_executor(std::move(parts.executor), clock, parts.faults, true);
   return parts;
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <iterator>
 #include <map>
 #include <string_view>
@@ -32,6 +33,7 @@
 #include "profiles/client_profile.h"
 #include "profiles/fleet_profile.h"
 #include "profiles/slo_profile.h"
+#include "profiles/tokenizer/tokenizer.h"
 #include "profiles/workload_profile.h"
 #include "results/breakdown.h"
 #include "results/host_facts.h"
@@ -83,17 +85,21 @@ Result<void> refuse_idle_engine_flags(const ExperimentOptions& o) {
   if (simulated && o.calibrate_tokens)
     return fail(ErrorKind::usage, "--calibrate-tokens has no effect on --target {}; it has no tokeniser",
                 o.target);
+  if (simulated && !o.tokenizer.empty())
+    return fail(ErrorKind::usage, "--tokenizer has no effect on --target {}; it makes no text", o.target);
   for (const auto& [flag, value] : o.engine.given) {
     if (simulated &&
-        (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" || is_kv_flag(flag) ||
+        (flag == "--engine-max-queued" || flag == "--engine-queue-timeout" ||
+         flag == "--engine-max-running" || is_kv_flag(flag) ||
          is_overload_flag(std::string_view{flag}.substr(std::string_view{"--engine-"}.size())))) {
       continue;
     }
-    return fail(ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
-                simulated
-                    ? "a simulated fleet takes --engine-max-queued, --engine-queue-timeout and the flags of "
-                      "overload control, and everything else from its profile"
-                    : "it belongs to the engine that dsbench starts itself (--target embedded)");
+    return fail(
+        ErrorKind::usage, "{} has no effect on --target {}; {}", flag, o.target,
+        simulated
+            ? "a simulated fleet takes --engine-max-queued, --engine-queue-timeout, "
+              "--engine-max-running and the flags of overload control, and everything else from its profile"
+            : "it belongs to the engine that dsbench starts itself (--target embedded)");
   }
   if (simulated) DSBENCH_CHECK(refuse_idle_kv_flags(o.engine.kv, o.engine.given, sim_prefix));
   return {};
@@ -112,6 +118,25 @@ Result<void> refuse_unsendable_images(const ExperimentOptions& o, const profiles
               "the workload '{}' sends images, and the API {} has no place for them; accepted: --api chat, "
               "responses or anthropic",
               workload.name, o.api);
+}
+
+// The tokenizer that counts what the server does not.
+Result<std::shared_ptr<const profiles::Tokenizer>> load_tokenizer(const ExperimentOptions& o) {
+  if (o.tokenizer.empty()) return nullptr;
+  DSBENCH_TRY(const auto codec,
+              loadgen::make_codec({o.api, o.model.empty() ? "any" : o.model, o.exact_lengths, o.stream}));
+  if (!codec->tells_text()) {
+    return fail(
+        ErrorKind::usage,
+        "--tokenizer {} cannot count the answers of --api {}, whose text is not known; accepted are all "
+        "APIs but sglang, which counts every token itself, and http",
+        o.tokenizer, o.api);
+  }
+  std::filesystem::path path = o.tokenizer;
+  std::error_code ec;
+  if (std::filesystem::is_directory(path, ec)) path /= "tokenizer.json";
+  DSBENCH_TRY(auto made, profiles::Tokenizer::load(path));
+  return std::make_shared<const profiles::Tokenizer>(std::move(made));
 }
 
 Result<void> check_targets(const ExperimentOptions& o) {
@@ -188,6 +213,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   DSBENCH_TRY(const auto client,
               profiles::load_client(options.client.empty() ? std::string{default_client} : options.client));
   if (!e->hooks_.source) DSBENCH_CHECK(refuse_unsendable_images(options, workload));
+  DSBENCH_CHECK(check_events(e->hooks_.events, options.events, options.targets));
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
   DSBENCH_CHECK(e->plan_routes());
@@ -267,12 +293,14 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
   engine::FleetOptions fleet_options;
   fleet_options.max_queued = options_.engine.max_queued;
   fleet_options.queue_timeout = options_.engine.queue_timeout;
+  fleet_options.max_running = options_.engine.max_running;
   fleet_options.kv = options_.engine.kv.kv;
   fleet_options.spec = options_.engine.kv.assumed();
   fleet_options.overload = options_.engine.overload;
   std::vector<std::string> tenant_names;
   for (const results::Tenant& t : tenants_) tenant_names.push_back(t.name);
   std::vector<loadgen::VirtualTarget*> targets;
+  std::vector<FaultSite*> sites;
   std::vector<loadgen::Observer*> observers;
   for (std::size_t i = 0; i < options_.targets.size(); ++i) {
     DSBENCH_TRY(const auto profile, profiles::load_fleet(options_.targets[i].substr(sim_prefix.size())));
@@ -280,6 +308,13 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
     fleets_.push_back(std::make_unique<FleetTarget>(std::move(fleet), tenant_names));
     observers.push_back(fleets_.back().get());
     targets.push_back(fleets_.back().get());
+    sites.push_back(nullptr);
+    if (has_events_at(i)) {
+      afflicted_.push_back(std::make_unique<AfflictedTarget>(*targets.back(), fleets_.back()->fleet()));
+      targets.back() = afflicted_.back().get();
+      sites_.push_back(std::make_unique<SimulatedSite>(*afflicted_.back()));
+      sites.back() = sites_.back().get();
+    }
     std::vector<results::Fault> own;
     std::copy_if(faults_.begin(), faults_.end(), std::back_inserter(own),
                  [i](const results::Fault& f) { return f.provider == i; });
@@ -301,6 +336,7 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
   DSBENCH_CHECK(make_directory());
   DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
   runner_ = loadgen::make_virtual_runner(*target, policies_, contents_, options_.seed, channel(0), stop);
+  if (!hooks_.events.empty()) events_ = std::make_unique<RunEvents>(hooks_.events, std::move(sites));
   return {};
 }
 
@@ -311,9 +347,35 @@ Result<void> Experiment::start_engines(Progress& progress) {
     if (directory_.path.empty()) DSBENCH_CHECK(make_directory());
     progress.status("starting the reference engine");
     const std::string log = i == 0 ? "engine.log" : fmt::format("engine-{}.log", i);
-    DSBENCH_TRY(engines_[i], EmbeddedEngine::start(options_.engine, (directory_.path / log).string()));
+    DSBENCH_TRY(engines_[i],
+                EmbeddedEngine::start(options_.engine, (directory_.path / log).string(), has_events_at(i)));
   }
   return {};
+}
+
+bool Experiment::has_events_at(std::size_t target) const {
+  return std::any_of(hooks_.events.begin(), hooks_.events.end(), [&](const profiles::TrafficEvent& e) {
+    return !e.target || static_cast<std::size_t>(*e.target) == target;
+  });
+}
+
+// Where the targets take faults; null for one that no event happens to. What they would not take is refused
+// before anything has been sent.
+Result<std::vector<FaultSite*>> Experiment::admin_sites() {
+  std::vector<FaultSite*> sites;
+  for (std::size_t i = 0; i < options_.targets.size(); ++i) {
+    sites.push_back(nullptr);
+    if (!has_events_at(i)) continue;
+    auto site =
+        std::make_unique<AdminSite>(engines_[i] ? engines_[i]->url() : options_.events.admin_urls.at(i));
+    for (const profiles::TrafficEvent& event : hooks_.events) {
+      if (!event.target || static_cast<std::size_t>(*event.target) == i)
+        DSBENCH_CHECK(site->would_take(event.fault));
+    }
+    sites.back() = site.get();
+    sites_.push_back(std::move(site));
+  }
+  return sites;
 }
 
 Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
@@ -327,6 +389,10 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
   config.http = options_.http == "2"                   ? loadgen::HttpVersion::http2
                 : options_.http == "2-prior-knowledge" ? loadgen::HttpVersion::http2_prior_knowledge
                                                        : loadgen::HttpVersion::http1;
+  if (options_.caller_headers) {
+    config.tenants.emplace();
+    for (const results::Tenant& tenant : tenants_) config.tenants->push_back(tenant.name);
+  }
   config.proxy = options_.proxy;
   config.compressed = options_.compressed;
   config.resolve_each = options_.resolve_each;
@@ -341,8 +407,10 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     return fail(ErrorKind::usage, "--unix-socket leads to one target, and {} were given",
                 options_.targets.size());
   }
+  DSBENCH_TRY(config.tokenizer, load_tokenizer(options_));
   config.providers.resize(options_.targets.size());
   std::vector<loadgen::Observer*> observers;
+  DSBENCH_TRY(std::vector<FaultSite*> sites, admin_sites());
   for (std::size_t i = 0; i < options_.targets.size(); ++i) {
     loadgen::ProviderConfig& provider = config.providers[i];
     provider.base_url = engines_[i] ? engines_[i]->url() : options_.targets[i];
@@ -365,6 +433,11 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
       // Room for the text, its frame and an answer.
       const std::int64_t longest = info.max_model_len ? *info.max_model_len / 2 : 8'192;
       DSBENCH_TRY(loadgen::Calibrated made, loadgen::calibrate_provider(config, i, longest));
+      provider.scale = made.scale;
+      made.told.target = options_.targets[i];
+      calibrations_.push_back(std::move(made.told));
+    } else if (config.tokenizer) {
+      DSBENCH_TRY(loadgen::Calibrated made, loadgen::calibrate_by(*config.tokenizer, 8'192));
       provider.scale = made.scale;
       made.told.target = options_.targets[i];
       calibrations_.push_back(std::move(made.told));
@@ -407,6 +480,8 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     for (const auto& engine : engines_) engines.push_back(engine.get());
     injector_ = std::make_unique<FaultInjector>(std::move(engines), faults_, runner_->now());
   }
+  if (!hooks_.events.empty())
+    events_ = std::make_unique<TimedRunEvents>(hooks_.events, std::move(sites), runner_->now());
   return {};
 }
 
@@ -463,6 +538,11 @@ Result<void> Experiment::judge(results::RunSummary& summary) {
 }
 
 Result<void> Experiment::write(results::RunSummary& summary) {
+  if (events_) {
+    traffic_over();
+    summary.events = events_->done();
+    for (std::string& problem : events_->problems()) summary.warnings.push_back(std::move(problem));
+  }
   runner_.reset();  // the issuers stop before what they write to is closed
   DSBENCH_CHECK(recorder_->close());
   if (hooks_.judge) DSBENCH_CHECK(hooks_.judge(directory_.records(), summary));

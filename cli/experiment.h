@@ -9,11 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "cli/afflicted_target.h"
 #include "cli/embedded_engine.h"
 #include "cli/experiment_options.h"
 #include "cli/fault_injector.h"
 #include "cli/fleet_target.h"
 #include "cli/progress.h"
+#include "cli/run_events.h"
 #include "core/result.h"
 #include "loadgen/client_policy.h"
 #include "loadgen/content_map.h"
@@ -35,6 +37,8 @@ struct ExperimentHooks {
   std::string source_json;
   // The mixes of tenants that the traffic names, by StagePlan::mix; the first is the workload's own.
   std::vector<std::vector<profiles::MixShare>> mixes;
+  // What shall happen to the targets.
+  std::vector<profiles::TrafficEvent> events = {};
   // Called once, when the SLOs are known, before the first record.
   std::function<void(const std::vector<results::Slo>& by_tenant)> prepare;
   // Judges what only the closed records tell, before the run is written.
@@ -62,6 +66,14 @@ class Experiment {
   [[nodiscard]] loadgen::ContentMap& contents() { return *contents_; }
   [[nodiscard]] loadgen::Observer* observer() { return observer_; }
   [[nodiscard]] const results::Slo& slo() const { return slo_; }
+  // What the driver tells of its stages; events happen with them.
+  void on_stage(const loadgen::StageSpan& span) {
+    if (events_) events_->on_stage(span);
+  }
+  // Nothing further is offered: events are over.
+  void traffic_over() {
+    if (events_) events_->finish(runner_->now());
+  }
   // How long a client waits for its first token, or for the whole answer; nothing: for ever.
   [[nodiscard]] std::optional<Nanos> client_patience() const {
     return policy_.first_token_timeout ? policy_.first_token_timeout : policy_.total_timeout;
@@ -88,6 +100,8 @@ class Experiment {
   Result<void> open_simulation(std::atomic<bool>& stop);
   Result<void> start_engines(Progress& progress);
   Result<void> open_wire(std::atomic<bool>& stop);
+  [[nodiscard]] bool has_events_at(std::size_t target) const;
+  Result<std::vector<FaultSite*>> admin_sites();
   Result<void> judge(results::RunSummary& summary);
 
   [[nodiscard]] results::RecordSink& channel(std::uint32_t worker);
@@ -106,8 +120,9 @@ class Experiment {
   Nanos started_at_{0};
 
   std::vector<results::Fault> faults_;
-  std::vector<std::unique_ptr<EmbeddedEngine>> engines_;  // by target; null for one that is not ours
-  std::vector<std::unique_ptr<FleetTarget>> fleets_;      // by target
+  std::vector<std::unique_ptr<EmbeddedEngine>> engines_;     // by target; null for one that is not ours
+  std::vector<std::unique_ptr<FleetTarget>> fleets_;         // by target
+  std::vector<std::unique_ptr<AfflictedTarget>> afflicted_;  // those that events happen to
   std::vector<std::unique_ptr<loadgen::FaultyTarget>> faulty_;
   std::unique_ptr<loadgen::MultiTarget> both_;
   std::vector<std::unique_ptr<loadgen::Observer>> observers_;
@@ -116,6 +131,8 @@ class Experiment {
   std::unique_ptr<results::Recorder> recorder_;
   std::unique_ptr<loadgen::Runner> runner_;
   std::unique_ptr<FaultInjector> injector_;
+  std::vector<std::unique_ptr<FaultSite>> sites_;
+  std::unique_ptr<RunEvents> events_;  // null: there are none
 };
 
 // Prints the summary on stdout (JSON when asked) and returns the verdict's exit code.

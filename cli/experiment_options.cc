@@ -86,6 +86,7 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
       ->allow_extra_args(false)
       ->default_str("none")
       ->group(several);
+  add_event_flags(app, o.events);
   add_duration(app, "--recovery-objective", o.recovery_objective,
                "how long a recovery, or a failover to another target, may take");
   const std::string wire = "Wire (targets with a URL)";
@@ -111,6 +112,11 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
   app.add_flag_callback(
          "--no-exact-lengths", [&o] { o.exact_lengths = false; },
          "do not ask for ignore_eos and min_tokens, which hosted APIs may refuse; answers may end sooner")
+      ->group(wire);
+  app.add_flag_callback(
+         "--no-caller-headers", [&o] { o.caller_headers = false; },
+         "do not say with every request whose it is (x-dsbench-tenant: the class of the workload) and which "
+         "attempt (x-dsbench-attempt, from 0)")
       ->group(wire);
   app.add_option(
          "--api-key", o.api_keys,
@@ -154,6 +160,13 @@ void add_experiment_flags(CLI::App& app, ExperimentOptions& o, const std::string
          "--calibrate-tokens", o.calibrate_tokens,
          "ask a dozen requests first, and make prompts as long as the server's own token counts say they "
          "should be; docs/workloads.md")
+      ->group(wire);
+  app.add_option(
+         "--tokenizer", o.tokenizer,
+         "the model's tokenizer.json, or the folder that has it: counts the tokens of answers that come "
+         "without a usage, and makes prompts as long as it says they should be")
+      ->type_name("PATH")
+      ->default_str("none")
       ->group(wire);
   app.add_flag("--compressed", o.compressed, "accept compressed answers")->group(wire);
   app.add_option("--unix-socket", o.unix_socket, "connect there instead of to the target's host")

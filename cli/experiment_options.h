@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/engine_options.h"
+#include "cli/event_flags.h"
 #include "core/units.h"
 
 namespace dsbench::cli {
@@ -18,18 +19,21 @@ struct ExperimentOptions {
   std::string route = "ordered";
   bool sticky = false;
   std::vector<std::string> faults;
+  EventOptions events;
   Nanos recovery_objective{30'000'000'000};
   EngineOptions engine;
   std::string model;  // to ask for; empty: the first that /v1/models names
   std::string api = "chat";
   bool stream = true;
   bool exact_lengths = true;
+  bool caller_headers = true;
   std::vector<std::string> api_keys;  // sources, never values; with several targets one for each
   std::string ca_file;
   bool insecure = false;
   std::string wire = "automatic", http = "1.1", proxy, unix_socket;
   std::string proxy_auth;  // a source, never the value
   bool resolve_each = false, calibrate_tokens = false;
+  std::string tokenizer;  // a tokenizer.json or a folder that has one; empty: none
   bool compressed = false;
   std::int32_t threads = 1;
   std::string workload, slo, client;  // empty: the target's default

@@ -28,7 +28,7 @@ class FleetTarget final : public loadgen::VirtualTarget, public loadgen::Observe
 
   [[nodiscard]] std::optional<loadgen::Observation> observe() override;
 
-  [[nodiscard]] const engine::Fleet& fleet() const { return fleet_; }
+  [[nodiscard]] engine::Fleet& fleet() { return fleet_; }
 
  private:
   engine::Fleet fleet_;

@@ -120,7 +120,25 @@ Result<loadgen::SharedSource> source_of(const LoadOptions& o, const Offer& offer
   return loadgen::make_source(workload, o.experiment.seed, std::move(mixes));
 }
 
-int show_dry_run(const LoadOptions& o, const Offer& offer) {
+// The traffic profile's events and the command line's, each in a stage that there is. Several workers share
+// their targets, and only the first of them makes the events; a simulated fleet is each worker's own.
+Result<std::vector<profiles::TrafficEvent>> events_of(const LoadOptions& o, const Offer& offer) {
+  DSBENCH_TRY(std::vector<profiles::TrafficEvent> events, make_events(o.experiment.events));
+  profiles::TrafficPlan plan;
+  Nanos start{0};
+  for (const loadgen::StagePlan& s : offer.traffic->stages()) {
+    plan.stages.push_back({s.name, start, start + s.warm_up, start + s.length, s.planned});
+    start += s.length;
+  }
+  plan.length = start;
+  for (const profiles::TrafficEvent& event : events) DSBENCH_CHECK(profiles::place_event(event, plan));
+  if (offer.profile)
+    events.insert(events.begin(), offer.profile->events.begin(), offer.profile->events.end());
+  return events;
+}
+
+int show_dry_run(const LoadOptions& o, const Offer& offer,
+                 const std::vector<profiles::TrafficEvent>& events) {
   const auto source = source_of(o, offer);
   if (!source) return refuse("load", source.error());
   if (!o.worker.plan.empty()) {
@@ -135,7 +153,9 @@ int show_dry_run(const LoadOptions& o, const Offer& offer) {
     fmt::print("{}", loadgen::describe(*offer.trace));
     return exit_ok;
   }
-  fmt::print("{}", dry_run({*offer.profile, *source, o.experiment.seed, o.guards.prices, o.assume_latency,
+  profiles::TrafficProfile profile = *offer.profile;
+  profile.events = events;
+  fmt::print("{}", dry_run({profile, *source, o.experiment.seed, o.guards.prices, o.assume_latency,
                             o.experiment.json}));
   return exit_ok;
 }
@@ -240,7 +260,9 @@ int load(const LoadOptions& given) {
   if (!thresholds) return refuse("load", thresholds.error());
   const auto start = WorkerStart::plan(o.worker, *worker, o.experiment.target.starts_with("sim:"));
   if (!start) return refuse("load", start.error());
-  if (o.dry_run) return show_dry_run(o, *offered);
+  auto events = events_of(o, *offered);
+  if (!events) return refuse("load", events.error());
+  if (o.dry_run) return show_dry_run(o, *offered, *events);
 
   std::atomic<bool>& stop = handle_signals();
   Progress progress{o.experiment.quiet};
@@ -251,6 +273,7 @@ int load(const LoadOptions& given) {
     hooks.source = loadgen::make_trace_source(offered->trace);
     hooks.source_json = source_json(*offered->trace);
   }
+  if (worker->index == 0 || o.experiment.target.starts_with("sim:")) hooks.events = std::move(*events);
   if (offered->profile) hooks.mixes = profiles::plan_of(*offered->profile).mixes;
   hooks.prepare = [&](const std::vector<results::Slo>& by_tenant) {
     guard_config.slos = by_tenant;
@@ -289,6 +312,7 @@ int load(const LoadOptions& given) {
   loadgen::StageDriver driver{experiment.runner(), experiment.recorder(), experiment.contents(),
                               experiment.observer(), on_second};
   driver.on_offered([&](Nanos due) { guards->offered(due); });
+  driver.on_stage([&](const loadgen::StageSpan& span) { experiment.on_stage(span); });
 
   std::atomic<std::int64_t> started{experiment.runner().now().count()};
   std::unique_ptr<ControlSocket> socket;
@@ -317,6 +341,7 @@ int load(const LoadOptions& given) {
   } else if (auto stages = driver.run_all(traffic.stages(), traffic); !stages) {
     ran = tl::unexpected(stages.error());
   }
+  experiment.traffic_over();
   if (!ran && ran.error().kind != ErrorKind::interrupted) return refuse("load", ran.error());
   const auto trip = guards->tripped();
   if (!ran) {

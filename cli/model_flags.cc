@@ -5,6 +5,7 @@
 #include "cli/flags.h"
 #include "core/text.h"
 #include "engine/checkpoint/checkpoint_weights.h"
+#include "engine/model/foretold_weights.h"
 #include "engine/server/model_text.h"
 #include "profiles/tokenizer/tokenizer_files.h"
 
@@ -36,6 +37,12 @@ Result<void> refuse_idle_model_flags(const ModelOptions& options, const std::str
     if (flag.ends_with("-model-dir") && executor != "cpu")
       return fail(ErrorKind::usage, "{} has no effect on --executor {}; it belongs to --executor cpu", flag,
                   executor);
+    if (flag.ends_with("-mtp-acceptance"))
+      return fail(
+          ErrorKind::usage,
+          "{} has no effect beside --model-dir: a checkpoint's MTP module is as good as it is, and that "
+          "is measured",
+          flag);
     if (flag.ends_with("-model") || flag.ends_with("-weights-seed"))
       return fail(ErrorKind::usage,
                   "{} has no effect beside --model-dir, whose model and weights are the directory's", flag);
@@ -43,16 +50,24 @@ Result<void> refuse_idle_model_flags(const ModelOptions& options, const std::str
   return {};
 }
 
-Result<OpenedModel> open_model(const ModelOptions& options, const std::string& profile, std::uint64_t seed) {
+Result<OpenedModel> open_model(const ModelOptions& options, const std::string& profile, std::uint64_t seed,
+                               const WeightWishes& wishes) {
   OpenedModel model;
   if (options.directory.empty()) {
     DSBENCH_TRY(model.profile, profiles::load_model_profile(profile));
-    model.weights = std::make_unique<engine::DrawnWeights>(seed);
+    if (!wishes.foretold) {
+      model.weights = std::make_unique<engine::DrawnWeights>(seed);
+      return model;
+    }
+    std::vector<std::int32_t> ends = model.profile.more_eos_tokens;
+    ends.push_back(model.profile.eos_token);
+    model.weights = std::make_unique<engine::ForetoldWeights>(seed, *wishes.foretold, model.profile.layers,
+                                                              std::move(ends));
     return model;
   }
   // Text first: it is quickly read, and quickly wrong.
   DSBENCH_TRY(auto files, profiles::load_tokenizer_files(options.directory, options.chat_template));
-  DSBENCH_TRY(auto weights, engine::checkpoint::CheckpointWeights::open(options.directory));
+  DSBENCH_TRY(auto weights, engine::checkpoint::CheckpointWeights::open(options.directory, wishes.mtp));
   model.profile = weights->profile();
   if (files && files->tokenizer.size() > model.profile.vocab) {
     return fail(ErrorKind::usage,

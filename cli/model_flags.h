@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,8 +41,15 @@ struct OpenedModel {
   std::string bill;                                       // lines of the memory bill about what is stored
 };
 
+// What else the weights must be.
+struct WeightWishes {
+  bool mtp = false;  // there must be an MTP module
+  std::optional<double>
+      foretold;  // drawn weights made to be foretold so often (engine/model/foretold_weights.h)
+};
+
 // The directory's checkpoint, or the profile of this name with weights drawn from `seed`.
 [[nodiscard]] Result<OpenedModel> open_model(const ModelOptions& options, const std::string& profile,
-                                             std::uint64_t seed);
+                                             std::uint64_t seed, const WeightWishes& wishes = {});
 
 }  // namespace dsbench::cli

@@ -14,6 +14,7 @@
 #include "cli/signals.h"
 #include "core/text.h"
 #include "loadgen/rehearsal.h"
+#include "profiles/traffic_profile.h"
 
 namespace dsbench::cli {
 namespace {
@@ -27,6 +28,7 @@ struct RehearseOptions {
   std::optional<Rate> start_rate, forecast;
   bool quick = false;
   std::string ablate;
+  std::string events_of;
   GuardFlags guards;
 };
 
@@ -64,16 +66,33 @@ void scale_to_budget(RehearseOptions& o, bool simulated) {
   c.resolution = o.quick ? 0.25 : 0.10;
 }
 
+Result<std::vector<profiles::TrafficEvent>> events_of(const RehearseOptions& o) {
+  DSBENCH_TRY(std::vector<profiles::TrafficEvent> events, make_events(o.experiment.events));
+  if (!o.events_of.empty()) {
+    DSBENCH_TRY(const auto traffic, profiles::load_traffic(o.events_of));
+    if (traffic.events.empty())
+      return fail(ErrorKind::usage, "the traffic '{}' has no events, and --events wants nothing else of it",
+                  o.events_of);
+    events.insert(events.begin(), traffic.events.begin(), traffic.events.end());
+  }
+  DSBENCH_CHECK(check_rehearsal_events(events));
+  return events;
+}
+
 int rehearse(RehearseOptions& o) {
   auto guarded = guards_of(o.guards, GuardedVerb::rehearse);
   if (!guarded) return refuse("rehearse", guarded.error());
   const auto thresholds = requirements_of(o.guards, GuardedVerb::rehearse);
   if (!thresholds) return refuse("rehearse", thresholds.error());
 
+  auto events = events_of(o);
+  if (!events) return refuse("rehearse", events.error());
+
   std::atomic<bool>& stop = handle_signals();
   Progress progress{o.experiment.quiet};
   std::optional<loadgen::Guards> guards;
   ExperimentHooks hooks;
+  hooks.events = std::move(*events);
   hooks.prepare = [&](const std::vector<results::Slo>& by_tenant) {
     guarded->slos = by_tenant;
     guards.emplace(*guarded, stop);
@@ -110,6 +129,7 @@ int rehearse(RehearseOptions& o) {
                     s.target && s.target->waiting ? fmt::format(" · {} queued", *s.target->waiting) : "",
                     format_duration(left)));
   };
+  listener.stage = [&](const loadgen::StageSpan& span) { experiment.on_stage(span); };
   loadgen::Rehearsed done = loadgen::rehearse(experiment.runner(), experiment.recorder(),
                                               experiment.contents(), experiment.observer(), o.plan, listener);
   progress.clear();
@@ -161,6 +181,11 @@ void add_rehearse(CLI::App& app, std::function<int()>& chosen, const std::vector
       ->capture_default_str();
   add_guard_flags(*verb, o.guards, GuardedVerb::rehearse);
   add_experiment_flags(*verb, o.experiment, default_client);
+  verb->add_option("--events", o.events_of,
+                   "a traffic profile whose events happen in the rehearsal's stages of these names: warm_up, "
+                   "probe, step, hold, descent, recovery; docs/rehearse.md")
+      ->type_name("NAME|FILE")
+      ->default_str("none");
   verb->add_option(
           "--ablate", o.ablate,
           fmt::format(

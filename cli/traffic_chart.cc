@@ -79,6 +79,17 @@ std::string bars(const std::vector<double>& values, std::size_t height, const st
   return out;
 }
 
+// Below the chart: a bar for as long as it lasts, and what it is.
+std::string event_line(const profiles::TrafficEvent& event, const profiles::TrafficPlan& plan) {
+  const auto placed = profiles::place_event(event, plan);
+  std::string bar;
+  for (std::size_t c = 0; placed && c < columns; ++c) {
+    const Nanos from = column_start(plan.length, c), to = column_start(plan.length, c + 1);
+    bar += placed->start < to && placed->end > from ? "━" : " ";
+  }
+  return fmt::format("{:>10} {}  {}\n", "fault", bar, profiles::print_event(event));
+}
+
 }  // namespace
 
 std::string draw_traffic(const profiles::TrafficProfile& profile) {
@@ -101,6 +112,7 @@ std::string draw_traffic(const profiles::TrafficProfile& profile) {
   out += bars(rates, rows, format_rate(Rate::per_second(drawn)), "0/s");
   const std::string end = format_duration(plan.length);
   out += fmt::format("{:>10} 0{:>{}}\n", "", end, columns - 1);
+  for (const profiles::TrafficEvent& event : profile.events) out += event_line(event, plan);
   for (const auto& curve : profile.beside) {
     const auto values = step_by_column(curve.points, plan.length);
     const double most = *std::max_element(values.begin(), values.end());

@@ -80,6 +80,7 @@ class ThreadedEngine final : public Engine {
     stats.busy = busy_;
     stats.expert_imbalance = expert_imbalance_;
     stats.expert_steps = expert_steps_;
+    stats.acceptance_set = config_.spec.acceptance_set;
     return stats;
   }
 
@@ -140,7 +141,15 @@ class ThreadedEngine final : public Engine {
     record.expired_tokens = after.expired_tokens - before.expired_tokens;
     record.draft_tokens = after.draft_tokens - before.draft_tokens;
     record.accepted_drafts = after.accepted_drafts - before.accepted_drafts;
-    if (step_log_ && took) step_log_->write(record);
+    record.tried_drafts = after.tried_drafts - before.tried_drafts;
+    record.acceptance_set = config_.spec.acceptance_set;
+    record.abandoned_tokens = after.abandoned_tokens - logged_.abandoned_tokens;
+    record.attempts = after.attempts - logged_.attempts;
+    record.retries = after.retries - logged_.retries;
+    if (step_log_ && took) {
+      step_log_->write(record);
+      logged_ = after;
+    }
     tell(lock, took ? std::string_view{} : std::string_view{took.error().message});
   }
 
@@ -209,6 +218,7 @@ class ThreadedEngine final : public Engine {
   std::unique_ptr<Executor> executor_;
   Clock& clock_;
   std::optional<StepLog> step_log_;
+  EngineStats logged_;  // as of its last line
   std::vector<TokenId> sampled_;
   std::vector<std::pair<SequenceEvent, std::shared_ptr<RequestListener>>> telling_;
 

@@ -44,6 +44,10 @@ struct EngineStats {
   std::int64_t blocks_cached = 0;             // that hold a prefix and nobody uses: they count as free
   std::int64_t draft_tokens = 0;              // guesses that were verified …
   std::int64_t accepted_drafts = 0;           // … and turned out right
+  // Of the verified guesses those that stood behind right ones only: accepted ÷ these is the chance that a
+  // guess is right, which is what an acceptance is set to.
+  std::int64_t tried_drafts = 0;
+  std::optional<double> acceptance_set = std::nullopt;  // see SpecConfig
   // Sum over the steps that routed to experts of: rows of the busiest expert ÷ mean of all.
   double expert_imbalance = 0;
   std::int64_t expert_steps = 0;
@@ -75,6 +79,8 @@ struct EngineStats {
     blocks_cached += other.blocks_cached;
     draft_tokens += other.draft_tokens;
     accepted_drafts += other.accepted_drafts;
+    tried_drafts += other.tried_drafts;
+    if (other.acceptance_set) acceptance_set = other.acceptance_set;
     expert_imbalance += other.expert_imbalance;
     expert_steps += other.expert_steps;
     busy += other.busy;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/result.h"
@@ -28,7 +29,13 @@ struct StepRecord {
   std::int64_t expired_tokens = 0;     // computed when the answer was of no use any more
   std::int64_t draft_tokens = 0;
   std::int64_t accepted_drafts = 0;
-  double expert_imbalance = 0;  // busiest expert ÷ mean; 0: not known
+  std::int64_t tried_drafts = 0;                        // that stood behind right ones only
+  std::optional<double> acceptance_set = std::nullopt;  // an empty field where nobody set it
+  double expert_imbalance = 0;                          // busiest expert ÷ mean; 0: not known
+  // Since the step before it.
+  std::int64_t abandoned_tokens = 0;  // computed for requests that were then cancelled
+  std::int64_t attempts = 0;          // that came, refused ones included
+  std::int64_t retries = 0;           // of these, those that said they were not the first
 };
 
 // A CSV file with a header line and one line a step.

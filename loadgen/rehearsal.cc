@@ -51,7 +51,9 @@ class Rehearsal {
         recorder_{recorder},
         config_{config},
         listener_{listener},
-        driver_{runner, recorder, contents, observer, [this](const StageStatus& s) { on_second(s); }} {}
+        driver_{runner, recorder, contents, observer, [this](const StageStatus& s) { on_second(s); }} {
+    driver_.on_stage(listener.stage);
+  }
 
   Rehearsed run() {
     const auto walked = walk();

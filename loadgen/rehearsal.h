@@ -49,6 +49,7 @@ struct RehearsalConfig {
 struct RehearsalListener {
   std::function<void(std::string_view)> line;                         // something was decided
   std::function<void(const StageStatus&, Nanos run_elapsed)> second;  // once a second
+  std::function<void(const StageSpan&)> stage = {};                   // see StageDriver::on_stage
 };
 
 struct Rehearsed {

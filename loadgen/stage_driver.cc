@@ -76,6 +76,12 @@ StageDriver::StageNotes& StageDriver::notes_of(std::uint32_t stage) {
   return notes_[stage - first_stage_];
 }
 
+void StageDriver::tell_of(std::uint32_t stage) {
+  if (!on_stage_) return;
+  const StageNotes& notes = notes_of(stage);
+  on_stage_({stage, notes.name, notes.kind, notes.start, notes.end});
+}
+
 Result<std::uint32_t> StageDriver::run(const StagePlan& plan, const Enough& enough) {
   DueList list{plan.due};
   DSBENCH_TRY(const std::vector<std::uint32_t> stages, offer({&plan, 1}, list, enough));
@@ -106,10 +112,12 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
     const std::uint32_t stage =
         recorder_.begin_stage({plan.name, plan.kind, plan.planned, at, at + plan.warm_up, at + plan.length});
     if (notes_.empty()) first_stage_ = stage;
-    notes_.push_back({plan.name, plan.planned, at, at + plan.length, std::nullopt, std::nullopt, {}});
+    notes_.push_back(
+        {plan.name, plan.kind, plan.planned, at, at + plan.length, std::nullopt, std::nullopt, {}});
     stages.push_back(stage);
     at += plan.length;
   }
+  for (const std::uint32_t stage : stages) tell_of(stage);
   Nanos end = at;
   if (target_before) notes_of(stages.front()).before = target_before->ledger;
 
@@ -164,6 +172,7 @@ Result<std::vector<std::uint32_t>> StageDriver::offer(std::span<const StagePlan>
       end = std::min(slice_end + one_second, end);  // the second that was handed over already
       notes.end = end;
       recorder_.end_stage(stages[current], end);
+      tell_of(stages[current]);
       last = true;
     }
   }

@@ -51,6 +51,14 @@ struct StagePlan {
   std::uint32_t mix = 0;            // of tenants, see ContentMap
 };
 
+// A stage as it is going to be, in the time of the run.
+struct StageSpan {
+  std::uint32_t stage = 0;
+  std::string name;
+  results::StageKind kind = results::StageKind::load;
+  Nanos start{0}, end{0};
+};
+
 // Offers stages through a Runner, second by second, so that somebody can watch, stop early, and read the
 // target's own account meanwhile. Arrivals are handed over at least one second before they are due, so that
 // nothing here can make them late.
@@ -62,6 +70,9 @@ class StageDriver {
 
   // Somebody else who wants to know of every arrival that is handed over.
   void on_offered(std::function<void(Nanos due)> listener) { on_offered_ = std::move(listener); }
+
+  // Somebody who wants to know of every stage: before its first arrival, and again when its end has moved.
+  void on_stage(std::function<void(const StageSpan&)> listener) { on_stage_ = std::move(listener); }
 
   // The first stage begins at this instant of the run, even if it has passed: what was due since then is sent
   // at once, and its lag tells. Without it the first stage begins at the next whole second.
@@ -93,6 +104,7 @@ class StageDriver {
   using Enough = std::function<bool(std::uint32_t stage, Nanos elapsed)>;
   struct StageNotes {
     std::string name;
+    results::StageKind kind = results::StageKind::load;
     Rate planned;
     Nanos start{0}, end{0};
     std::optional<results::Ledger> before, after;
@@ -105,6 +117,7 @@ class StageDriver {
   Result<std::vector<std::uint32_t>> offer(std::span<const StagePlan> plans, DueStream& stream,
                                            const Enough& enough);
   StageNotes& notes_of(std::uint32_t stage);
+  void tell_of(std::uint32_t stage);
   // Asks the target how it is, notes it under the present second.
   std::optional<Observation> observe();
 
@@ -114,6 +127,7 @@ class StageDriver {
   Observer* observer_;
   std::function<void(const StageStatus&)> on_second_;
   std::function<void(Nanos due)> on_offered_;
+  std::function<void(const StageSpan&)> on_stage_;
   std::optional<Nanos> begin_at_ = std::nullopt;
   std::uint64_t next_request_ = 0;
   std::vector<StageNotes> notes_;  // by stage index, from the first stage of this driver

@@ -65,6 +65,10 @@ std::vector<std::pair<std::string_view, std::string>> cross_checks(const ModelPr
     complain("eos_token",
              fmt::format("is {}; must be below vocab ({}), or -1 for none", p.eos_token, p.vocab));
   }
+  for (const std::int32_t id : p.more_eos_tokens) {
+    if (id >= 0 && id < p.vocab) continue;
+    complain("eos_token", fmt::format("is {} among others; must be below vocab ({})", id, p.vocab));
+  }
   if (p.dense_layers > 0 && p.dense_intermediate <= 0) {
     complain("dense_intermediate",
              fmt::format("is {}, but there are {} dense layers", p.dense_intermediate, p.dense_layers));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/result.h"
 
@@ -45,7 +46,8 @@ struct ModelProfile {
   std::int32_t layers = 0;
   std::int32_t dense_layers = 0;  // the first ones; the others are MoE
   std::int32_t vocab = 0;
-  std::int32_t eos_token = -1;  // -1: none
+  std::int32_t eos_token = -1;                     // -1: none
+  std::vector<std::int32_t> more_eos_tokens = {};  // that end an answer too, of checkpoints with several
   std::int32_t max_context = 0;
   double rms_eps = 1e-6;
 

@@ -18,6 +18,8 @@ namespace dsbench::profiles {
 [[nodiscard]] std::string check_piece(const TrafficPiece& piece);
 // When each piece is right.
 [[nodiscard]] std::string check_whole(const TrafficProfile& profile);
+// When the pieces are right: whether each event has a stage to happen in.
+[[nodiscard]] std::string check_events(const TrafficProfile& profile);
 [[nodiscard]] std::string check_cv(double cv);
 
 }  // namespace dsbench::profiles

@@ -226,6 +226,15 @@ std::string check_whole(const TrafficProfile& profile) {
   return "";
 }
 
+std::string check_events(const TrafficProfile& profile) {
+  if (profile.events.empty()) return "";
+  const TrafficPlan plan = plan_of(profile);
+  for (const TrafficEvent& event : profile.events) {
+    if (const auto placed = place_event(event, plan); !placed) return placed.error().message;
+  }
+  return "";
+}
+
 std::string check_cv(double cv) {
   if (cv >= 0.05 && cv <= 20) return "";
   return fmt::format("found a coefficient of variation of {}; accepted: 0.05 to 20 (1 is Poisson)", cv);
@@ -235,6 +244,31 @@ TrafficPlan plan_of(const TrafficProfile& profile) {
   Planner planner;
   for (const TrafficPiece& piece : profile.pieces) planner.add(piece);
   return std::move(planner.plan);
+}
+
+Result<PlannedEvent> place_event(const TrafficEvent& event, const TrafficPlan& plan) {
+  Nanos from{0}, to = plan.length;
+  if (!event.stage.empty()) {
+    const auto stage = std::find_if(plan.stages.begin(), plan.stages.end(),
+                                    [&](const TrafficPlan::Stage& s) { return s.name == event.stage; });
+    if (stage == plan.stages.end()) {
+      std::vector<std::string_view> names;
+      for (const TrafficPlan::Stage& s : plan.stages) names.push_back(s.name);
+      const std::string_view near = nearest_word(event.stage, names);
+      if (names.size() > 12) names.resize(12);
+      return fail(ErrorKind::usage, "the event '{}' is in no stage of the traffic; its stages are: {}{}{}",
+                  print_event(event), join(names), plan.stages.size() > names.size() ? ", …" : "",
+                  near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+    }
+    from = stage->start;
+    to = stage->end;
+  }
+  if (from + event.at >= to) {
+    return fail(ErrorKind::usage, "the event '{}' would begin when {} is over, after {}", print_event(event),
+                event.stage.empty() ? "the traffic" : "its stage", print_duration(to - from));
+  }
+  const Nanos end = event.until ? from + *event.until : to;
+  return PlannedEvent{from + event.at, std::min(end, plan.length)};
 }
 
 Rate mean_rate(const TrafficPlan& plan, Nanos from, Nanos to) {
@@ -279,7 +313,16 @@ Result<TrafficProfile> scaled(TrafficProfile profile, const TrafficScale& scale)
   for (BesideCurve& curve : profile.beside) {
     for (auto& [at, value] : curve.points) shorter(at);
   }
+  for (TrafficEvent& event : profile.events) {
+    shorter(event.at);
+    if (event.until) shorter(*event.until);
+    if (const std::string wrong = check_event(event); !wrong.empty())
+      return fail(ErrorKind::usage, "traffic '{}', scaled: the event '{}': {}", profile.name,
+                  print_event(event), wrong);
+  }
   if (const std::string wrong = check_whole(profile); !wrong.empty())
+    return fail(ErrorKind::usage, "traffic '{}', scaled: {}", profile.name, wrong);
+  if (const std::string wrong = check_events(profile); !wrong.empty())
     return fail(ErrorKind::usage, "traffic '{}', scaled: {}", profile.name, wrong);
   return profile;
 }

@@ -1,5 +1,6 @@
 #include "profiles/traffic_profile.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -54,6 +55,27 @@ CurvePiece read_points(JsonObject& in, const std::optional<Rate>& base) {
   }
   curve.stage_length = in.duration("stage_length", Nanos{0});
   return curve;
+}
+
+TrafficEvent read_event(JsonObject& in) {
+  TrafficEvent event;
+  if (const std::string text = in.text("fault"); !text.empty()) {
+    auto fault = parse_event_fault(text);
+    if (!fault) {
+      in.complain("fault", fault.error().message);
+    } else {
+      event.fault = *fault;
+    }
+  }
+  event.stage = in.text("stage", "");
+  event.at = in.duration("at", Nanos{0});
+  const Nanos until = in.duration("until", Nanos{0});
+  if (in.has("until")) event.until = until;
+  const std::int64_t target = in.integer("target", 0);
+  if (in.has("target"))
+    event.target = static_cast<std::int32_t>(std::clamp<std::int64_t>(target, -1, 1 << 20));
+  if (const std::string wrong = check_event(event); !wrong.empty()) in.complain("at", wrong);
+  return event;
 }
 
 }  // namespace
@@ -120,6 +142,8 @@ Result<TrafficProfile> parse_traffic(std::string_view json, std::string source) 
         profile.beside.push_back(std::move(curve));
       },
       false);
+  root.each(
+      "events", [&](JsonObject& in) { profile.events.push_back(read_event(in)); }, false);
   DSBENCH_CHECK(root.finish());
   for (std::size_t i = 0; i < profile.pieces.size(); ++i) {
     const std::string wrong = check_piece(profile.pieces[i]);
@@ -127,6 +151,9 @@ Result<TrafficProfile> parse_traffic(std::string_view json, std::string source) 
   }
   if (const std::string wrong = check_whole(profile); !wrong.empty()) {
     return fail(ErrorKind::usage, "{}: pieces: {}", root.source(), wrong);
+  }
+  if (const std::string wrong = check_events(profile); !wrong.empty()) {
+    return fail(ErrorKind::usage, "{}: events: {}", root.source(), wrong);
   }
   return profile;
 }
@@ -195,6 +222,14 @@ std::string to_json(const TrafficProfile& profile) {
     Json out{{"name", curve.name}, {"unit", curve.unit}, {"points", Json::array()}};
     for (const auto& [at, value] : curve.points) out["points"].push_back({print_duration(at), value});
     root["beside"].push_back(std::move(out));
+  }
+  for (const TrafficEvent& event : profile.events) {
+    Json out{{"fault", print_fault(event.fault)}};
+    if (!event.stage.empty()) out["stage"] = event.stage;
+    out["at"] = print_duration(event.at);
+    if (event.until) out["until"] = print_duration(*event.until);
+    if (event.target) out["target"] = *event.target;
+    root["events"].push_back(std::move(out));
   }
   return root.dump();
 }

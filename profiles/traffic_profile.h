@@ -10,6 +10,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "profiles/traffic_event.h"
 
 namespace dsbench::profiles {
 
@@ -85,6 +86,7 @@ struct TrafficProfile {
   std::optional<Rate> base_rate;  // of an ordinary day: what the others are multiples of
   std::vector<TrafficPiece> pieces;
   std::vector<BesideCurve> beside;
+  std::vector<TrafficEvent> events = {};
 };
 
 // Schema "dsbench.traffic/1". Everything that is wrong is reported at once. Where there is a base_rate, a
@@ -97,7 +99,7 @@ struct TrafficProfile {
 //   hold(10/s,30s)  ramp(10/s..200/s,5m)  steps(20/s..200/s by 20/s,hold 30s)  spike(10/s,200/s,at 30s,for
 //   10s,total 2m)  curve(0s 10/s,5m 40/s,10m 5/s)
 [[nodiscard]] Result<TrafficProfile> parse_traffic_text(std::string_view text);
-// The compact form of a profile, less names, mixes and warm-ups; parses back to the same pieces.
+// The compact form of a profile, less names, mixes, warm-ups and events; parses back to the same pieces.
 [[nodiscard]] std::string print_traffic_text(const TrafficProfile& profile);
 
 // The compact form if there is a parenthesis in it, else a shipped name or a path.
@@ -135,6 +137,14 @@ struct TrafficPlan {
   double requests = 0;  // expected: the integral of the rate
 };
 [[nodiscard]] TrafficPlan plan_of(const TrafficProfile& profile);
+
+// Where an event lies in a plan, since the start of the traffic.
+struct PlannedEvent {
+  Nanos start{0}, end{0};
+};
+// Errors: usage, for a stage that the plan has not, and for an event that would begin after its stage, or
+// the traffic, is over.
+[[nodiscard]] Result<PlannedEvent> place_event(const TrafficEvent& event, const TrafficPlan& plan);
 
 // The mean of the offered rate over [from, to): the integral, divided by the length. `from` < `to`.
 [[nodiscard]] Rate mean_rate(const TrafficPlan& plan, Nanos from, Nanos to);

@@ -260,12 +260,13 @@ Result<void> add_token_counts(Reader& reader, RunSummary& run) {
   TokenCounts& t = run.token_counts;
   return reader.each(
       "select sum(p), sum(1 - p), sum(token_source = 'usage'), sum(token_source = 'chunks'), "
+      "sum(token_source = 'retokenised'), "
       "1.0 * sum(p * prompt_tokens) / nullif(sum(p * prompt_tokens_asked), 0) - 1, "
       "avg(case when p then e end), max(case when p then e end) from "
       "(select prompt_token_source = 'usage' as p, token_source, prompt_tokens, prompt_tokens_asked, "
       "abs(prompt_tokens - prompt_tokens_asked) * 1.0 / max(prompt_tokens_asked, 1) as e "
       "from attempts where reason = 'ok') "
-      "union all select sum(images), sum(image_bytes), 0, 0, null, null, null from attempts "
+      "union all select sum(images), sum(image_bytes), 0, 0, 0, null, null, null from attempts "
       "where sent_ns is not null",
       [&, first = true](sqlite3_stmt* row) mutable {
         const auto figure = [row](int column) {
@@ -280,9 +281,10 @@ Result<void> add_token_counts(Reader& reader, RunSummary& run) {
         t.prompts_as_asked = whole(row, 1);
         t.outputs_by_usage = whole(row, 2);
         t.outputs_by_chunks = whole(row, 3);
-        t.prompt_bias = figure(4);
-        t.prompt_mean_error = figure(5);
-        t.prompt_largest_error = figure(6);
+        t.outputs_retokenised = whole(row, 4);
+        t.prompt_bias = figure(5);
+        t.prompt_mean_error = figure(6);
+        t.prompt_largest_error = figure(7);
       });
 }
 

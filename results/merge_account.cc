@@ -187,6 +187,7 @@ void describe_whole(const WorkerRuns& runs, RunSummary& merged) {
   merged.command = first.command;
   merged.profile_json = first.profile_json;
   merged.seed = first.seed;
+  merged.events = first.events;
   merged.host = first.host;
   merged.dsbench_version = first.dsbench_version;
   merged.dsbench_commit = first.dsbench_commit;

@@ -33,7 +33,7 @@ std::string_view to_word(Reason reason) {
 }
 
 std::string_view to_word(TokenSource source) {
-  static constexpr std::array<std::string_view, 3> words{"usage", "chunks", "asked"};
+  static constexpr std::array<std::string_view, 4> words{"usage", "chunks", "asked", "retokenised"};
   return words[static_cast<std::size_t>(source)];
 }
 

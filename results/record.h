@@ -49,9 +49,10 @@ inline constexpr int reason_count = static_cast<int>(Reason::cancelled) + 1;
 
 // Where a token count came from.
 enum class TokenSource : std::uint8_t {
-  usage,   // the server says it
-  chunks,  // chunks of content, each one token as far as can be known
-  asked,   // of a prompt: the workload's own figure; the server did not say
+  usage,        // the server says it
+  chunks,       // chunks of content, each one token as far as can be known
+  asked,        // of a prompt: the workload's own figure; the server did not say
+  retokenised,  // of an output: its text, counted by the tokenizer that the run was given
 };
 [[nodiscard]] std::string_view to_word(TokenSource source);
 

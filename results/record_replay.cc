@@ -65,7 +65,7 @@ Reason reason_of(std::string_view word) {
   return of_word(word, reason_count, Reason::interrupted);  // an unknown one is no success
 }
 TokenSource source_of(std::string_view word) {
-  return of_word(word, 3, TokenSource::chunks);
+  return of_word(word, 4, TokenSource::chunks);
 }
 
 struct Files {

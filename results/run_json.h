@@ -204,6 +204,7 @@ void describe_phases(A& a, P& p) {
 template <class A, class C>
 void describe_calibration(A& a, C& c) {
   a.value("target", c.target);
+  a.value("source", c.source);
   a.value("bytes_per_token", c.bytes_per_token);
   a.value("request_overhead", c.request_overhead);
   a.value("message_overhead", c.message_overhead);
@@ -219,6 +220,7 @@ void describe_token_counts(A& a, T& t) {
   a.value("prompts_as_asked", t.prompts_as_asked);
   a.value("outputs_by_usage", t.outputs_by_usage);
   a.value("outputs_by_chunks", t.outputs_by_chunks);
+  a.value("outputs_retokenised", t.outputs_retokenised);
   a.value("prompt_bias", t.prompt_bias);
   a.value("prompt_mean_error", t.prompt_mean_error);
   a.value("prompt_largest_error", t.prompt_largest_error);
@@ -338,6 +340,12 @@ void describe_run(A& a, Run& r) {
   a.objects("providers", r.providers, [](A& inner, auto& p) { describe_provider(inner, p); });
   a.objects("faults", r.faults, [](A& inner, auto& f) { describe_fault(inner, f); });
   a.optional_object("failover", r.failover, [](A& inner, auto& f) { describe_failover(inner, f); });
+  a.objects("events", r.events, [](A& inner, auto& e) {
+    inner.ns("at_ns", e.at);
+    inner.ns("until_ns", e.until);
+    inner.value("what", e.what);
+    inner.value("target", e.target);
+  });
   a.object("slo", r.slo, [](A& inner, auto& s) { describe_slo(inner, s); });
   a.objects("tenants", r.tenants, [](A& inner, auto& t) { describe_tenant(inner, t); });
   a.value("fairness", r.fairness);

@@ -122,6 +122,15 @@ struct Recovery {
   std::string sentence;
 };
 
+// Something that was made to happen during the run: a fault of the target's, by the traffic's events.
+struct RunEvent {
+  Nanos at{0};                 // since the start of the run; when it was done
+  std::optional<Nanos> until;  // when it was over
+  std::string what;            // "cores:left=0.5"
+  std::uint16_t target = 0;    // to which of the targets
+  friend bool operator==(const RunEvent&, const RunEvent&) = default;
+};
+
 enum class Verdict : std::uint8_t { ready, not_ready, inconclusive, invalid, measured };
 [[nodiscard]] std::string_view to_word(
     Verdict verdict);  // "READY", "NOT READY", "INCONCLUSIVE", "INVALID", "MEASURED"
@@ -177,22 +186,23 @@ struct PhaseSummary {
   LatencySummary first_byte;         // from the end of these phases to the first byte, of every attempt
 };
 
-// How prompts were made to have so many tokens as asked by the server's own count.
+// How prompts were made to have so many tokens as asked, by the server's own count or by its tokenizer's.
 struct TokenCalibration {
   std::string target;
-  double bytes_per_token = 1;   // of synthetic text
-  double request_overhead = 0;  // tokens of every request beside its text: the chat template
-  double message_overhead = 0;  // of every further message
-  std::int64_t probes = 0;      // requests that were made for it
-  std::int64_t checks = 0;      // of them, those that only checked it
-  double mean_error = 0;        // |usage − asked| ÷ asked of requests made to check it, mean and largest
+  std::string source = "usage";  // whose count it is: the server's, or "tokenizer": ours
+  double bytes_per_token = 1;    // of synthetic text
+  double request_overhead = 0;   // tokens of every request beside its text: the chat template
+  double message_overhead = 0;   // of every further message
+  std::int64_t probes = 0;       // requests that were made for it (of a tokenizer: texts)
+  std::int64_t checks = 0;       // of them, those that only checked it
+  double mean_error = 0;         // |usage − asked| ÷ asked of requests made to check it, mean and largest
   double largest_error = 0;
 };
 
 // Where the token counts of a run's answered attempts come from.
 struct TokenCounts {
   std::int64_t prompts_by_usage = 0, prompts_as_asked = 0;  // attempts
-  std::int64_t outputs_by_usage = 0, outputs_by_chunks = 0;
+  std::int64_t outputs_by_usage = 0, outputs_by_chunks = 0, outputs_retokenised = 0;
   // Of the prompts that the server counted: usage ÷ asked − 1 over their sums, and the mean and the largest
   // of |usage − asked| ÷ asked.
   std::optional<double> prompt_bias, prompt_mean_error, prompt_largest_error;
@@ -220,6 +230,7 @@ struct RunSummary {
   std::vector<ProviderSummary> providers;
   std::vector<Fault> faults;
   std::optional<Failover> failover;
+  std::vector<RunEvent> events = {};  // in the order of time
   Slo slo;
   std::vector<TenantSummary> tenants;  // where the workload has several classes
   std::optional<double> fairness;  // Jain's index of the tenants' good shares: 1 is fair, 1/n is one for all

@@ -1,5 +1,5 @@
 dsbench_test(codec_test
-  SOURCES unit/codec_scan_test.cc unit/codec_streams_test.cc unit/codec_request_test.cc unit/codec_http_test.cc fakes/codec_streams.cc
+  SOURCES unit/codec_scan_test.cc unit/codec_streams_test.cc unit/codec_request_test.cc unit/codec_http_test.cc unit/codec_text_test.cc fakes/codec_streams.cc
   LIBS dsbench::codec nlohmann_json::nlohmann_json)
 
 # The fuzz target of every reader, replaying its corpus; a crash that was found becomes a file there.

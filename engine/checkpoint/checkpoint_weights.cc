@@ -29,6 +29,10 @@ constexpr std::pair<std::string_view, std::string_view> kParts[] = {
     {"o", "self_attn.o_proj.weight"},
     {"router", "mlp.gate.weight"},
     {"router_bias", "mlp.gate.e_score_correction_bias"},
+    {"mtp_embedding_norm", "enorm.weight"},
+    {"mtp_hidden_norm", "hnorm.weight"},
+    {"mtp_join", "eh_proj.weight"},
+    {"mtp_norm", "shared_head.norm.weight"},
     {"gate", "gate_proj.weight"},
     {"up", "up_proj.weight"},
     {"down", "down_proj.weight"}};
@@ -80,7 +84,7 @@ std::string hf_tensor_name(std::string_view name) {
   return fmt::format("model.{}.{}{}{}", name.substr(0, layer_end), room, expert, known->second);
 }
 
-std::vector<ExpectedTensor> expected_tensors(const HfConfig& config) {
+std::vector<ExpectedTensor> expected_tensors(const HfConfig& config, bool with_mtp) {
   const profiles::ModelProfile& p = config.profile;
   std::vector<ExpectedTensor> out;
   const auto add = [&](const std::string& name, std::vector<std::int64_t> shape) {
@@ -92,8 +96,14 @@ std::vector<ExpectedTensor> expected_tensors(const HfConfig& config) {
     add(prefix + "down", {p.hidden, intermediate});
   };
   add("embedding", {p.vocab, p.hidden});
-  for (std::int32_t i = 0; i < p.layers; ++i) {
+  for (std::int32_t i = 0; i < p.layers + (with_mtp ? 1 : 0); ++i) {
     const std::string prefix = fmt::format("layers.{}.", i);
+    if (i == p.layers) {
+      add(prefix + "mtp_embedding_norm", {p.hidden});
+      add(prefix + "mtp_hidden_norm", {p.hidden});
+      add(prefix + "mtp_join", {p.hidden, 2 * std::int64_t{p.hidden}});
+      add(prefix + "mtp_norm", {p.hidden});
+    }
     const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
     add(prefix + "attention_norm", {p.hidden});
     if (p.q_lora > 0) {
@@ -108,7 +118,7 @@ std::vector<ExpectedTensor> expected_tensors(const HfConfig& config) {
     add(prefix + "kv_b", {std::int64_t{p.heads} * (p.nope_dim + p.v_dim), p.kv_lora});
     add(prefix + "o", {p.hidden, std::int64_t{p.heads} * p.v_dim});
     add(prefix + "ffn_norm", {p.hidden});
-    if (i < p.dense_layers) {
+    if (i < p.dense_layers || p.moe_layers() == 0) {
       add_ffn(prefix, p.dense_intermediate);
       continue;
     }
@@ -127,7 +137,8 @@ std::vector<ExpectedTensor> expected_tensors(const HfConfig& config) {
 CheckpointWeights::CheckpointWeights(HfConfig config, Checkpoint checkpoint)
     : config_{std::move(config)}, checkpoint_{std::move(checkpoint)} {}
 
-Result<std::unique_ptr<CheckpointWeights>> CheckpointWeights::open(const std::filesystem::path& directory) {
+Result<std::unique_ptr<CheckpointWeights>> CheckpointWeights::open(const std::filesystem::path& directory,
+                                                                   bool with_mtp) {
   std::error_code error;
   if (!std::filesystem::is_directory(directory, error)) {
     return fail(ErrorKind::usage, "'{}' is no directory; accepted is one with config.json and *.safetensors",
@@ -137,13 +148,19 @@ Result<std::unique_ptr<CheckpointWeights>> CheckpointWeights::open(const std::fi
   DSBENCH_TRY(Checkpoint checkpoint, Checkpoint::open(directory));
   std::unique_ptr<CheckpointWeights> weights(new CheckpointWeights(std::move(config), std::move(checkpoint)));
   weights->directory_ = directory.string();
-  if (const auto good = weights->check(); !good) {
+  if (const auto good = weights->check(with_mtp); !good) {
     return fail(good.error().kind, "checkpoint '{}': {}", directory.string(), good.error().message);
   }
   return weights;
 }
 
-Result<void> CheckpointWeights::check() {
+Result<void> CheckpointWeights::check(bool with_mtp) {
+  if (with_mtp && config_.mtp_layers < 1) {
+    return fail(
+        ErrorKind::usage,
+        "has no module of multi-token prediction: config.json has no num_nextn_predict_layers above 0; "
+        "serve it with --spec off or --spec ngram");
+  }
   std::set<std::string_view> used;
   std::set<std::string> types;
   const auto use = [&](const std::string& name, const Tensor& tensor) {
@@ -152,8 +169,15 @@ Result<void> CheckpointWeights::check() {
     stored_bytes_ += static_cast<std::int64_t>(tensor.bytes.size());
     return name;
   };
-  for (const ExpectedTensor& expected : expected_tensors(config_)) {
+  for (const ExpectedTensor& expected : expected_tensors(config_, with_mtp)) {
     const Tensor* tensor = checkpoint_.find(expected.name);
+    if (tensor == nullptr && layer_of(expected.name) == config_.profile.layers) {
+      return fail(
+          ErrorKind::usage,
+          "tensor '{}' of the module of multi-token prediction is missing; --spec mtp asks for it with "
+          "shape {}, and --spec off and --spec ngram do without",
+          expected.name, describe_shape(expected.shape));
+    }
     if (tensor == nullptr) {
       return fail(ErrorKind::usage, "tensor '{}' is missing; config.json asks for it with shape {}",
                   expected.name, describe_shape(expected.shape));

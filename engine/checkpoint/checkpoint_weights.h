@@ -21,12 +21,15 @@ namespace dsbench::engine::checkpoint {
 // open() reads headers only and checks all there is to check: that every tensor of the model is there with
 // its shape and a type that we read, an F8_E4M3 one with the scales of its blocks, and that there is no
 // tensor that nobody would read, because that is a model we do not know. Passed over and counted:
-// *.rotary_emb.inv_freq (computed), the layers of multi-token prediction, and the head of a model whose head
-// is its embedding.
+// *.rotary_emb.inv_freq (computed), the layers of multi-token prediction where they are not wanted, of those
+// that are the copies of embedding and head that they share with the model, and the head of a model whose
+// head is its embedding.
 class CheckpointWeights final : public WeightSource {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<CheckpointWeights>> open(
-      const std::filesystem::path& directory);
+  // `with_mtp`: the module of multi-token prediction (the layer behind the last) must be there as well, and
+  // is read.
+  [[nodiscard]] static Result<std::unique_ptr<CheckpointWeights>> open(const std::filesystem::path& directory,
+                                                                       bool with_mtp = false);
 
   [[nodiscard]] std::vector<float> matrix(std::string_view name, std::int64_t n, std::int64_t k,
                                           double gain) const override;
@@ -46,7 +49,7 @@ class CheckpointWeights final : public WeightSource {
 
  private:
   CheckpointWeights(HfConfig config, Checkpoint checkpoint);
-  Result<void> check();
+  Result<void> check(bool with_mtp);
   // The tensor of a name of ours.
   [[nodiscard]] std::vector<float> read(const std::string& hf_name) const;
 
@@ -66,7 +69,7 @@ struct ExpectedTensor {
 };
 
 // All of them, in the order of the network.
-[[nodiscard]] std::vector<ExpectedTensor> expected_tensors(const HfConfig& config);
+[[nodiscard]] std::vector<ExpectedTensor> expected_tensors(const HfConfig& config, bool with_mtp = false);
 
 // "layers.3.q_a" → "model.layers.3.self_attn.q_a_proj.weight".
 [[nodiscard]] std::string hf_tensor_name(std::string_view name);

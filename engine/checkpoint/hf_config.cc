@@ -106,14 +106,19 @@ void read_quantization(ConfigObject& root, HfConfig& config) {
   config.block_scales = BlockScales{block[0], block[1]};
 }
 
-// The one that ends an answer: generation_config.json's, else config.json's.
+// Those that end an answer: generation_config.json's, else config.json's.
 void read_eos(ConfigObject& root, ConfigObject* generation, ModelProfile& p) {
   ConfigObject& from = generation != nullptr && generation->has("eos_token_id") ? *generation : root;
   const std::vector<std::int64_t> ids = from.counts("eos_token_id");
-  if (ids.size() > 1) {
-    from.complain("eos_token_id", fmt::format("found a list of {}; accepted is one token id", ids.size()));
+  for (const std::int64_t id : ids) {
+    if (id < 0 || id >= p.vocab) {
+      from.complain("eos_token_id",
+                    fmt::format("found {}; accepted are token ids below vocab_size ({})", id, p.vocab));
+      return;
+    }
   }
   p.eos_token = ids.empty() ? -1 : static_cast<std::int32_t>(ids.front());
+  for (std::size_t i = 1; i < ids.size(); ++i) p.more_eos_tokens.push_back(static_cast<std::int32_t>(ids[i]));
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ struct HfConfig {
   // it and we compute, or halves (i, i + dim/2).
   bool rope_interleaved = true;
   bool tied_embeddings = false;  // the head is the embedding
-  std::int32_t mtp_layers = 0;   // beyond the profile's layers; not read
+  std::int32_t mtp_layers = 0;   // beyond the profile's layers; the first is read where it is wanted
   std::optional<BlockScales> block_scales;
   std::optional<std::int32_t> bos_token;
 };

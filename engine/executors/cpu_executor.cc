@@ -23,30 +23,36 @@ class CpuExecutor final : public Executor {
   CpuExecutor(const profiles::ModelProfile& profile, const WeightSource& weights,
               const CpuExecutorConfig& config)
       : weights_{weights.describe()},
-        decoder_(profile, weights, kernels::cpu::kernels(), config.weights),
-        cache_(profile.layers, config.blocks, config.block_size, profile.latent_width()),
+        decoder_(profile, weights, kernels::cpu::kernels(), config.weights, config.mtp_drafts > 0),
+        cache_(profile.layers + (config.mtp_drafts > 0 ? 1 : 0), config.blocks, config.block_size,
+               kernels::kv_layout(config.kv, profile.kv_lora, profile.rope_dim)),
         pool_(config.threads, config.pin ? kernels::cpu::allowed_cpus() : std::vector<int>{}),
         pinned_{config.pin},
-        ngram_drafts_{std::min(config.ngram_drafts, max_drafts)} {}
+        ngram_drafts_{std::min(config.ngram_drafts, max_drafts)},
+        mtp_drafts_{std::min(config.mtp_drafts, max_drafts)},
+        expert_skew_{config.expert_skew} {}
 
   Result<Nanos> execute(const StepBatch& batch, std::span<TokenId> sampled) override {
     const Nanos start = clock_.now();
     DSBENCH_CHECK(check(batch, sampled.size()));
     pool_.pin_caller();
-    const bool drafted = std::any_of(batch.items.begin(), batch.items.end(),
-                                     [](const StepItem& item) { return item.drafts > 0; });
-    if (drafted) lay_apart(batch);
-    decoder_.forward(drafted ? apart_ : batch, cache_, pool_, logits_);
+    if (expert_skew_) decoder_.skew_experts(expert_skew_->load(std::memory_order_relaxed));
+    decoder_.forward(batch, cache_, pool_, logits_);
     report_.expert_imbalance = decoder_.expert_imbalance();
-    report_.drafts.assign(ngram_drafts_ > 0 ? batch.items.size() : 0, {});
+    const bool guesses = ngram_drafts_ > 0 || mtp_drafts_ > 0;
+    report_.drafts.assign(guesses ? batch.items.size() : 0, {});
+    settled_.assign(mtp_drafts_ > 0 ? batch.items.size() : 0, {});
     const auto vocab = static_cast<std::size_t>(decoder_.profile().vocab);
     std::size_t row = 0;
     for (std::size_t i = 0; i < batch.items.size(); ++i) {
       const StepItem& item = batch.items[i];
-      if (!item.sample) continue;
+      const auto known = static_cast<std::int32_t>(item.tokens.size()) - item.drafts;
+      if (!item.sample) {
+        if (mtp_drafts_ > 0) settled_[i] = {.right = known, .next = item.next, .wanted = 0};
+        continue;
+      }
       // Of the last known token and of every draft behind it, in order. A draft is right when it is what
       // would have been sampled in its place; what stands behind a wrong one says nothing.
-      const auto known = static_cast<std::int32_t>(item.tokens.size()) - item.drafts;
       std::int32_t accepted = 0;
       for (std::int32_t j = 0; j <= item.drafts; ++j) {
         const TokenId token =
@@ -57,43 +63,30 @@ class CpuExecutor final : public Executor {
         ++accepted;
       }
       row += static_cast<std::size_t>(item.drafts) + 1;
-      if (ngram_drafts_ > 0) propose(item, known + accepted, accepted, sampled[i], report_.drafts[i]);
+      if (guesses) report_.drafts[i].accepted = accepted;
+      if (ngram_drafts_ > 0) look_up(item, known + accepted, sampled[i], report_.drafts[i]);
+      if (mtp_drafts_ > 0)
+        settled_[i] = {.right = known + accepted, .next = sampled[i], .wanted = mtp_drafts_};
     }
+    if (mtp_drafts_ > 0) decoder_.draft(batch, settled_, cache_, pool_, report_.drafts);
     return clock_.now() - start;
   }
 
   const StepReport& report() const override { return report_; }
 
   std::string describe() const override {
-    return fmt::format("{} (cpu {}, {}, {} {}thread{}, {})", decoder_.profile().name,
+    return fmt::format("{} (cpu {}, {}{}{}, {} {}thread{}, {})", decoder_.profile().name,
                        kernels::cpu::kernels().name, kernels::name_of(decoder_.weight_type()),
-                       pool_.threads(), pinned_ ? "pinned " : "", pool_.threads() == 1 ? "" : "s", weights_);
+                       cache_.layout().type == kernels::KvType::fp32
+                           ? ""
+                           : fmt::format(", KV {}", kernels::name_of(cache_.layout().type)),
+                       mtp_drafts_ > 0 ? ", MTP" : "", pool_.threads(), pinned_ ? "pinned " : "",
+                       pool_.threads() == 1 ? "" : "s", weights_);
   }
 
  private:
-  // The decoder gives logits of an item's last token only. An item with drafts goes in as several: its known
-  // tokens, and each draft on its own. A layer's latents are all written before any is read, so this computes
-  // the same.
-  void lay_apart(const StepBatch& batch) {
-    apart_.items.clear();
-    for (const StepItem& item : batch.items) {
-      const std::size_t known = item.tokens.size() - static_cast<std::size_t>(item.drafts);
-      StepItem& first = apart_.items.emplace_back(item);
-      first.tokens = item.tokens.first(known);
-      first.drafts = 0;
-      for (std::size_t j = known; j < item.tokens.size(); ++j) {
-        StepItem& draft = apart_.items.emplace_back(item);
-        draft.tokens = item.tokens.subspan(j, 1);
-        draft.start = item.start + static_cast<std::int32_t>(j);
-        draft.drafts = 0;
-      }
-    }
-  }
-
   // Guesses what follows the successor of the item's first `right` tokens.
-  void propose(const StepItem& item, std::int32_t right, std::int32_t accepted, TokenId successor,
-               DraftOutcome& outcome) {
-    outcome.accepted = accepted;
+  void look_up(const StepItem& item, std::int32_t right, TokenId successor, DraftOutcome& outcome) {
     newest_.assign(item.tokens.begin(), item.tokens.begin() + right);
     newest_.push_back(successor);
     outcome.proposed = NgramDrafter::propose(item.before, newest_, ngram_drafts_, outcome.tokens);
@@ -140,8 +133,10 @@ class CpuExecutor final : public Executor {
   SteadyClock clock_;
   std::vector<float> logits_;
   std::int32_t ngram_drafts_;
+  std::int32_t mtp_drafts_;
+  std::shared_ptr<const std::atomic<double>> expert_skew_;
   StepReport report_;
-  StepBatch apart_;
+  std::vector<SettledItem> settled_;
   std::vector<TokenId> newest_;
 };
 
@@ -166,7 +161,8 @@ Result<std::unique_ptr<Executor>> make_cpu_executor(const profiles::ModelProfile
                 threads, cpus, cpus == 1 ? "" : "s");
   }
   DSBENCH_TRY(const Bytes available, available_memory());
-  DSBENCH_CHECK(check_fits(memory_bill(profile, config.weights, blocks, block_size), available));
+  DSBENCH_CHECK(check_fits(
+      memory_bill(profile, config.weights, blocks, block_size, config.kv, config.mtp_drafts > 0), available));
   return std::make_unique<CpuExecutor>(profile, weights, config);
 }
 

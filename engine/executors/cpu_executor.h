@@ -1,10 +1,12 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
 #include "core/result.h"
 #include "engine/executors/executor.h"
+#include "engine/kernels/kv_type.h"
 #include "engine/kernels/weight_type.h"
 #include "engine/model/weights.h"
 #include "profiles/model_profile.h"
@@ -18,6 +20,11 @@ struct CpuExecutorConfig {
   int ngram_drafts = 0;  // guesses a step by looking up the prompt; 0: none
   kernels::WeightType weights = kernels::WeightType::fp32;
   bool pin = false;  // each thread on a processor of its own; there must be as many
+  int mtp_drafts =
+      0;  // guesses a step by the model's MTP module, which the source must have; 0: it is not loaded
+  kernels::KvType kv = kernels::KvType::fp32;
+  // Asked at every step: see Decoder::skew_experts(); null: 1.
+  std::shared_ptr<const std::atomic<double>> expert_skew = {};
 };
 
 // The executor that really computes: a decoder and its latent cache. Greedy output is a function of (profile,

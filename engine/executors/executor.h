@@ -30,6 +30,9 @@ struct StepItem {
   // The last so many of `tokens` are guesses at what comes next, to be verified. With any, `sample` is set.
   std::int32_t drafts = 0;
   std::span<const TokenId> before = {};  // the sequence's tokens at positions 0 … start − 1
+  // The known token behind the last of `tokens`, which is for a later step to compute; -1: that one is what
+  // the item samples.
+  TokenId next = -1;
 };
 
 // One step: what the scheduler hands to an executor, and what the cost model charges for.

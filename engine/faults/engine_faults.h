@@ -12,6 +12,8 @@ namespace dsbench::engine {
 struct EngineFaults {
   std::atomic<bool> down{false};    // every step fails
   std::atomic<double> slowdown{1};  // a step takes so many times as long
+  std::atomic<double> expert_skew{
+      1};  // load of the busiest expert over the mean, at least: of who has experts
 };
 
 // Passes steps on to `inner`, as wrong as `faults` says. A step that was under way when the executor went

@@ -22,6 +22,29 @@ std::int64_t FaultBoard::add(Fault fault, Nanos now) {
   return last_id_;
 }
 
+bool FaultBoard::end(std::int64_t id, Nanos at) {
+  const auto entry =
+      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.id == id; });
+  if (entry == entries_.end()) return false;
+  if (at <= entry->fault.start) {
+    entries_.erase(entry);  // it never was
+  } else {
+    const Nanos left = at - entry->fault.start;
+    entry->fault.duration = std::min(entry->fault.duration.value_or(left), left);
+  }
+  return true;
+}
+
+std::optional<Nanos> FaultBoard::next_change(Nanos now) const {
+  std::optional<Nanos> next;
+  for (const Entry& entry : entries_) {
+    for (const Nanos at : {entry.fault.start, end_of(entry.fault)}) {
+      if (at > now && at < Nanos::max() && (!next || at < *next)) next = at;
+    }
+  }
+  return next;
+}
+
 std::size_t FaultBoard::clear(std::optional<FaultKind> kind) {
   return std::erase_if(entries_, [&](const Entry& entry) { return !kind || entry.fault.kind == *kind; });
 }
@@ -81,7 +104,10 @@ EngineCondition FaultBoard::condition(Nanos now) const {
   if (entries_.empty()) return condition;
   condition.down = active(FaultKind::crash, now) != nullptr;
   if (const Fault* f = active(FaultKind::cores, now)) condition.slowdown /= f->left;
-  if (const Fault* f = active(FaultKind::hot_experts, now)) condition.slowdown *= f->factor;
+  if (const Fault* f = active(FaultKind::hot_experts, now)) {
+    condition.slowdown *= f->factor;
+    condition.expert_skew = f->factor;
+  }
   if (const Fault* f = active(FaultKind::kv, now)) condition.kv_left = f->left;
   return condition;
 }

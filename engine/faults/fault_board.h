@@ -28,6 +28,7 @@ struct EngineCondition {
   bool down = false;
   double slowdown = 1;  // of a step's time
   double kv_left = 1;
+  double expert_skew = 1;  // see EngineFaults
 
   friend bool operator==(const EngineCondition&, const EngineCondition&) = default;
 };
@@ -43,6 +44,10 @@ class FaultBoard {
 
   // `start` of the fault counts from `now`. Its id.
   std::int64_t add(Fault fault, Nanos now);
+  // It is over at `at`, or was before. False when there is none with this id.
+  bool end(std::int64_t id, Nanos at);
+  // When the next of them begins or ends after `now`.
+  [[nodiscard]] std::optional<Nanos> next_change(Nanos now) const;
   // Takes away the faults of one kind, or all. How many there were, those not yet on included.
   std::size_t clear(std::optional<FaultKind> kind);
   // Forgets what is over.

@@ -9,6 +9,8 @@
 namespace dsbench::engine {
 
 Submitted FixedSchedule::add(const GenerateRequest& request, Nanos now) {
+  ++stats_.attempts;
+  if (request.attempt > 0) ++stats_.retries;
   const auto prompt = static_cast<std::int64_t>(request.prompt.size());
   const std::int64_t asked = prompt + request.max_tokens;
   if (prompt < 1 || request.max_tokens < 1 || asked > config_.max_model_len) {

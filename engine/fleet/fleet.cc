@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <utility>
 
 namespace dsbench::engine {
 namespace {
@@ -31,6 +32,7 @@ Result<Fleet> Fleet::build(const profiles::FleetProfile& profile, const FleetOpt
   if (profile.queue_timeout) config.queue_timeout = from_seconds(profile.queue_timeout->value);
   if (options.max_queued) config.max_queued = options.max_queued;
   if (options.queue_timeout) config.queue_timeout = options.queue_timeout;
+  if (options.max_running) config.max_running = *options.max_running;
   config.kv = options.kv;
   config.spec = options.spec;
   config.overload = options.overload;
@@ -47,7 +49,8 @@ Fleet::Fleet(const profiles::FleetProfile& profile, const SchedulerConfig& confi
     : cost_{profile.hardware},
       options_{options},
       router_{profile.router},
-      one_way_{from_seconds(profile.network_rtt.value / 2)} {
+      one_way_{from_seconds(profile.network_rtt.value / 2)},
+      blocks_{config.blocks} {
   const auto n = static_cast<std::size_t>(std::llround(profile.replicas.value));
   replicas_.reserve(n);
   for (std::size_t i = 0; i < n; ++i) replicas_.emplace_back(config);
@@ -80,10 +83,11 @@ void Fleet::cancel(std::uint64_t key, Nanos now) {
 }
 
 std::optional<Nanos> Fleet::next_inside() const {
-  if (inbound_.empty() && steps_.empty()) return std::nullopt;
-  if (inbound_.empty()) return steps_.top().first;
-  if (steps_.empty()) return inbound_.front().at;
-  return std::min(inbound_.front().at, steps_.top().first);
+  std::optional<Nanos> next;
+  if (!board_.empty()) next = board_.next_change(judged_);
+  if (!inbound_.empty()) next = std::min(next.value_or(Nanos::max()), inbound_.front().at);
+  if (!steps_.empty()) next = std::min(next.value_or(Nanos::max()), steps_.top().first);
+  return next;
 }
 
 std::optional<Nanos> Fleet::next_event() const {
@@ -94,8 +98,10 @@ std::optional<Nanos> Fleet::next_event() const {
 
 void Fleet::advance(Nanos now, std::vector<FleetEvent>& events) {
   for (std::optional<Nanos> next = next_inside(); next && *next <= now; next = next_inside()) {
-    // At the same instant a step ends before anything arrives.
-    if (!steps_.empty() && steps_.top().first == *next) {
+    // At the same instant faults begin and end first, and a step ends before anything arrives.
+    if (const auto change = board_.next_change(judged_); change && *change == *next) {
+      change_condition(*next);
+    } else if (!steps_.empty() && steps_.top().first == *next) {
       const std::uint32_t replica = steps_.top().second;
       steps_.pop();
       finish_step(replica, *next);
@@ -150,6 +156,10 @@ std::uint32_t Fleet::route() {
 
 void Fleet::arrive(const Inbound& inbound) {
   Flight& flight = flights_[inbound.flight];
+  if (condition_.down && !inbound.cancel) {
+    send(inbound.at, inbound.flight, FleetEvent::Kind::rejected, 0, 503);
+    return;
+  }
   if (inbound.cancel) {
     if (!flight.routed) {
       // It has ended already: what was sent is all that still refers to the flight.
@@ -181,18 +191,34 @@ void Fleet::start_step(std::uint32_t index, Nanos now) {
   const StepBatch& batch = replica.scheduler.schedule(happened_);
   relay(now);
   replica.stepping = replica.scheduler.step_out();
-  if (!replica.stepping) return;
+  if (!replica.stepping) {
+    replica.lost = false;
+    return;
+  }
+  if (condition_.down || replica.lost) {  // every step fails, at once, until nobody is left
+    replica.stepping = false;
+    replica.scheduler.fail_step(happened_);
+    relay(now);
+    return start_step(index, now);
+  }
   const StepCost cost = cost_.step_time(batch);
   if (cost.extrapolated) ++extrapolated_;
-  replica.busy += cost.time;
-  replica.step_time = cost.time;
-  steps_.emplace(now + cost.time, index);
+  Nanos time = cost.time;
+  if (condition_.slowdown != 1)
+    time = Nanos{std::llround(static_cast<double>(time.count()) * condition_.slowdown)};
+  replica.busy += time;
+  replica.step_time = time;
+  steps_.emplace(now + time, index);
 }
 
 void Fleet::finish_step(std::uint32_t index, Nanos now) {
   Replica& replica = replicas_[index];
   replica.scheduler.step_took(replica.step_time);
-  replica.scheduler.complete({}, happened_);
+  if (condition_.down || replica.lost) {
+    replica.scheduler.fail_step(happened_);
+  } else {
+    replica.scheduler.complete({}, happened_);
+  }
   relay(now);
   start_step(index, now);
 }
@@ -225,10 +251,11 @@ void Fleet::relay(Nanos now) {
         leave_replica(flight);
         if (event.reason == FinishReason::queue_timeout) {
           send(now, slot, FleetEvent::Kind::queue_timeout, 0, 503);
-        } else if (event.reason == FinishReason::expired) {
+        } else if (event.reason == FinishReason::expired || event.reason == FinishReason::failed) {
           const bool begun = flight.sent_tokens > 0;
+          const std::int32_t status = event.reason == FinishReason::expired ? 504 : 500;
           send(now, slot, begun ? FleetEvent::Kind::failed : FleetEvent::Kind::queue_timeout, 0,
-               begun ? 200 : 504);
+               begun ? 200 : status);
         } else if (event.reason == FinishReason::aborted) {
           outbound_.push_back({.at = now + one_way_, .flight = slot, .forget = true});
         } else {
@@ -238,6 +265,39 @@ void Fleet::relay(Nanos now) {
     }
   }
   happened_.clear();
+}
+
+// ---- going wrong
+
+Result<std::int64_t> Fleet::add_fault(const Fault& fault) {
+  if (!is_of_engine(fault.kind)) {
+    return fail(ErrorKind::usage, "the fault '{}' is of a request, not of an engine", print_fault(fault));
+  }
+  const std::int64_t id = board_.add(fault, Nanos{0});
+  judged_ = std::min(judged_, fault.start - Nanos{1});  // the instant that was judged last may be its own
+  return id;
+}
+
+void Fleet::end_fault(std::int64_t id, Nanos at) {
+  if (board_.end(id, at)) judged_ = std::min(judged_, at - Nanos{1});
+}
+
+void Fleet::change_condition(Nanos now) {
+  judged_ = now;
+  board_.expire(now);
+  const EngineCondition before = std::exchange(condition_, board_.condition(now));
+  if (condition_ == before) return;
+  const double gone = (1 - condition_.kv_left) * static_cast<double>(blocks_);
+  for (std::uint32_t i = 0; i < replicas_.size(); ++i) {
+    Scheduler& scheduler = replicas_[i].scheduler;
+    if (condition_.kv_left != before.kv_left)
+      scheduler.withhold_blocks(static_cast<std::int32_t>(std::lround(gone)));
+    // On both edges, as the server does.
+    if (condition_.down != before.down) scheduler.drop_cache();
+    if (condition_.down && replicas_[i].stepping) replicas_[i].lost = true;
+    // Blocks that are back may be what somebody waits for.
+    if (!replicas_[i].stepping && scheduler.has_work()) start_step(i, now);
+  }
 }
 
 // ---- watching

@@ -15,6 +15,7 @@
 #include "core/units.h"
 #include "engine/engine_stats.h"
 #include "engine/executors/cost_model.h"
+#include "engine/faults/fault_board.h"
 #include "engine/scheduler/scheduler.h"
 #include "profiles/fleet_profile.h"
 
@@ -29,7 +30,8 @@ struct FleetEvent {
     done,           // whole
     rejected,       // http_status 503 (overload control), 429 (a limit of the caller's) or 400 (too long); no
                     // first_byte comes before it
-    queue_timeout,  // http_status 503 or 504, before any token; no first_byte comes before it
+    queue_timeout,  // http_status 503, 504 or 500 (the engine failed), before any token; no first_byte comes
+                    // before it
     failed,         // after tokens: an error frame ends the stream
   };
   std::uint64_t key = 0;
@@ -48,6 +50,7 @@ struct FleetOptions {
   // In place of the profile's, per replica.
   std::optional<std::int32_t> max_queued = std::nullopt;
   std::optional<Nanos> queue_timeout = std::nullopt;
+  std::optional<std::int32_t> max_running = std::nullopt;
   KvConfig kv = {};
   SpecConfig spec = {};
   OverloadConfig overload = {};  // of each replica
@@ -76,6 +79,15 @@ class Fleet {
   // Moves to `now` and appends what clients have seen until then, in order of time.
   void advance(Nanos now, std::vector<FleetEvent>& events);
 
+  // Something goes wrong with every replica, from the fault's start (an instant of the fleet's time, none
+  // before what was advanced to) for its duration: crash, cores, kv, hot-experts. Errors: usage, for a fault
+  // that is not of an engine. Returns what end_fault() wants to know.
+  [[nodiscard]] Result<std::int64_t> add_fault(const Fault& fault);
+  // It is over at `at`, or was before.
+  void end_fault(std::int64_t id, Nanos at);
+  // There and back.
+  [[nodiscard]] Nanos round_trip() const { return 2 * one_way_; }
+
   // Summed over the replicas.
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] const FleetOptions& options() const { return options_; }
@@ -96,6 +108,7 @@ class Fleet {
     Nanos busy{0};
     bool stepping = false;
     Nanos step_time{0};  // of the step that is out
+    bool lost = false;   // it crashed during that step: with it goes all it has
   };
 
   // One attempt, from submit() until nothing on its way refers to it any more.
@@ -129,6 +142,7 @@ class Fleet {
   Fleet(const profiles::FleetProfile& profile, const SchedulerConfig& config, const FleetOptions& options);
 
   [[nodiscard]] std::optional<Nanos> next_inside() const;
+  void change_condition(Nanos now);
   void arrive(const Inbound& inbound);
   void finish_step(std::uint32_t replica, Nanos now);
   void start_step(std::uint32_t replica, Nanos now);
@@ -142,6 +156,7 @@ class Fleet {
   FleetOptions options_;
   profiles::Router router_;
   Nanos one_way_;
+  std::int32_t blocks_;  // of a replica
   std::vector<Replica> replicas_;
   std::vector<std::int32_t> outstanding_;  // by replica: routed to it and not ended
   std::uint32_t turn_ = 0;                 // of the router: where the next search begins
@@ -158,6 +173,10 @@ class Fleet {
   std::priority_queue<StepEnd, std::vector<StepEnd>, std::greater<>> steps_;
   std::vector<SequenceEvent> happened_;
   std::int64_t extrapolated_ = 0;
+
+  FaultBoard board_;
+  EngineCondition condition_;  // of all replicas
+  Nanos judged_{-1};           // the condition is right until the board's next change after this
 };
 
 }  // namespace dsbench::engine

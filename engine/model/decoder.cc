@@ -1,116 +1,24 @@
 #include "engine/model/decoder.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <span>
 
-#include "engine/kernels/cpu/gate.h"
 #include "engine/kernels/cpu/packed_matrix.h"
-#include "engine/model/activations.h"
-#include "engine/model/decoder_weights.h"
+#include "engine/model/decoder_state.h"
 #include "engine/model/shapes.h"
 
 namespace dsbench::engine {
 
-using kernels::cpu::FloatBuffer;
-using kernels::cpu::GemmArgs;
 using kernels::cpu::KernelTable;
-using kernels::cpu::kPanel;
 using kernels::cpu::ThreadPool;
 
-namespace {
-
-// One token of the step.
-struct Row {
-  std::int32_t item = 0;
-  std::int32_t position = 0;
-  std::int64_t slot = 0;      // in the pool of a layer
-  std::int32_t rope_row = 0;  // whose cosines and sines are its own
-};
-
-// Part of a job of matrix products: some panels of c = a·wᵀ; with a second product of the same shape, c =
-// silu(c)·c2.
-struct Unit {
-  GemmArgs first;
-  GemmArgs second;  // w null: none
-};
-
-constexpr std::int32_t kAttentionRows = 8;  // rows that share one reading of the absorption matrices
-constexpr std::int64_t kSmallestUnit = 1
-                                       << 16;  // multiply-adds below which splitting costs more than it saves
-
-std::int64_t rounded_up(std::int64_t n) {
-  return (n + kPanel - 1) / kPanel * kPanel;
-}
-
-}  // namespace
-
-struct Decoder::State {
-  State(const profiles::ModelProfile& profile_in, const WeightSource& source, const KernelTable& kernels_in,
-        kernels::WeightType type);
-
-  void lay_out(const StepBatch& batch, const LatentCache& cache);
-  void add_product(const GemmArgs& first, const GemmArgs& second, ThreadPool& pool);
-  void run_products(ThreadPool& pool);
-  template <class F>
-  void for_rows(ThreadPool& pool, std::int32_t at_least, const F& f);
-  void keep_sampling_rows(const StepBatch& batch);
-
-  void attend(const Layer& layer, float* cache_layer, const StepBatch& batch, ThreadPool& pool, bool last);
-  void attend_unit(const Layer& layer, const float* cache_layer, const StepBatch& batch, std::int32_t begin,
-                   std::int32_t end, int thread);
-  void note_expert_load();
-  void feed_forward(const Layer& layer, ThreadPool& pool);
-  void finish_gated(std::int32_t wide, bool moe, ThreadPool& pool);
-  void forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool, std::vector<float>& logits);
-
-  std::int32_t rows() const { return static_cast<std::int32_t>(rows_.size()); }
-
-  profiles::ModelProfile p;
-  const KernelTable& kernels;
-  DecoderWeights weights;
-  kernels::GateConfig gate_config_;
-  std::vector<double> frequencies;
-  float rope_scale = 1;
-  float scale = 1;
-
-  // Of the current step. Rows are the tokens of the step; in the last layer, those that sample.
-  std::vector<Row> rows_;
-  std::int32_t block_size_ = 1;
-  std::vector<Unit> units_;
-  std::int64_t bytes_read_ = 0;  // of weights, by this step
-  FloatBuffer x_;                // residual stream [rows, hidden]
-  Activations h_;                // normalised input of a block [rows, hidden]
-  FloatBuffer rope_;             // [all tokens, rope]: cosine, sine of each pair
-  Activations q_latent_;         // [rows, q_lora]
-  FloatBuffer kv_;               // [all tokens, kv_lora + rope]
-  FloatBuffer q_;                // [rows, heads·(nope + rope)]
-  Activations heads_;            // [rows, heads·v]
-  FloatBuffer block_;            // what a block adds [rows, hidden]
-  Activations gate_;             // [rows, intermediate]
-  FloatBuffer up_;
-  FloatBuffer router_;                   // [rows, experts]
-  std::vector<std::int32_t> chosen_;     // [rows, top_k]
-  std::vector<float> chosen_weight_;     // [rows, top_k]
-  std::vector<std::int32_t> pair_of_;    // [rows, top_k]: place in the arrays below
-  std::vector<std::int32_t> pair_row_;   // [rows·top_k], by expert
-  std::vector<std::int32_t> expert_at_;  // [experts + 1]: first pair of each
-  double expert_imbalance_ = 0;          // sum over the MoE layers of busiest ÷ mean
-  std::int32_t expert_layers_ = 0;
-  Activations pair_gate_;  // [rows·top_k, expert intermediate]
-  FloatBuffer pair_up_;
-  FloatBuffer pair_out_;              // [rows·top_k, hidden]
-  std::vector<FloatBuffer> scratch_;  // per thread
-};
-
 Decoder::State::State(const profiles::ModelProfile& profile_in, const WeightSource& source,
-                      const KernelTable& kernels_in, kernels::WeightType type)
+                      const KernelTable& kernels_in, kernels::WeightType type, bool with_mtp)
     : p{profile_in},
       kernels{kernels_in},
-      weights{profile_in, source, type},
+      weights{profile_in, source, type, with_mtp},
       gate_config_{gate_config(profile_in)} {
   const kernels::RopeConfig rope = rope_config(p);
   frequencies = kernels::rope_frequencies(rope);
@@ -118,20 +26,36 @@ Decoder::State::State(const profiles::ModelProfile& profile_in, const WeightSour
   scale = static_cast<float>(kernels::attention_scale(rope, p.qk_dim()));
 }
 
-// ---- the work of one step
-// -------------------------------------------------------------------------------------------
+void Decoder::State::add_row(const StepItem& item, std::int32_t item_index, std::int32_t position,
+                             std::int32_t rope_row) {
+  const std::int64_t block = item.blocks[static_cast<std::size_t>(position / block_size_)];
+  rows_.push_back({.item = item_index,
+                   .position = position,
+                   .slot = block * block_size_ + position % block_size_,
+                   .rope_row = rope_row});
+}
 
-void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
+void Decoder::State::turn_row(std::int32_t rope_row, std::int32_t position) {
+  float* turn = rope_.data() + std::int64_t{rope_row} * p.rope_dim;
+  for (std::size_t i = 0; i < frequencies.size(); ++i) {
+    const double angle = position * frequencies[i];  // in double: see ref/pointwise.h
+    turn[2 * i] = static_cast<float>(std::cos(angle)) * rope_scale;
+    turn[2 * i + 1] = static_cast<float>(std::sin(angle)) * rope_scale;
+  }
+}
+
+void Decoder::State::lay_out(const StepBatch& batch) {
   rows_.clear();
+  marked_.clear();
+  item_row_.clear();
   for (std::size_t i = 0; i < batch.items.size(); ++i) {
     const StepItem& item = batch.items[i];
-    for (std::size_t j = 0; j < item.tokens.size(); ++j) {
-      const std::int32_t position = item.start + static_cast<std::int32_t>(j);
-      const std::int64_t block = item.blocks[static_cast<std::size_t>(position / cache.block_size())];
-      rows_.push_back({.item = static_cast<std::int32_t>(i),
-                       .position = position,
-                       .slot = block * cache.block_size() + position % cache.block_size(),
-                       .rope_row = rows()});
+    item_row_.push_back(rows());
+    const auto count = static_cast<std::int32_t>(item.tokens.size());
+    for (std::int32_t j = 0; j < count; ++j) {
+      add_row(item, static_cast<std::int32_t>(i), item.start + j, rows());
+      // The last known token, and every draft behind it.
+      marked_.push_back(item.sample && j + 1 + item.drafts >= count);
     }
   }
   x_.grow(std::int64_t{rows()} * p.hidden);
@@ -141,222 +65,31 @@ void Decoder::State::lay_out(const StepBatch& batch, const LatentCache& cache) {
   for (const StepItem& item : batch.items) {
     for (const TokenId token : item.tokens) {
       weights.embedding.copy_row(token, x_.data() + std::int64_t{r} * p.hidden);
-      float* turn = rope_.data() + std::int64_t{r} * p.rope_dim;
-      for (std::size_t i = 0; i < frequencies.size(); ++i) {
-        const double angle =
-            rows_[static_cast<std::size_t>(r)].position * frequencies[i];  // in double: see ref/pointwise.h
-        turn[2 * i] = static_cast<float>(std::cos(angle)) * rope_scale;
-        turn[2 * i + 1] = static_cast<float>(std::sin(angle)) * rope_scale;
-      }
+      turn_row(r, rows_[static_cast<std::size_t>(r)].position);
       ++r;
     }
   }
 }
 
-// Cuts a product into units by its output columns, so that each weight is read once.
-void Decoder::State::add_product(const GemmArgs& first, const GemmArgs& second, ThreadPool& pool) {
-  if (first.m == 0) return;
-  bytes_read_ += kernels::cpu::packed_bytes(first.type, first.n, first.k);
-  if (second.w != nullptr) bytes_read_ += kernels::cpu::packed_bytes(second.type, second.n, second.k);
-  std::int32_t at_once = first.panel_end;
-  if (pool.threads() > 1) {
-    const std::int64_t per_panel = std::int64_t{first.m} * first.k * kPanel;
-    const std::int64_t share = first.panel_end / (pool.threads() * 4) + 1;
-    at_once = static_cast<std::int32_t>(std::max(share, kSmallestUnit / per_panel + 1));
-    at_once += at_once % 2;  // the kernels take panels in twos and more
-  }
-  for (std::int32_t begin = 0; begin < first.panel_end; begin += at_once) {
-    Unit unit{first, second};
-    unit.first.panel_begin = unit.second.panel_begin = begin;
-    unit.first.panel_end = unit.second.panel_end = std::min(begin + at_once, first.panel_end);
-    units_.push_back(unit);
-  }
-}
-
-void Decoder::State::run_products(ThreadPool& pool) {
-  pool.run(static_cast<int>(units_.size()), [this](int index, int) {
-    const Unit& unit = units_[static_cast<std::size_t>(index)];
-    kernels.gemm(unit.first);
-    if (unit.second.w == nullptr) return;
-    kernels.gemm(unit.second);
-    const std::int32_t begin = unit.first.panel_begin * kPanel;
-    const std::int32_t count = std::min(unit.first.panel_end * kPanel, unit.first.n) - begin;
-    for (std::int64_t m = 0; m < unit.first.m; ++m) {
-      kernels.swiglu(unit.first.c + m * unit.first.ldc + begin, unit.second.c + m * unit.second.ldc + begin,
-                     count);
-    }
-  });
-  units_.clear();
-}
-
-// f(row, thread) for every row, at least `at_least` rows to a unit.
-template <class F>
-void Decoder::State::for_rows(ThreadPool& pool, std::int32_t at_least, const F& f) {
-  const std::int32_t share = std::max(at_least, rows() / (pool.threads() * 4) + 1);
-  pool.run((rows() + share - 1) / share, [&](int unit, int thread) {
-    const std::int32_t end = std::min((unit + 1) * share, rows());
-    for (std::int32_t r = unit * share; r < end; ++r) f(r, thread);
-  });
-}
-
-// Behind the last latents only the rows that sample matter. Rows stay in order, so they can move in place.
-void Decoder::State::keep_sampling_rows(const StepBatch& batch) {
+// Behind the last latents only the rows that lead somewhere matter. Rows stay in order, so they can move in
+// place.
+void Decoder::State::keep_marked_rows() {
   std::int32_t kept = 0;
   for (std::int32_t r = 0; r < rows(); ++r) {
-    const Row row = rows_[static_cast<std::size_t>(r)];
-    const StepItem& item = batch.items[static_cast<std::size_t>(row.item)];
-    if (!item.sample || row.position + 1 != item.start + static_cast<std::int32_t>(item.tokens.size()))
-      continue;
+    if (marked_[static_cast<std::size_t>(r)] == 0) continue;
     if (kept != r) {
       std::copy_n(x_.data() + std::int64_t{r} * p.hidden, p.hidden,
                   x_.data() + std::int64_t{kept} * p.hidden);
       h_.move_row(r, kept);
     }
-    rows_[static_cast<std::size_t>(kept++)] = row;
+    rows_[static_cast<std::size_t>(kept++)] = rows_[static_cast<std::size_t>(r)];
   }
   rows_.resize(static_cast<std::size_t>(kept));
 }
 
-void Decoder::State::attend(const Layer& layer, float* cache_layer, const StepBatch& batch, ThreadPool& pool,
-                            bool last) {
-  const std::int32_t width = p.latent_width();
-  const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
-  const auto float_eps = static_cast<float>(p.rms_eps);
-  kv_.grow(std::int64_t{rows()} * width);
-  q_latent_.shape(rows(), std::max(p.q_lora, 1), weights.type);
-  q_.grow(std::int64_t{rows()} * q_out);
-  heads_.shape(rows(), p.heads * p.v_dim, weights.type);
-  block_.grow(std::int64_t{rows()} * p.hidden);
-
-  const auto norm_query = [&](std::int32_t r) {
-    float* q = q_latent_.row(r);
-    kernels.rms_norm(q, layer.q_norm.data(), float_eps, p.q_lora, q);
-    q_latent_.finish(kernels, r);
-  };
-  // Latents of all rows; queries of those that go on.
-  const auto query_latent = [&] {
-    if (p.q_lora > 0) add_product(layer.q_a.times(h_.from(0), rows(), q_latent_.row(0), p.q_lora), {}, pool);
-  };
-  add_product(layer.kv_a.times(h_.from(0), rows(), kv_.data(), width), {}, pool);
-  if (!last) query_latent();
-  run_products(pool);
-  for_rows(pool, 8, [&](std::int32_t r, int) {
-    float* kv = kv_.data() + std::int64_t{r} * width;
-    float* to = cache_layer + rows_[static_cast<std::size_t>(r)].slot * width;
-    kernels.rms_norm(kv, layer.kv_norm.data(), float_eps, p.kv_lora, to);
-    const float* turn = rope_.data() + std::int64_t{r} * p.rope_dim;
-    for (std::int32_t i = 0; i < p.rope_dim; i += 2) {
-      const float a = kv[p.kv_lora + i];
-      const float b = kv[p.kv_lora + i + 1];
-      to[p.kv_lora + i] = a * turn[i] - b * turn[i + 1];
-      to[p.kv_lora + i + 1] = a * turn[i + 1] + b * turn[i];
-    }
-    if (!last && p.q_lora > 0) norm_query(r);
-  });
-  if (last) {
-    keep_sampling_rows(batch);
-    if (rows() == 0) return;
-    query_latent();
-    run_products(pool);
-    if (p.q_lora > 0) {
-      for (std::int32_t r = 0; r < rows(); ++r) norm_query(r);
-    }
-  }
-  add_product(layer.q_b.times(p.q_lora > 0 ? q_latent_.from(0) : h_.from(0), rows(), q_.data(), q_out), {},
-              pool);
-  run_products(pool);
-
-  const std::int32_t at_once = std::clamp(rows() / (pool.threads() * 2), 1, kAttentionRows);
-  pool.run((rows() + at_once - 1) / at_once, [&](int unit, int thread) {
-    attend_unit(layer, cache_layer, batch, unit * at_once, std::min((unit + 1) * at_once, rows()), thread);
-  });
-  for (const auto* halves : {&layer.absorb, &layer.value_up}) {
-    for (const kernels::cpu::PackedMatrix& half : *halves) bytes_read_ += half.bytes();
-  }
-  add_product(layer.o.times(heads_.from(0), rows(), block_.data(), p.hidden), {}, pool);
-  run_products(pool);
-}
-
-// Attention of the rows [begin, end): absorbs the keys into the queries, attends run by run (rows of one
-// sequence that follow each other share their keys), and takes the values up.
-void Decoder::State::attend_unit(const Layer& layer, const float* cache_layer, const StepBatch& batch,
-                                 std::int32_t begin, std::int32_t end, int thread) {
-  const std::int32_t width = p.latent_width();
-  const std::int32_t count = end - begin;
-  const std::int64_t q_out = std::int64_t{p.heads} * p.qk_dim();
-  const std::int64_t query_floats = rounded_up(std::int64_t{kAttentionRows} * p.heads * width);
-  const std::int64_t mixed_floats = rounded_up(std::int64_t{kAttentionRows} * p.heads * p.kv_lora);
-  FloatBuffer& buffer = scratch_[static_cast<std::size_t>(thread)];
-  buffer.grow(query_floats + mixed_floats + kernels::cpu::attention_scratch(kAttentionRows, p.heads, width));
-  float* query = buffer.data();         // [count, heads, width]
-  float* mixed = query + query_floats;  // [count, heads, kv_lora]
-  float* scratch = mixed + mixed_floats;
-  const float* q = q_.data() + begin * q_out;
-
-  for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
-    kernels.gemm(layer.absorb[static_cast<std::size_t>(head_index)].times(
-        q + std::int64_t{head_index} * p.qk_dim(), q_out, count, query + std::int64_t{head_index} * width,
-        std::int64_t{p.heads} * width));
-  }
-  for (std::int32_t r = 0; r < count; ++r) {
-    const float* turn =
-        rope_.data() + std::int64_t{rows_[static_cast<std::size_t>(begin + r)].rope_row} * p.rope_dim;
-    for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
-      const float* from = q + r * q_out + std::int64_t{head_index} * p.qk_dim() + p.nope_dim;
-      float* to = query + (std::int64_t{r} * p.heads + head_index) * width + p.kv_lora;
-      for (std::int32_t i = 0; i < p.rope_dim; i += 2) {
-        to[i] = from[i] * turn[i] - from[i + 1] * turn[i + 1];
-        to[i + 1] = from[i] * turn[i + 1] + from[i + 1] * turn[i];
-      }
-    }
-  }
-  for (std::int32_t r = 0; r < count;) {
-    const Row& first = rows_[static_cast<std::size_t>(begin + r)];
-    std::int32_t run = 1;
-    while (r + run < count && rows_[static_cast<std::size_t>(begin + r + run)].item == first.item) ++run;
-    const StepItem& item = batch.items[static_cast<std::size_t>(first.item)];
-    kernels.attention({.q = query + std::int64_t{r} * p.heads * width,
-                       .out = mixed + std::int64_t{r} * p.heads * p.kv_lora,
-                       .queries = run,
-                       .heads = p.heads,
-                       .kv_lora = p.kv_lora,
-                       .width = width,
-                       .first_position = first.position,
-                       .scale = scale,
-                       .cache = cache_layer,
-                       .blocks = item.blocks.data(),
-                       .block_size = block_size_,
-                       .scratch = scratch});
-    r += run;
-  }
-  for (std::int32_t head_index = 0; head_index < p.heads; ++head_index) {
-    kernels.gemm(layer.value_up[static_cast<std::size_t>(head_index)].times(
-        mixed + std::int64_t{head_index} * p.kv_lora, std::int64_t{p.heads} * p.kv_lora, count,
-        heads_.row(begin) + std::int64_t{head_index} * p.v_dim, std::int64_t{p.heads} * p.v_dim));
-  }
-  for (std::int32_t r = begin; r < end; ++r) heads_.finish(kernels, r);
-}
-
-// Rounds what goes down to int8, where it is wanted: whole rows, which no unit of the products before has.
-void Decoder::State::finish_gated(std::int32_t wide, bool moe, ThreadPool& pool) {
-  if (weights.type != kernels::WeightType::int8) return;
-  const std::int32_t plain = wide > 0 ? rows() : 0;
-  const std::int32_t all = plain + (moe ? static_cast<std::int32_t>(pair_row_.size()) : 0);
-  const std::int32_t share = std::max(8, all / (pool.threads() * 4) + 1);
-  pool.run((all + share - 1) / share, [&](int unit, int) {
-    for (std::int32_t i = unit * share; i < std::min((unit + 1) * share, all); ++i) {
-      if (i < plain) {
-        gate_.finish(kernels, i);
-      } else {
-        pair_gate_.finish(kernels, i - plain);
-      }
-    }
-  });
-}
-
 // From the pairs by expert.
 void Decoder::State::note_expert_load() {
-  if (expert_at_.back() == 0) return;
+  if (!notes_load_ || expert_at_.back() == 0) return;
   std::int32_t busiest = 0;
   for (std::size_t e = 0; e + 1 < expert_at_.size(); ++e)
     busiest = std::max(busiest, expert_at_[e + 1] - expert_at_[e]);
@@ -365,60 +98,19 @@ void Decoder::State::note_expert_load() {
   ++expert_layers_;
 }
 
-// x += block(h), where h and, for MoE, the chosen experts are already there.
-void Decoder::State::feed_forward(const Layer& layer, ThreadPool& pool) {
-  const std::int32_t wide = layer.ffn.gate.n();  // 0: MoE without shared experts
-  gate_.shape(rows(), std::max(wide, 1), weights.type);
-  up_.grow(std::int64_t{rows()} * std::max(wide, 1));
-  const bool moe = !layer.experts.empty();
-  const std::int32_t top_k = p.moe.top_k;
-  const std::int32_t narrow = p.moe.intermediate;
-  const auto first_pair = [this](std::size_t expert) { return expert_at_[expert]; };
-  const auto pairs_of = [this](std::size_t expert) { return expert_at_[expert + 1] - expert_at_[expert]; };
-  if (moe) {
-    // Sort the (row, expert) pairs by expert, so that an expert's weights are read once for all its rows.
-    const std::size_t pairs = static_cast<std::size_t>(rows()) * static_cast<std::size_t>(top_k);
-    expert_at_.assign(static_cast<std::size_t>(p.moe.experts) + 1, 0);
-    for (std::size_t i = 0; i < pairs; ++i) ++expert_at_[static_cast<std::size_t>(chosen_[i]) + 1];
-    for (std::size_t e = 0; e < static_cast<std::size_t>(p.moe.experts); ++e)
-      expert_at_[e + 1] += expert_at_[e];
-    note_expert_load();
-    std::vector<std::int32_t> next(expert_at_.begin(), expert_at_.end() - 1);
-    pair_of_.resize(pairs);
-    pair_row_.resize(pairs);
-    for (std::size_t i = 0; i < pairs; ++i) {
-      const std::int32_t place = next[static_cast<std::size_t>(chosen_[i])]++;
-      pair_of_[i] = place;
-      pair_row_[static_cast<std::size_t>(place)] = static_cast<std::int32_t>(i) / top_k;
-    }
-    pair_gate_.shape(static_cast<std::int64_t>(pairs), narrow, weights.type);
-    pair_up_.grow(static_cast<std::int64_t>(pairs) * narrow);
-    pair_out_.grow(static_cast<std::int64_t>(pairs) * p.hidden);
-  }
-  if (wide > 0) {
-    add_product(layer.ffn.gate.times(h_.from(0), rows(), gate_.row(0), wide),
-                layer.ffn.up.times(h_.from(0), rows(), up_.data(), wide), pool);
-  }
-  for (std::size_t e = 0; e < layer.experts.size(); ++e) {
-    if (pairs_of(e) == 0) continue;
-    const std::int32_t first = first_pair(e);
-    GemmArgs gate = layer.experts[e].gate.times(h_.from(0), pairs_of(e), pair_gate_.row(first), narrow);
-    GemmArgs up = layer.experts[e].up.times(h_.from(0), pairs_of(e),
-                                            pair_up_.data() + std::int64_t{first} * narrow, narrow);
-    gate.rows = up.rows = pair_row_.data() + first_pair(e);
-    add_product(gate, up, pool);
-  }
-  run_products(pool);
-  finish_gated(wide, moe, pool);
-  if (wide > 0) add_product(layer.ffn.down.times(gate_.from(0), rows(), block_.data(), p.hidden), {}, pool);
-  for (std::size_t e = 0; e < layer.experts.size(); ++e) {
-    if (pairs_of(e) == 0) continue;
-    add_product(
-        layer.experts[e].down.times(pair_gate_.from(first_pair(e)), pairs_of(e),
-                                    pair_out_.data() + std::int64_t{first_pair(e)} * p.hidden, p.hidden),
-        {}, pool);
-  }
-  run_products(pool);
+// So many experts that, where they get all there is, each gets `factor` times the mean. A score is at most 1,
+// and so are corrections, more or less: nobody else is chosen while there are enough of these. They are
+// neighbours, so that they fill whole groups of a gate that chooses groups first.
+void Decoder::State::skew_experts(double factor) {
+  if (factor == expert_skew_) return;
+  expert_skew_ = factor;
+  hot_bias_.clear();
+  if (!(factor > 1) || p.moe.experts == 0) return;
+  constexpr float kAhead = 64;
+  const auto hot =
+      std::clamp(static_cast<std::int32_t>(std::lround(p.moe.experts / factor)), p.moe.top_k, p.moe.experts);
+  hot_bias_.assign(static_cast<std::size_t>(p.moe.experts), 0);
+  std::fill_n(hot_bias_.begin(), hot, kAhead);
 }
 
 void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool,
@@ -426,70 +118,32 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
   logits.clear();
   expert_imbalance_ = 0;
   expert_layers_ = 0;
+  notes_load_ = true;
   bytes_read_ = 0;
   if (scratch_.size() < static_cast<std::size_t>(pool.threads()))
     scratch_.resize(static_cast<std::size_t>(pool.threads()));
   block_size_ = cache.block_size();
-  lay_out(batch, cache);
+  lay_out(batch);
   if (rows() == 0) return;
-  const auto eps = static_cast<float>(p.rms_eps);
-  const std::int64_t hidden = p.hidden;
-  const std::int32_t top_k = p.moe.top_k;
   for_rows(pool, 16, [&](std::int32_t r, int) {
-    kernels.rms_norm(x_.data() + r * hidden, weights.layers.front().attention_norm.data(), eps, p.hidden,
-                     h_.row(r));
+    kernels.rms_norm(x_.data() + std::int64_t{r} * p.hidden, weights.layers.front().attention_norm.data(),
+                     static_cast<float>(p.rms_eps), p.hidden, h_.row(r));
     h_.finish(kernels, r);
   });
+  // What guesses reads the last layer's output at every position, and not only where a successor is wanted.
+  const bool whole = weights.mtp.has_value();
   for (std::int32_t i = 0; i < p.layers; ++i) {
-    const Layer& layer = weights.layers[static_cast<std::size_t>(i)];
     const bool last = i + 1 == p.layers;
-    attend(layer, cache.layer(i), batch, pool, last);
+    if (!run_layer(
+            weights.layers[static_cast<std::size_t>(i)], cache, i, batch, pool, last && !whole,
+            last ? weights.final_norm : weights.layers[static_cast<std::size_t>(i) + 1].attention_norm))
+      return;
+  }
+  if (whole) {
+    hidden_.grow(std::int64_t{rows()} * p.hidden);
+    std::copy_n(h_.row(0), std::int64_t{rows()} * p.hidden, hidden_.data());
+    keep_marked_rows();
     if (rows() == 0) return;
-    const bool moe = !layer.experts.empty();
-    if (moe) {
-      bytes_read_ += layer.router.bytes();
-      const std::size_t pairs = static_cast<std::size_t>(rows()) * static_cast<std::size_t>(top_k);
-      chosen_.resize(pairs);
-      chosen_weight_.resize(pairs);
-      router_.grow(std::int64_t{rows()} * (2 * p.moe.experts + p.moe.groups));
-    }
-    for_rows(pool, 4, [&](std::int32_t r, int) {
-      float* x = x_.data() + r * hidden;
-      const float* attended = block_.data() + r * hidden;
-      for (std::int64_t j = 0; j < hidden; ++j) x[j] += attended[j];
-      float* h = h_.row(r);
-      kernels.rms_norm(x, layer.ffn_norm.data(), eps, p.hidden, h);
-      h_.finish(kernels, r);
-      if (!moe) return;
-      const auto experts = static_cast<std::size_t>(p.moe.experts);
-      float* scores = router_.data() + std::int64_t{r} * (2 * p.moe.experts + p.moe.groups);
-      kernels.gemm(layer.router.times(h, p.hidden, 1, scores, p.moe.experts));
-      const std::size_t at = static_cast<std::size_t>(r) * static_cast<std::size_t>(top_k);
-      kernels::cpu::gate(kernels, gate_config_, {scores, experts}, layer.router_bias,
-                         {scores + experts, experts + static_cast<std::size_t>(p.moe.groups)},
-                         {chosen_.data() + at, static_cast<std::size_t>(top_k)},
-                         {chosen_weight_.data() + at, static_cast<std::size_t>(top_k)});
-    });
-    feed_forward(layer, pool);
-    const bool whole = layer.ffn.gate.n() > 0;
-    const std::vector<float>& next_norm =
-        last ? weights.final_norm : weights.layers[static_cast<std::size_t>(i) + 1].attention_norm;
-    for_rows(pool, 4, [&](std::int32_t r, int) {
-      float* x = x_.data() + r * hidden;
-      if (whole) {
-        const float* add = block_.data() + r * hidden;
-        for (std::int64_t j = 0; j < hidden; ++j) x[j] += add[j];
-      }
-      for (std::int32_t e = 0; moe && e < top_k; ++e) {  // best first: an order of the row's own
-        const std::size_t at =
-            static_cast<std::size_t>(r) * static_cast<std::size_t>(top_k) + static_cast<std::size_t>(e);
-        const float weight = chosen_weight_[at];
-        const float* add = pair_out_.data() + std::int64_t{pair_of_[at]} * hidden;
-        for (std::int64_t j = 0; j < hidden; ++j) x[j] += weight * add[j];
-      }
-      kernels.rms_norm(x, next_norm.data(), eps, p.hidden, h_.row(r));
-      h_.finish(kernels, r);
-    });
   }
   logits.resize(static_cast<std::size_t>(rows()) * static_cast<std::size_t>(p.vocab));
   add_product(weights.head.times(h_.from(0), rows(), logits.data(), p.vocab), {}, pool);
@@ -497,8 +151,8 @@ void Decoder::State::forward(const StepBatch& batch, LatentCache& cache, ThreadP
 }
 
 Decoder::Decoder(const profiles::ModelProfile& profile, const WeightSource& source,
-                 const KernelTable& kernels, kernels::WeightType type)
-    : state_{std::make_unique<State>(profile, source, kernels, type)} {}
+                 const KernelTable& kernels, kernels::WeightType type, bool with_mtp)
+    : state_{std::make_unique<State>(profile, source, kernels, type, with_mtp)} {}
 Decoder::~Decoder() = default;
 
 double Decoder::expert_imbalance() const {
@@ -521,10 +175,20 @@ std::int64_t Decoder::weight_bytes() const {
   return state_->weights.bytes();
 }
 
+void Decoder::skew_experts(double factor) {
+  state_->skew_experts(factor);
+}
+
 void Decoder::forward(const StepBatch& batch, LatentCache& cache, ThreadPool& pool,
                       std::vector<float>& logits) {
   assert(cache.width() == state_->p.latent_width());
   state_->forward(batch, cache, pool, logits);
+}
+
+void Decoder::draft(const StepBatch& batch, std::span<const SettledItem> settled, LatentCache& cache,
+                    ThreadPool& pool, std::span<DraftOutcome> outcomes) {
+  assert(state_->weights.mtp && settled.size() == batch.items.size() && outcomes.size() == settled.size());
+  state_->draft(batch, settled, cache, pool, outcomes);
 }
 
 }  // namespace dsbench::engine

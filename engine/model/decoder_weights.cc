@@ -39,6 +39,7 @@ class Loader {
 
   void load_attention(Layer& layer, const std::string& prefix) const;
   Layer layer(std::int32_t i) const;
+  MtpModule mtp() const;
 
  private:
   const profiles::ModelProfile& p;
@@ -83,7 +84,7 @@ Layer Loader::layer(std::int32_t i) const {
   const std::string prefix = fmt::format("layers.{}.", i);
   Layer layer;
   load_attention(layer, prefix);
-  if (i < p.dense_layers) {
+  if (i < p.dense_layers || p.moe_layers() == 0) {
     layer.ffn = ffn(prefix, p.dense_intermediate);
     return layer;
   }
@@ -99,12 +100,31 @@ Layer Loader::layer(std::int32_t i) const {
   return layer;
 }
 
+MtpModule Loader::mtp() const {
+  const std::string prefix = fmt::format("layers.{}.", p.layers);
+  return {.embedding_norm = source_.norm(prefix + "mtp_embedding_norm", p.hidden),
+          .hidden_norm = source_.norm(prefix + "mtp_hidden_norm", p.hidden),
+          .join = projection(prefix + "mtp_join", p.hidden, 2 * std::int64_t{p.hidden}),
+          .layer = layer(p.layers),
+          .norm = source_.norm(prefix + "mtp_norm", p.hidden)};
+}
+
 std::int64_t bytes_of(const Ffn& ffn) {
   return ffn.gate.bytes() + ffn.up.bytes() + ffn.down.bytes();
 }
 
 std::int64_t bytes_of(const std::vector<float>& floats) {
   return static_cast<std::int64_t>(floats.size() * sizeof(float));
+}
+
+std::int64_t bytes_of(const Layer& l) {
+  std::int64_t sum = bytes_of(l.attention_norm) + bytes_of(l.ffn_norm) + l.q_a.bytes() + bytes_of(l.q_norm) +
+                     l.q_b.bytes() + l.kv_a.bytes() + bytes_of(l.kv_norm) + l.o.bytes() + bytes_of(l.ffn) +
+                     l.router.bytes() + bytes_of(l.router_bias);
+  for (const PackedMatrix& m : l.absorb) sum += m.bytes();
+  for (const PackedMatrix& m : l.value_up) sum += m.bytes();
+  for (const Ffn& expert : l.experts) sum += bytes_of(expert);
+  return sum;
 }
 
 }  // namespace
@@ -133,7 +153,7 @@ std::int64_t Embedding::bytes() const {
 }
 
 DecoderWeights::DecoderWeights(const profiles::ModelProfile& profile, const WeightSource& source,
-                               WeightType type_in)
+                               WeightType type_in, bool with_mtp)
     : type{type_in},
       embedding{source.matrix("embedding", profile.vocab, profile.hidden,
                               std::sqrt(static_cast<double>(profile.hidden))),
@@ -142,17 +162,15 @@ DecoderWeights::DecoderWeights(const profiles::ModelProfile& profile, const Weig
   const Loader loader{profile, source, type};
   for (std::int32_t i = 0; i < profile.layers; ++i) layers.push_back(loader.layer(i));
   head = loader.projection("head", profile.vocab, profile.hidden, kHeadGain);
+  if (with_mtp) mtp = loader.mtp();
 }
 
 std::int64_t DecoderWeights::bytes() const {
   std::int64_t sum = embedding.bytes() + bytes_of(final_norm) + head.bytes();
-  for (const Layer& l : layers) {
-    sum += bytes_of(l.attention_norm) + bytes_of(l.ffn_norm) + l.q_a.bytes() + bytes_of(l.q_norm) +
-           l.q_b.bytes() + l.kv_a.bytes() + bytes_of(l.kv_norm) + l.o.bytes() + bytes_of(l.ffn) +
-           l.router.bytes() + bytes_of(l.router_bias);
-    for (const PackedMatrix& m : l.absorb) sum += m.bytes();
-    for (const PackedMatrix& m : l.value_up) sum += m.bytes();
-    for (const Ffn& expert : l.experts) sum += bytes_of(expert);
+  for (const Layer& l : layers) sum += bytes_of(l);
+  if (mtp) {
+    sum += bytes_of(mtp->embedding_norm) + bytes_of(mtp->hidden_norm) + mtp->join.bytes() +
+           bytes_of(mtp->layer) + bytes_of(mtp->norm);
   }
   return sum;
 }

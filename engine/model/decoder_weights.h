@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/kernels/cpu/packed_matrix.h"
@@ -47,6 +48,17 @@ struct Layer {
   std::vector<Ffn> experts;
 };
 
+// The module of multi-token prediction as DeepSeek-V3 has it (arXiv 2412.19437, 2.2): from what the model
+// made of a token and from the embedding of the token behind it, one more layer guesses the token behind
+// that. Embedding and head are the model's.
+struct MtpModule {
+  std::vector<float> embedding_norm;  // enorm
+  std::vector<float> hidden_norm;     // hnorm
+  kernels::cpu::PackedMatrix join;    // eh_proj [hidden, 2·hidden]: embedding, then hidden
+  Layer layer;
+  std::vector<float> norm;  // before the head
+};
+
 // How kv_b and the embedding are kept beside weights of `type`: int8 only where a whole row of activations
 // meets a whole row of weights. kv_b goes head by head, and rounding each head's few numbers to int8 on their
 // own would cost more accuracy than its bytes (1 in 70 of V2-Lite's) are worth.
@@ -56,8 +68,10 @@ struct Layer {
 
 // All weights of a decoder in the form that its kernels read. Routers and norms are fp32 whatever the type.
 struct DecoderWeights {
-  // Reads every tensor of the source once. The profile must have passed check_model_profile().
-  DecoderWeights(const profiles::ModelProfile& profile, const WeightSource& source, kernels::WeightType type);
+  // Reads every tensor of the source once, those of the MTP module where it is wanted. The profile must have
+  // passed check_model_profile().
+  DecoderWeights(const profiles::ModelProfile& profile, const WeightSource& source, kernels::WeightType type,
+                 bool with_mtp = false);
 
   // What all of it takes, padding included.
   [[nodiscard]] std::int64_t bytes() const;
@@ -67,6 +81,7 @@ struct DecoderWeights {
   std::vector<Layer> layers;
   std::vector<float> final_norm;
   kernels::cpu::PackedMatrix head;  // [vocab, hidden]
+  std::optional<MtpModule> mtp;
 };
 
 }  // namespace dsbench::engine

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/text.h"
+#include "engine/kernels/kv_layout.h"
 
 namespace dsbench::engine {
 
@@ -58,23 +59,69 @@ std::int64_t count_channels(const profiles::ModelProfile& p) {
          p.moe_layers() * (p.moe.experts * expert + shared) + p.vocab;
 }
 
+// What the weights take as `type`.
+std::int64_t weight_bytes(const profiles::ModelProfile& p, kernels::WeightType type) {
+  const ParameterCount n = count_parameters(p);
+  const std::int64_t floats = n.gates + n.norms;
+  switch (type) {
+    case kernels::WeightType::fp32:
+      break;
+    case kernels::WeightType::bf16:
+      return 4 * floats + 2 * (n.total() - floats);
+    case kernels::WeightType::int8: {
+      const std::int64_t kv_b = std::int64_t{p.layers} * p.kv_lora * p.heads * (p.nope_dim + p.v_dim);
+      const std::int64_t halves = n.embedding + kv_b;
+      return 4 * floats + 2 * halves + (n.total() - floats - halves) + 4 * count_channels(p);
+    }
+  }
+  return 4 * n.total();
+}
+
+// The model with the layer of its MTP module behind the last one.
+profiles::ModelProfile one_layer_more(profiles::ModelProfile p) {
+  if (p.moe_layers() == 0) ++p.dense_layers;
+  ++p.layers;
+  return p;
+}
+
+std::int64_t count_join(const profiles::ModelProfile& p) {
+  return 2 * std::int64_t{p.hidden} * p.hidden;
+}
+
+// Beside the layer: the join as the other matrices are, and three norms.
+std::int64_t mtp_bytes(const profiles::ModelProfile& p, kernels::WeightType type) {
+  const std::int64_t layer = weight_bytes(one_layer_more(p), type) - weight_bytes(p, type);
+  const std::int64_t join = type == kernels::WeightType::fp32   ? 4 * count_join(p)
+                            : type == kernels::WeightType::bf16 ? 2 * count_join(p)
+                                                                : count_join(p) + 4 * std::int64_t{p.hidden};
+  return layer + join + 3 * 4 * std::int64_t{p.hidden};
+}
+
 }  // namespace
 
+std::int64_t count_mtp_parameters(const profiles::ModelProfile& p) {
+  return count_parameters(one_layer_more(p)).total() - count_parameters(p).total() + count_join(p) +
+         3 * std::int64_t{p.hidden};
+}
+
+Bytes kv_per_token(const profiles::ModelProfile& p, kernels::KvType kv, bool with_mtp) {
+  return Bytes{(p.layers + (with_mtp ? 1 : 0)) * kernels::kv_layout(kv, p.kv_lora, p.rope_dim).slot_bytes};
+}
+
 MemoryBill memory_bill(const profiles::ModelProfile& profile, kernels::WeightType type,
-                       std::int64_t kv_blocks, std::int64_t block_tokens) {
+                       std::int64_t kv_blocks, std::int64_t block_tokens, kernels::KvType kv, bool with_mtp) {
   MemoryBill bill = memory_bill(profile, sizeof(float), kv_blocks, block_tokens);
-  if (type == kernels::WeightType::fp32) return bill;
-  const ParameterCount n = count_parameters(profile);
-  const std::int64_t floats = n.gates + n.norms;
-  std::int64_t bytes = 4 * floats + 2 * (n.total() - floats);
-  if (type == kernels::WeightType::int8) {
-    const std::int64_t kv_b =
-        std::int64_t{profile.layers} * profile.kv_lora * profile.heads * (profile.nope_dim + profile.v_dim);
-    const std::int64_t halves = n.embedding + kv_b;
-    bytes = 4 * floats + 2 * halves + (n.total() - floats - halves) + 4 * count_channels(profile);
+  std::int64_t bytes = weight_bytes(profile, type);
+  if (with_mtp) {
+    bill.mtp_parameters = count_mtp_parameters(profile);
+    bill.mtp_weights = Bytes{mtp_bytes(profile, type)};
+    bill.parameters += bill.mtp_parameters;
+    bytes += bill.mtp_weights.count();
   }
   bill.weights = Bytes{bytes};
   bill.bytes_per_parameter = static_cast<double>(bytes) / static_cast<double>(bill.parameters);
+  bill.kv_per_token = kv_per_token(profile, kv, with_mtp);
+  bill.kv = bill.kv_per_token * (kv_blocks * block_tokens);
   bill.total = bill.weights + bill.kv;
   return bill;
 }

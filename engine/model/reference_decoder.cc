@@ -32,7 +32,7 @@ class Reference {
   Reference(const profiles::ModelProfile& profile, const WeightSource& source, WeightType type)
       : p_{profile}, source_{source}, type_{type} {}
 
-  ReferenceOutput<T> forward(std::span<const TokenId> tokens) {
+  ReferenceOutput<T> forward(std::span<const TokenId> tokens, bool with_mtp) {
     const std::size_t s = tokens.size();
     const std::size_t d = size(p_.hidden);
     const std::vector<T> embedding =
@@ -48,7 +48,9 @@ class Reference {
       add(x, i < p_.dense_layers ? ffn(prefix, h, p_.dense_intermediate) : moe(prefix, h));
     }
     ReferenceOutput<T> out;
-    out.logits = project("head", norms(x, "final_norm", p_.hidden), p_.vocab, p_.hidden, kHeadGain);
+    const std::vector<T> hidden = norms(x, "final_norm", p_.hidden);
+    out.logits = project("head", hidden, p_.vocab, p_.hidden, kHeadGain);
+    if (with_mtp && s > 1) out.mtp_logits = mtp(tokens, embedding, hidden);
     // A position rests on the choices of all positions before it, through their latents.
     for (std::size_t i = 1; i < s; ++i) margins_[i] = std::min(margins_[i], margins_[i - 1]);
     out.margins = margins_;
@@ -56,6 +58,31 @@ class Reference {
   }
 
  private:
+  // DeepSeek-V3's module: eh_proj of [enorm(embedding of the next token), hnorm(what the head reads)], one
+  // layer, its norm, the model's head.
+  std::vector<T> mtp(std::span<const TokenId> tokens, const std::vector<T>& embedding,
+                     const std::vector<T>& hidden) {
+    const std::size_t d = size(p_.hidden);
+    const std::size_t s = tokens.size() - 1;
+    const std::string prefix = fmt::format("layers.{}.", p_.layers);
+    std::vector<T> next(s * d);
+    for (std::size_t i = 0; i < s; ++i)
+      std::copy_n(embedding.data() + size(tokens[i + 1]) * d, d, next.data() + i * d);
+    next = norms(next, prefix + "mtp_embedding_norm", p_.hidden);
+    const std::vector<T> from = norms({hidden.begin(), hidden.begin() + std::ptrdiff_t(s * d)},
+                                      prefix + "mtp_hidden_norm", p_.hidden);
+    std::vector<T> joined(s * 2 * d);
+    for (std::size_t i = 0; i < s; ++i) {
+      std::copy_n(next.data() + i * d, d, joined.data() + 2 * i * d);
+      std::copy_n(from.data() + i * d, d, joined.data() + (2 * i + 1) * d);
+    }
+    std::vector<T> x = project(prefix + "mtp_join", joined, p_.hidden, 2 * std::int64_t{p_.hidden});
+    add(x, attention(prefix, norms(x, prefix + "attention_norm", p_.hidden)));
+    const std::vector<T> h = norms(x, prefix + "ffn_norm", p_.hidden);
+    add(x, p_.moe_layers() == 0 ? ffn(prefix, h, p_.dense_intermediate) : moe(prefix, h));
+    return project("head", norms(x, prefix + "mtp_norm", p_.hidden), p_.vocab, p_.hidden, kHeadGain);
+  }
+
   static std::vector<T> widened(const std::vector<float>& values) {
     return std::vector<T>(values.begin(), values.end());
   }
@@ -212,13 +239,13 @@ class Reference {
 
 template <class T>
 ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile, const WeightSource& source,
-                                     std::span<const TokenId> tokens, WeightType type) {
-  return Reference<T>(profile, source, type).forward(tokens);
+                                     std::span<const TokenId> tokens, WeightType type, bool with_mtp) {
+  return Reference<T>(profile, source, type).forward(tokens, with_mtp);
 }
 
 template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&, const WeightSource&,
-                                                           std::span<const TokenId>, WeightType);
+                                                           std::span<const TokenId>, WeightType, bool);
 template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&, const WeightSource&,
-                                                         std::span<const TokenId>, WeightType);
+                                                         std::span<const TokenId>, WeightType, bool);
 
 }  // namespace dsbench::engine

@@ -16,6 +16,8 @@ struct ReferenceOutput {
   std::vector<T> logits;   // [tokens, vocab]: at every position
   std::vector<T> margins;  // [tokens]: the narrowest expert choice that this position's result rests on, its
                            // own or earlier
+  // [tokens − 1, vocab], with an MTP module: what it says of position i + 2 from the tokens up to i + 1.
+  std::vector<T> mtp_logits;
 };
 
 // The oracle of the engine: a whole sequence at once, in plain form, from engine/kernels/ref only, with
@@ -26,14 +28,15 @@ template <class T>
 [[nodiscard]] ReferenceOutput<T> reference_forward(const profiles::ModelProfile& profile,
                                                    const WeightSource& source,
                                                    std::span<const TokenId> tokens,
-                                                   kernels::WeightType type = kernels::WeightType::fp32);
+                                                   kernels::WeightType type = kernels::WeightType::fp32,
+                                                   bool with_mtp = false);
 
 extern template ReferenceOutput<double> reference_forward<double>(const profiles::ModelProfile&,
                                                                   const WeightSource&,
                                                                   std::span<const TokenId>,
-                                                                  kernels::WeightType);
+                                                                  kernels::WeightType, bool);
 extern template ReferenceOutput<float> reference_forward<float>(const profiles::ModelProfile&,
                                                                 const WeightSource&, std::span<const TokenId>,
-                                                                kernels::WeightType);
+                                                                kernels::WeightType, bool);
 
 }  // namespace dsbench::engine

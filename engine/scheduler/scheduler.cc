@@ -332,6 +332,7 @@ void Scheduler::add_share(const Share& share) {
   item.seed = s.seed;
   item.drafts = share.drafts;
   item.before = {s.tokens.data(), static_cast<std::size_t>(s.computed)};
+  if (!share.sample) item.next = s.tokens[static_cast<std::size_t>(s.computed + tokens)];
 }
 
 // Into the ledger: positions below `deepest` are paid for the second time. Rejected drafts were computed, and
@@ -346,6 +347,7 @@ void Scheduler::book(Sequence& s, const Share& share, std::int32_t accepted) {
   if (share.drafts > 0) {
     stats_.draft_tokens += share.drafts;
     stats_.accepted_drafts += accepted;
+    stats_.tried_drafts += std::min(accepted + 1, share.drafts);
     s.lost += share.drafts - accepted;
   }
   s.computed = end + accepted;
@@ -435,6 +437,11 @@ bool Scheduler::generate_all(const Share& share, std::int32_t accepted, TokenId 
   return generate(share.slot, token, events);
 }
 
+bool Scheduler::is_eos(TokenId token) const {
+  const std::vector<std::int32_t>& more = config_.more_eos_tokens;
+  return token == config_.eos_token || std::find(more.begin(), more.end(), token) != more.end();
+}
+
 // One more known token; true when it was the last.
 bool Scheduler::generate(Slot slot, TokenId token, std::vector<SequenceEvent>& events) {
   Sequence& s = slots_[slot];
@@ -442,7 +449,7 @@ bool Scheduler::generate(Slot slot, TokenId token, std::vector<SequenceEvent>& e
   ++s.known;
   ++stats_.generated_tokens;
   const std::int32_t generated = s.known - s.prompt;
-  const bool ends = token == config_.eos_token && !s.ignore_eos && generated >= s.min_tokens;
+  const bool ends = !s.ignore_eos && generated >= s.min_tokens && is_eos(token);
   const bool last = ends || generated == s.max_tokens;
   if (last || generated == s.report_at) {
     emit(SequenceEvent::Kind::token, slot, events);

@@ -179,6 +179,7 @@ class Scheduler {
   void remember_prefix(Sequence& s);
   void add_share(const Share& share);
   void book(Sequence& s, const Share& share, std::int32_t accepted);
+  [[nodiscard]] bool is_eos(TokenId token) const;
   [[nodiscard]] std::int32_t accepted_by_law(const Sequence& s, std::int32_t drafts) const;
   [[nodiscard]] bool generate_all(const Share& share, std::int32_t accepted, TokenId token,
                                   std::vector<SequenceEvent>& events);

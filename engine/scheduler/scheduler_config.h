@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "core/result.h"
 #include "core/units.h"
@@ -27,6 +28,9 @@ struct KvConfig {
 struct SpecConfig {
   std::int32_t drafts = 0;
   double acceptance = 0.7;
+  // What the acceptance of all guesses was set to, where anybody set it: for /metrics and the step log, to
+  // stand beside what is measured.
+  std::optional<double> acceptance_set = std::nullopt;
 };
 
 struct SchedulerConfig {
@@ -42,6 +46,7 @@ struct SchedulerConfig {
       max_queued;                      // requests waiting for their first admission; above it submit refuses
   std::optional<Nanos> queue_timeout;  // a request that waits longer without being admitted ends
   std::int32_t eos_token = -1;         // -1: the model has none
+  std::vector<std::int32_t> more_eos_tokens = {};  // that end an answer too
 
   KvConfig kv;
   SpecConfig spec;

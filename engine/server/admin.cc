@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
 
@@ -45,8 +46,16 @@ tl::expected<void, ApiError> add(std::string_view body, FaultDirector& faults, N
 
 tl::expected<void, ApiError> clear(std::string_view target, FaultDirector& faults, Nanos now) {
   constexpr std::string_view query = "?fault=";
+  constexpr std::string_view by_id = "?id=";
   const std::size_t at = target.find(query);
-  if (at == std::string_view::npos) {
+  if (const std::size_t place = target.find(by_id); place != std::string_view::npos) {
+    const std::string_view text = target.substr(place + by_id.size());
+    std::int64_t id = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (error != std::errc{} || end != text.data() + text.size())
+      return refusal(fmt::format("'{}' is no fault's id; accepted: one that the list has", text));
+    (void)faults.board().end(id, now);  // one that is over already is no mistake
+  } else if (at == std::string_view::npos) {
     faults.board().clear(std::nullopt);
   } else {
     const auto fault = parse_fault(target.substr(at + query.size()));

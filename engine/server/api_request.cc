@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "engine/server/chat_settings.h"
+
 namespace dsbench::engine::server {
 namespace {
 
@@ -201,6 +203,32 @@ ApiResult<bool> append_content(const Json& content, const std::string& where, st
 
 using Chat = std::vector<profiles::ChatMessage>;
 
+// The tools that an earlier answer asked for; arguments are JSON as text, which some clients send as an
+// object.
+ApiResult<bool> append_tool_calls(const Json& message, const std::string& where, profiles::ChatMessage& to) {
+  const Json* calls = field(message, "tool_calls");
+  if (calls == nullptr) return false;
+  if (!calls->is_array()) return wrong(where, "an array of {id, type, function: {name, arguments}}", *calls);
+  for (std::size_t i = 0; i < calls->size(); ++i) {
+    const Json& call = (*calls)[i];
+    const std::string at = fmt::format("{}[{}].function", where, i);
+    const Json* function = call.is_object() ? field(call, "function") : nullptr;
+    if (function == nullptr || !function->is_object())
+      return refuse(at, fmt::format("'{}' must be an object {{name, arguments}}", at));
+    profiles::ToolCall out;
+    if (auto ok = read_string(call, "type", out.type); !ok) return ok;
+    const Json* name = field(*function, "name");
+    if (name == nullptr || !name->is_string())
+      return refuse(at + ".name", fmt::format("'{}.name' must be a string", at));
+    out.name = name->get<std::string>();
+    const Json* arguments = field(*function, "arguments");
+    if (arguments != nullptr)
+      out.arguments = arguments->is_string() ? arguments->get<std::string>() : arguments->dump();
+    to.tool_calls.push_back(std::move(out));
+  }
+  return true;
+}
+
 // Appends the messages to `chat`.
 ApiResult<bool> append_messages(const Json& object, Chat& chat, std::string_view key = "messages") {
   const Json* messages = field(object, key);
@@ -216,11 +244,13 @@ ApiResult<bool> append_messages(const Json& object, Chat& chat, std::string_view
     if (role == nullptr)
       return refuse(at + ".role", fmt::format("'{}.role' is missing; accepted: a string", at));
     if (!role->is_string()) return wrong(at + ".role", "a string", *role);
-    chat.push_back({role->get<std::string>(), ""});
+    chat.push_back({.role = role->get<std::string>(), .content = ""});
     if (const Json* content = field(message, "content"); content != nullptr) {
       if (auto ok = append_content(*content, at + ".content", chat.back().content); !ok)
         return Refusal(std::move(ok).error());
     }
+    if (auto ok = append_tool_calls(message, at + ".tool_calls", chat.back()); !ok)
+      return Refusal(std::move(ok).error());
   }
   return true;
 }
@@ -229,7 +259,7 @@ ApiResult<bool> append_messages(const Json& object, Chat& chat, std::string_view
 ApiResult<bool> append_preamble(const Json& object, std::string_view key, Chat& chat) {
   const Json* value = field(object, key);
   if (value == nullptr) return false;
-  chat.push_back({"system", ""});
+  chat.push_back({.role = "system", .content = ""});
   return append_content(*value, std::string(key), chat.back().content);
 }
 
@@ -246,7 +276,7 @@ ApiResult<Chat> chat_of(ApiKind kind, const Json& object) {
                     "'input' is missing; accepted: a string or a non-empty array of {role, content}");
     }
     if (input->is_string()) {
-      chat.push_back({"user", input->get<std::string>()});
+      chat.push_back({.role = "user", .content = input->get<std::string>()});
       return chat;
     }
   }
@@ -263,13 +293,32 @@ ApiResult<std::vector<TokenId>> tokens_of(std::string_view text, const ApiModel&
   return std::move(*tokens);
 }
 
-ApiResult<std::vector<TokenId>> tokens_of(const Chat& chat, const ApiModel& model, const char* key) {
+// Of a model with a template: what the request asks of it. Only of chats: other APIs describe tools in ways
+// of their own, and silence would let a client believe that the model has heard of them.
+ApiResult<profiles::ChatSettings> settings_of(ApiKind kind, const Json& json, std::string_view body,
+                                              const ApiModel& model) {
+  if (model.text == nullptr || model.text->chat_template().family() == profiles::ChatTemplate::Family::none)
+    return profiles::ChatSettings{};
+  if (kind == ApiKind::chat) {
+    for (const std::string_view key : {"tools", "tool_choice", "thinking", "chat_template_kwargs"}) {
+      if (field(json, key) != nullptr) return read_chat_settings(body);
+    }
+    return profiles::ChatSettings{};
+  }
+  const Json* tools = field(json, "tools");
+  if (tools != nullptr && !(tools->is_array() && tools->empty()))
+    return refuse("tools", "'tools' are accepted by /v1/chat/completions only; this API's are not rendered");
+  return profiles::ChatSettings{};
+}
+
+ApiResult<std::vector<TokenId>> tokens_of(const Chat& chat, const profiles::ChatSettings& settings,
+                                          const ApiModel& model, const char* key) {
   if (model.text == nullptr) {
     std::string text;
     for (const profiles::ChatMessage& message : chat) text += message.content;
     return prompt_tokens(text);
   }
-  auto tokens = model.text->chat(chat);
+  auto tokens = model.text->chat(chat, settings);
   if (!tokens) return refuse(key, tokens.error().message);
   return std::move(*tokens);
 }
@@ -368,7 +417,9 @@ ApiResult<ApiRequest> parse_generate(ApiKind kind, std::string_view body, const 
   if (kind != ApiKind::completion) {
     auto chat = chat_of(kind, json);
     if (!chat) return Refusal(std::move(chat).error());
-    auto tokens = tokens_of(*chat, model, prompt_field(kind));
+    auto settings = settings_of(kind, json, body, model);
+    if (!settings) return Refusal(std::move(settings).error());
+    auto tokens = tokens_of(*chat, *settings, model, prompt_field(kind));
     if (!tokens) return Refusal(std::move(tokens).error());
     generate.prompt = std::move(*tokens);
   } else {
@@ -413,7 +464,9 @@ ApiResult<std::vector<TokenId>> parse_tokenize(std::string_view body, const ApiM
   if (field(json, "messages") != nullptr) {
     auto chat = chat_of(ApiKind::chat, json);
     if (!chat) return Refusal(std::move(chat).error());
-    return tokens_of(*chat, model, "messages");
+    auto settings = settings_of(ApiKind::chat, json, body, model);
+    if (!settings) return Refusal(std::move(settings).error());
+    return tokens_of(*chat, *settings, model, "messages");
   }
   const Json* prompt = field(json, "prompt");
   if (prompt == nullptr)

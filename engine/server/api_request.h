@@ -19,9 +19,11 @@
 //   messages (chat)                    non-empty array of {role, content}; content: string, null, or array of
 //   {"type":"text","text"} and images ("image_url", "input_image", "image"), which are opaque: not decoded,
 //   and no token is counted for them
-//   prompt (completions)               string, array of token ids, or array that holds one string
-//   max_tokens, max_completion_tokens  integer ≥ 1; absent: 16 for completions (OpenAI's default), the rest
-//   of
+//   {role, content, tool_calls} of an assistant and {role: "tool", content}, where the model has a chat
+//   template that writes them; without a template only contents count tools, tool_choice, thinking,
+//   chat_template_kwargs   see chat_settings.h; of chats with a template prompt (completions) string, array
+//   of token ids, or array that holds one string max_tokens, max_completion_tokens  integer ≥ 1; absent: 16
+//   for completions (OpenAI's default), the rest of
 //                                      the context for chat
 //   min_tokens                         integer 0 … max_tokens
 //   ignore_eos, stream                 boolean

@@ -15,6 +15,7 @@ namespace dsbench::engine::server {
 namespace {
 
 constexpr std::size_t kLongestTenant = 64;
+constexpr std::int32_t kMostAttempts = 1'000'000;
 constexpr double kLongestTimeout = 86400;  // seconds
 
 std::string hashed(std::string_view what, std::string_view secret) {
@@ -44,6 +45,14 @@ bool is_tenant(std::string_view text) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
                   c == '_' || c == '-';
          });
+}
+
+std::optional<std::int32_t> attempt_of(std::string_view text) {
+  std::int32_t attempt = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), attempt);
+  if (error != std::errc{} || end != text.data() + text.size() || attempt < 0 || attempt > kMostAttempts)
+    return std::nullopt;
+  return attempt;
 }
 
 std::optional<Nanos> timeout_of(std::string_view text) {
@@ -90,6 +99,20 @@ ApiResult<void> read_caller(const CallerHeaders& headers, const Manners& manners
                                kLongestTenant)});
   }
   request.generate.tenant = headers.tenant;
+
+  if (!headers.attempt.empty()) {
+    const auto attempt = attempt_of(headers.attempt);
+    if (!attempt) {
+      return tl::unexpected(
+          ApiError{.status = 400,
+                   .message = fmt::format("the x-dsbench-attempt header holds '{}'; accepted: a whole number "
+                                          "from 0 (the first attempt) to {}",
+                                          headers.attempt.substr(0, 40), kMostAttempts)});
+    }
+    request.generate.attempt = *attempt;
+  } else {
+    request.generate.attempt = attempt_of(headers.retry_count).value_or(0);  // not ours: no reason to refuse
+  }
 
   if (headers.timeout.empty()) return {};
   const auto timeout = timeout_of(headers.timeout);

@@ -5,9 +5,7 @@
 namespace dsbench::engine::server {
 
 Result<std::int64_t> FaultDirector::add(const Fault& fault, Nanos now) {
-  const bool of_engine = fault.kind == FaultKind::crash || fault.kind == FaultKind::cores ||
-                         fault.kind == FaultKind::kv || fault.kind == FaultKind::hot_experts;
-  if (of_engine && !executor_) {
+  if (is_of_engine(fault.kind) && !executor_) {
     return fail(
         ErrorKind::usage,
         "the fault '{}' is of an engine that goes in steps; this one has none (--executor fixed): use "
@@ -27,6 +25,7 @@ void FaultDirector::on_time(Nanos now) {
     if (board_.active(FaultKind::cores, now) != nullptr) board_.count(FaultKind::cores);
     if (board_.active(FaultKind::hot_experts, now) != nullptr) board_.count(FaultKind::hot_experts);
     executor_->slowdown = condition.slowdown;
+    executor_->expert_skew = condition.expert_skew;
   }
   if (condition.kv_left != condition_.kv_left) {
     const double gone = (1 - condition.kv_left) * static_cast<double>(engine_.config().blocks);

@@ -122,6 +122,15 @@ struct ServerMetrics::Impl {
   Counter& drafts = counter("vllm:spec_decode_num_draft_tokens_total", "Drafts that were verified.");
   Counter& accepted_drafts =
       counter("vllm:spec_decode_num_accepted_tokens_total", "Drafts that turned out right.");
+  Counter& tried_drafts =
+      counter("dsbench_spec_decode_num_tried_tokens_total", "Drafts that stood behind right ones only.");
+  Gauge& acceptance = gauge("dsbench_spec_decode_acceptance",
+                            "Accepted drafts over those that stood behind right ones only; NaN: none yet.");
+  Family<Gauge>& acceptance_set_family =
+      prometheus::BuildGauge()
+          .Name("dsbench_spec_decode_acceptance_set")
+          .Help("The acceptance that the drafts were made for; absent where nobody set one.")
+          .Register(registry);
   Gauge& blocks_cached =
       gauge("dsbench_kv_blocks_cached", "KV blocks that hold a cached prefix and nobody uses: free ones.");
   Gauge& blocks_withheld = gauge("dsbench_kv_blocks_withheld", "KV blocks out of use by a cut of capacity.");
@@ -250,6 +259,9 @@ std::string ServerMetrics::render(const EngineStats& stats, std::int64_t connect
   Impl::catch_up(m.prefix_hits, stats.prefix_hits);
   Impl::catch_up(m.drafts, stats.draft_tokens);
   Impl::catch_up(m.accepted_drafts, stats.accepted_drafts);
+  Impl::catch_up(m.tried_drafts, stats.tried_drafts);
+  m.acceptance.Set(static_cast<double>(stats.accepted_drafts) / static_cast<double>(stats.tried_drafts));
+  if (stats.acceptance_set) m.acceptance_set_family.Add(m.model).Set(*stats.acceptance_set);
   m.blocks_cached.Set(static_cast<double>(stats.blocks_cached));
   m.blocks_withheld.Set(static_cast<double>(stats.blocks_withheld));
   Impl::catch_up(m.refused, stats.requests_refused);

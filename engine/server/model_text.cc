@@ -15,8 +15,9 @@ Result<std::vector<TokenId>> ModelText::prompt(std::string_view text) const {
   return tokens;
 }
 
-Result<std::vector<TokenId>> ModelText::chat(std::span<const profiles::ChatMessage> messages) const {
-  DSBENCH_TRY(const std::string text, files_.chat.render(messages));
+Result<std::vector<TokenId>> ModelText::chat(std::span<const profiles::ChatMessage> messages,
+                                             const profiles::ChatSettings& settings) const {
+  DSBENCH_TRY(const std::string text, files_.chat.render(messages, settings));
   if (files_.chat.family() == profiles::ChatTemplate::Family::none) return prompt(text);
   return files_.tokenizer.encode(text);  // the template has written what stands around it
 }

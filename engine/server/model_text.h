@@ -22,7 +22,8 @@ class ModelText {
   // A text that is no conversation, with what the model wants around it.
   [[nodiscard]] Result<std::vector<TokenId>> prompt(std::string_view text) const;
   // A conversation, in the model's template.
-  [[nodiscard]] Result<std::vector<TokenId>> chat(std::span<const profiles::ChatMessage> messages) const;
+  [[nodiscard]] Result<std::vector<TokenId>> chat(std::span<const profiles::ChatMessage> messages,
+                                                  const profiles::ChatSettings& settings = {}) const;
 
   [[nodiscard]] const profiles::Tokenizer& tokenizer() const { return files_.tokenizer; }
   [[nodiscard]] const profiles::ChatTemplate& chat_template() const { return files_.chat; }

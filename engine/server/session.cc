@@ -13,6 +13,7 @@
 
 #include "core/text.h"
 #include "engine/server/admin.h"
+#include "engine/server/local_peer.h"
 #include "engine/server/rendering.h"
 #include "engine/server/routes.h"
 
@@ -253,9 +254,7 @@ Task<bool> Session::respond() {
 Task<bool> Session::serve_faults(std::string_view target) {
   error_code error;
   const auto peer = socket_.remote_endpoint(error).address();
-  if (error ||
-      !(peer.is_loopback() || (peer.is_v6() && peer.to_v6().is_v4_mapped() &&
-                               asio::ip::make_address_v4(asio::ip::v4_mapped, peer.to_v6()).is_loopback()))) {
+  if (error || !is_local_peer(peer)) {
     const ApiError refusal{.status = 403,
                            .message = "faults are made from the server's own machine only",
                            .code = "not_from_here"};

@@ -42,6 +42,8 @@ CallerHeaders caller_headers(const Message& message) {
   return {.authorization = value("Authorization"),
           .api_key = value("x-api-key"),
           .tenant = value("x-dsbench-tenant"),
+          .attempt = value("x-dsbench-attempt"),
+          .retry_count = value("x-stainless-retry-count"),
           .timeout = value("x-request-timeout")};
 }
 

@@ -15,7 +15,7 @@ using Kind = MessageFacts::Kind;
 
 class MessageScan {
  public:
-  explicit MessageScan(std::string_view json) : scan_{json} {}
+  MessageScan(std::string_view json, AnswerText* keep) : scan_{json}, keep_{keep} {}
 
   std::optional<MessageFacts> run(std::string_view event) {
     if (!scan_.document([this](const JsonString& key) { return root_member(key); })) return std::nullopt;
@@ -43,8 +43,8 @@ class MessageScan {
     if (key.is("delta")) {
       return scan_.object([this](const JsonString& k) {
         // Each type of delta has a key of its own; a signature is no content.
-        if (k.is("text") || k.is("partial_json")) return scan_.text(text_);
-        if (k.is("thinking")) return scan_.text(thinking_);
+        if (k.is("text") || k.is("partial_json")) return scan_.text(text_, answer_of(keep_));
+        if (k.is("thinking")) return scan_.text(thinking_, reasoning_of(keep_));
         if (k.is("stop_reason")) return scan_.present(facts_.has_stop_reason);
         return scan_.skip();
       });
@@ -68,6 +68,7 @@ class MessageScan {
   }
 
   JsonScanner scan_;
+  AnswerText* keep_;
   std::optional<JsonString> type_;
   bool text_ = false, thinking_ = false, error_ = false;
   MessageFacts facts_;
@@ -81,8 +82,9 @@ std::int32_t sum(std::int64_t a, std::int64_t b, std::int64_t c) {
 
 }  // namespace
 
-std::optional<MessageFacts> scan_message_event(std::string_view event, std::string_view json) {
-  return MessageScan{json}.run(event);
+std::optional<MessageFacts> scan_message_event(std::string_view event, std::string_view json,
+                                               AnswerText* keep) {
+  return MessageScan{json, keep}.run(event);
 }
 
 AnthropicCodec::AnthropicCodec(std::string_view model)
@@ -121,7 +123,7 @@ void AnthropicReader::restart() {
 }
 
 Verdict AnthropicReader::judge(const SseEvent& event) {
-  const auto facts = scan_message_event(event.event, event.data);
+  const auto facts = scan_message_event(event.event, event.data, text_);
   if (!facts) return Verdict::of_failure(event.event == "error" ? Reason::error_frame : Reason::malformed);
   switch (facts->kind) {
     case Kind::answer:

@@ -34,7 +34,8 @@ struct MessageFacts {
   friend bool operator==(const MessageFacts&, const MessageFacts&) = default;
 };
 // The type inside the data counts; `event`, the name on the event's own line, where there is none.
-[[nodiscard]] std::optional<MessageFacts> scan_message_event(std::string_view event, std::string_view json);
+[[nodiscard]] std::optional<MessageFacts> scan_message_event(std::string_view event, std::string_view json,
+                                                             AnswerText* keep = nullptr);
 
 class AnthropicCodec final : public Codec {
  public:

@@ -8,7 +8,8 @@ namespace {
 class ChunkScan {
  public:
   // `holder` is the key of a choice that has the content: "delta" or "message".
-  ChunkScan(std::string_view json, std::string_view holder) : scan_{json}, holder_{holder} {}
+  ChunkScan(std::string_view json, std::string_view holder, AnswerText* keep)
+      : scan_{json}, holder_{holder}, answer_text_{answer_of(keep)}, reasoning_text_{reasoning_of(keep)} {}
 
   std::optional<ChunkFacts> run() {
     if (!scan_.document([this](const JsonString& key) { return root_member(key); })) return std::nullopt;
@@ -60,7 +61,7 @@ class ChunkScan {
 
   bool choice_member(const JsonString& key) {
     if (key.is(holder_)) return scan_.object([this](const JsonString& k) { return content_member(k); });
-    if (key.is("text")) return scan_.text(answer_);
+    if (key.is("text")) return scan_.text(answer_, answer_text_);
     if (key.is("finish_reason")) {
       std::optional<JsonString> word;
       if (!scan_.string(word)) return false;
@@ -74,9 +75,9 @@ class ChunkScan {
   }
 
   bool content_member(const JsonString& key) {
-    if (key.is("content") || key.is("refusal")) return scan_.text(answer_);
+    if (key.is("content") || key.is("refusal")) return scan_.text(answer_, answer_text_);
     // "reasoning" is what vLLM calls "reasoning_content" of late.
-    if (key.is("reasoning_content") || key.is("reasoning")) return scan_.text(reasoning_);
+    if (key.is("reasoning_content") || key.is("reasoning")) return scan_.text(reasoning_, reasoning_text_);
     if (key.is("tool_calls")) {
       return scan_.array([this] {
         return scan_.object(
@@ -90,24 +91,25 @@ class ChunkScan {
   // The name and the arguments of a call are generated tokens like any others.
   bool function() {
     return scan_.object([this](const JsonString& key) {
-      return key.is("name") || key.is("arguments") ? scan_.text(answer_) : scan_.skip();
+      return key.is("name") || key.is("arguments") ? scan_.text(answer_, answer_text_) : scan_.skip();
     });
   }
 
   JsonScanner scan_;
   std::string_view holder_;
+  std::string *answer_text_, *reasoning_text_;
   bool answer_ = false, reasoning_ = false;  // of the choice that is being read
   ChunkFacts facts_;
 };
 
 }  // namespace
 
-std::optional<ChunkFacts> scan_chunk(std::string_view json) {
-  return ChunkScan{json, "delta"}.run();
+std::optional<ChunkFacts> scan_chunk(std::string_view json, AnswerText* keep) {
+  return ChunkScan{json, "delta", keep}.run();
 }
 
-std::optional<ChunkFacts> scan_answer(std::string_view json) {
-  return ChunkScan{json, "message"}.run();
+std::optional<ChunkFacts> scan_answer(std::string_view json, AnswerText* keep) {
+  return ChunkScan{json, "message", keep}.run();
 }
 
 }  // namespace dsbench::loadgen

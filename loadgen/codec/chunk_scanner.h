@@ -22,9 +22,10 @@ struct ChunkFacts {
 };
 
 // Reads one JSON object (json_scanner.h says what it accepts); anything else gives nothing. When a key is
-// repeated, what either says counts.
-[[nodiscard]] std::optional<ChunkFacts> scan_chunk(std::string_view json);
+// repeated, what either says counts. What content and reasoning say is appended to `keep`, where there is
+// one.
+[[nodiscard]] std::optional<ChunkFacts> scan_chunk(std::string_view json, AnswerText* keep = nullptr);
 // The same of an answer in one piece, which has messages where a stream has deltas.
-[[nodiscard]] std::optional<ChunkFacts> scan_answer(std::string_view json);
+[[nodiscard]] std::optional<ChunkFacts> scan_answer(std::string_view json, AnswerText* keep = nullptr);
 
 }  // namespace dsbench::loadgen

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "loadgen/codec/answer_text.h"
 #include "loadgen/codec/body.h"
 #include "loadgen/target.h"
 #include "results/record.h"
@@ -64,8 +65,13 @@ class ReplyReader {
   [[nodiscard]] virtual results::Reason broken_off() const = 0;
 
   [[nodiscard]] virtual Usage usage() const = 0;
+  // From now on what answers say is appended there too, where the codec tells_text(). Null: no more.
+  void keep_text(AnswerText* to) { text_ = to; }
   // Keep-alive comments, pings and blank lines so far: what feeds a read timeout without being an answer.
   [[nodiscard]] virtual std::uint64_t comments() const = 0;
+
+ protected:
+  AnswerText* text_ = nullptr;
 };
 
 // Thread-safe: all const.
@@ -93,6 +99,8 @@ class Codec {
   [[nodiscard]] virtual std::int32_t fewest_output_tokens() const { return 1; }
   // Whether a request of this API can carry images; else they are left out, and nobody should ask.
   [[nodiscard]] virtual bool takes_images() const { return false; }
+  // Whether its readers keep the text of an answer when asked to.
+  [[nodiscard]] virtual bool tells_text() const { return true; }
   // What a whole answer has, for people: "content, a finish_reason and data: [DONE]".
   [[nodiscard]] virtual std::string_view whole_answer() const = 0;
 };

@@ -29,6 +29,7 @@ class HttpCodec final : public Codec {
   void encode(const Attempt& attempt, PromptCache& cache, Body& body) const override;
   [[nodiscard]] std::unique_ptr<ReplyReader> make_reader() const override;
   [[nodiscard]] std::string_view models_path() const override { return {}; }
+  [[nodiscard]] bool tells_text() const override { return false; }
   [[nodiscard]] std::string_view whole_answer() const override {
     return "the status and the body that the template expects";
   }

@@ -10,7 +10,82 @@ int hex_value(char c) {
   return -1;
 }
 
+// Of four digits that the scanner has checked.
+std::uint32_t code_unit(const char* digits) {
+  std::uint32_t code = 0;
+  for (int k = 0; k < 4; ++k) code = code * 16 + static_cast<std::uint32_t>(hex_value(digits[k]));
+  return code;
+}
+
+void append_utf8(std::uint32_t code, std::string& out) {
+  const auto byte = [&out](std::uint32_t b) { out += static_cast<char>(b); };
+  if (code < 0x80) {
+    byte(code);
+  } else if (code < 0x800) {
+    byte(0xC0 | code >> 6);
+    byte(0x80 | (code & 0x3F));
+  } else if (code < 0x10000) {
+    byte(0xE0 | code >> 12);
+    byte(0x80 | (code >> 6 & 0x3F));
+    byte(0x80 | (code & 0x3F));
+  } else {
+    byte(0xF0 | code >> 18);
+    byte(0x80 | (code >> 12 & 0x3F));
+    byte(0x80 | (code >> 6 & 0x3F));
+    byte(0x80 | (code & 0x3F));
+  }
+}
+
 }  // namespace
+
+void JsonString::append_to(std::string& out) const {
+  if (!escaped) {
+    out += raw;
+    return;
+  }
+  const auto is_surrogate = [](std::uint32_t code, std::uint32_t first) {
+    return code >= first && code < first + 0x400;
+  };
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    if (raw[i] != '\\') {
+      out += raw[i];
+      continue;
+    }
+    switch (const char c = raw[++i]) {
+      case 'b':
+        out += '\b';
+        break;
+      case 'f':
+        out += '\f';
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case 'r':
+        out += '\r';
+        break;
+      case 't':
+        out += '\t';
+        break;
+      case 'u': {
+        std::uint32_t code = code_unit(raw.data() + i + 1);
+        i += 4;
+        if (is_surrogate(code, 0xD800) && raw.substr(i + 1, 2) == "\\u") {
+          const std::uint32_t low = code_unit(raw.data() + i + 3);
+          if (is_surrogate(low, 0xDC00)) {
+            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+            i += 6;
+          }
+        }
+        if (is_surrogate(code, 0xD800) || is_surrogate(code, 0xDC00)) code = 0xFFFD;
+        append_utf8(code, out);
+        break;
+      }
+      default:
+        out += c;
+    }
+  }
+}
 
 // The scanner has checked the escapes. What is not printable ASCII becomes '\0', which occurs in no word.
 bool JsonString::unescaped_is(std::string_view word) const {

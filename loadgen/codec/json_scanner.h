@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "loadgen/codec/byte_scan.h"
@@ -18,6 +19,8 @@ struct JsonString {
   // Equal to this word of printable ASCII, however it was escaped.
   [[nodiscard]] bool is(std::string_view word) const { return escaped ? unescaped_is(word) : raw == word; }
   [[nodiscard]] bool empty() const { return raw.empty(); }
+  // Appends what the string says: escapes resolved, as UTF-8. A surrogate without its other half is U+FFFD.
+  void append_to(std::string& out) const;
 
  private:
   [[nodiscard]] bool unescaped_is(std::string_view word) const;
@@ -63,12 +66,14 @@ class JsonScanner {
     if (peek() != '"') return skip();
     return quoted(out.emplace());
   }
-  // Sets `out` when there is a string and it is not empty.
-  [[nodiscard]] bool text(bool& out) {
+  // Sets `out` when there is a string and it is not empty, and appends what it says to `keep`, where there is
+  // one.
+  [[nodiscard]] bool text(bool& out, std::string* keep = nullptr) {
     if (peek() != '"') return skip();
     JsonString s;
     if (!quoted(s)) return false;
     if (!s.empty()) out = true;
+    if (keep != nullptr) s.append_to(*keep);
     return true;
   }
   // Sets `out` for anything but null.
@@ -97,6 +102,7 @@ class JsonScanner {
   [[nodiscard]] bool skip();
   // What stands here, without reading it.
   [[nodiscard]] bool is_null() const { return peek() == 'n'; }
+  [[nodiscard]] bool is_string() const { return peek() == '"'; }
   [[nodiscard]] bool is_array() const { return peek() == '['; }
 
  private:

@@ -64,7 +64,7 @@ void OpenAiReader::restart() {
 Verdict OpenAiReader::judge(const SseEvent& event) {
   if (event.data == "[DONE]")
     return finished_ ? Verdict::of_end() : Verdict::of_failure(Reason::closed_early);
-  const auto facts = scan_chunk(event.data);
+  const auto facts = scan_chunk(event.data, text_);
   if (event.event == "error" || (facts && facts->is_error)) return Verdict::of_failure(Reason::error_frame);
   if (!facts) return Verdict::of_failure(Reason::malformed);
   usage_.take(facts->usage);
@@ -81,7 +81,7 @@ Verdict OpenAiReader::judge(const SseEvent& event) {
 }
 
 Verdict OpenAiWholeReader::judge(std::string_view object) {
-  const auto facts = scan_answer(object);
+  const auto facts = scan_answer(object, text_);
   if (!facts) return Verdict::of_failure(Reason::malformed);
   if (facts->is_error) return Verdict::of_failure(Reason::error_frame);
   usage_ = facts->usage;

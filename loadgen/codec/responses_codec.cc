@@ -31,19 +31,21 @@ Kind kind_of(std::string_view type) {
 
 class ResponseScan {
  public:
-  explicit ResponseScan(std::string_view json) : scan_{json} {}
+  ResponseScan(std::string_view json, AnswerText* keep) : scan_{json}, keep_{keep} {}
 
   std::optional<ResponseFacts> run(std::string_view event) {
     if (!scan_.document([this](const JsonString& key) { return root_member(key); })) return std::nullopt;
     facts_.kind = kind_of(type_ && !type_->escaped ? type_->raw : event);
     if (!type_ && error_) facts_.kind = Kind::failed;  // an error envelope instead of an event
+    if (facts_.kind == Kind::answer && keep_ != nullptr) keep_->answer += delta_;
+    if (facts_.kind == Kind::reasoning && keep_ != nullptr) keep_->reasoning += delta_;
     return facts_;
   }
 
  private:
   bool root_member(const JsonString& key) {
     if (key.is("type")) return scan_.string(type_);
-    if (key.is("delta")) return scan_.text(facts_.has_delta);
+    if (key.is("delta")) return scan_.text(facts_.has_delta, keep_ == nullptr ? nullptr : &delta_);
     if (key.is("error")) return scan_.present(error_);
     if (key.is("response")) return scan_.object([this](const JsonString& k) { return response_member(k); });
     return scan_.skip();
@@ -82,6 +84,8 @@ class ResponseScan {
   }
 
   JsonScanner scan_;
+  AnswerText* keep_;
+  std::string delta_;  // what it is comes after it, maybe
   std::optional<JsonString> type_;
   bool error_ = false;
   ResponseFacts facts_;
@@ -89,8 +93,9 @@ class ResponseScan {
 
 }  // namespace
 
-std::optional<ResponseFacts> scan_response_event(std::string_view event, std::string_view json) {
-  return ResponseScan{json}.run(event);
+std::optional<ResponseFacts> scan_response_event(std::string_view event, std::string_view json,
+                                                 AnswerText* keep) {
+  return ResponseScan{json, keep}.run(event);
 }
 
 ResponsesCodec::ResponsesCodec(std::string_view model)
@@ -112,7 +117,7 @@ std::unique_ptr<ReplyReader> ResponsesCodec::make_reader() const {
 
 Verdict ResponsesReader::judge(const SseEvent& event) {
   if (event.data == "[DONE]") return Verdict::of_failure(Reason::closed_early);  // no end before it
-  const auto facts = scan_response_event(event.event, event.data);
+  const auto facts = scan_response_event(event.event, event.data, text_);
   if (!facts) return Verdict::of_failure(event.event == "error" ? Reason::error_frame : Reason::malformed);
   usage_.take(facts->usage);
   switch (facts->kind) {

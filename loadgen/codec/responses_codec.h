@@ -29,7 +29,8 @@ struct ResponseFacts {
   friend bool operator==(const ResponseFacts&, const ResponseFacts&) = default;
 };
 // `event` is the name on the event's own line; the type inside the data counts where both are.
-[[nodiscard]] std::optional<ResponseFacts> scan_response_event(std::string_view event, std::string_view json);
+[[nodiscard]] std::optional<ResponseFacts> scan_response_event(std::string_view event, std::string_view json,
+                                                               AnswerText* keep = nullptr);
 
 class ResponsesCodec final : public Codec {
  public:

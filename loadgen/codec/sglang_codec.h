@@ -29,6 +29,8 @@ class SglangCodec final : public Codec {
   void encode(const Attempt& attempt, PromptCache& cache, Body& body) const override;
   [[nodiscard]] std::unique_ptr<ReplyReader> make_reader() const override;
   [[nodiscard]] std::string_view models_path() const override { return {}; }
+  // Every event counts the tokens so far; its text is that so far, or not, as the server was started.
+  [[nodiscard]] bool tells_text() const override { return false; }
   [[nodiscard]] std::string_view whole_answer() const override {
     return "an event stream of text with meta_info, a finish_reason and data: [DONE]";
   }

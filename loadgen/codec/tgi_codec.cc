@@ -8,11 +8,14 @@ namespace dsbench::loadgen {
 
 using results::Reason;
 
-std::optional<TgiFacts> scan_tgi_event(std::string_view json) {
+std::optional<TgiFacts> scan_tgi_event(std::string_view json, AnswerText* keep) {
   JsonScanner scan{json};
   TgiFacts facts;
+  std::string token_text;
+  bool has_text = false;
   const auto token_member = [&](const JsonString& key) {
     if (key.is("id")) return scan.present(facts.has_token);
+    if (key.is("text") && keep != nullptr) return scan.text(has_text, &token_text);
     if (key.is("special")) return scan.truth(facts.special);
     return scan.skip();
   };
@@ -29,6 +32,7 @@ std::optional<TgiFacts> scan_tgi_event(std::string_view json) {
     return scan.skip();
   });
   if (!whole) return std::nullopt;
+  if (keep != nullptr && !facts.special) keep->answer += token_text;
   return facts;
 }
 
@@ -49,7 +53,7 @@ std::unique_ptr<ReplyReader> TgiCodec::make_reader() const {
 }
 
 Verdict TgiReader::judge(const SseEvent& event) {
-  const auto facts = scan_tgi_event(event.data);
+  const auto facts = scan_tgi_event(event.data, text_);
   if (!facts) return Verdict::of_failure(event.event == "error" ? Reason::error_frame : Reason::malformed);
   if (facts->is_error || event.event == "error") return Verdict::of_failure(Reason::error_frame);
   usage_.take(facts->usage);

@@ -21,7 +21,7 @@ struct TgiFacts {
   ReplyReader::Usage usage = {};
   friend bool operator==(const TgiFacts&, const TgiFacts&) = default;
 };
-[[nodiscard]] std::optional<TgiFacts> scan_tgi_event(std::string_view json);
+[[nodiscard]] std::optional<TgiFacts> scan_tgi_event(std::string_view json, AnswerText* keep = nullptr);
 
 class TgiCodec final : public Codec {
  public:

@@ -8,14 +8,14 @@ namespace dsbench::loadgen {
 
 using results::Reason;
 
-std::optional<TritonFacts> scan_triton_event(std::string_view json) {
+std::optional<TritonFacts> scan_triton_event(std::string_view json, AnswerText* keep) {
   JsonScanner scan{json};
   TritonFacts facts;
   const bool whole = scan.document([&](const JsonString& key) {
     if (key.is("text_output")) {
       // One text, or one for each output of a batch.
-      if (scan.is_array()) return scan.array([&] { return scan.text(facts.has_text); });
-      return scan.text(facts.has_text);
+      if (scan.is_array()) return scan.array([&] { return scan.text(facts.has_text, answer_of(keep)); });
+      return scan.text(facts.has_text, answer_of(keep));
     }
     if (key.is("error")) return scan.present(facts.is_error);
     return scan.skip();
@@ -47,7 +47,7 @@ std::unique_ptr<ReplyReader> TritonCodec::make_reader() const {
 }
 
 Verdict TritonReader::judge(const SseEvent& event) {
-  const auto facts = scan_triton_event(event.data);
+  const auto facts = scan_triton_event(event.data, text_);
   if (!facts) return Verdict::of_failure(event.event == "error" ? Reason::error_frame : Reason::malformed);
   if (facts->is_error || event.event == "error") return Verdict::of_failure(Reason::error_frame);
   return facts->has_text ? Verdict::of_content(1) : Verdict{};
@@ -77,7 +77,13 @@ Verdict KserveReader::judge(std::string_view object) {
     if (!key.is("outputs")) return scan.skip();
     return scan.array([&] {
       return scan.object([&](const JsonString& k) {
-        return k.is("data") ? scan.array([&] { return scan.present(has_data); }) : scan.skip();
+        return k.is("data") ? scan.array([&] {
+          if (!scan.is_string()) return scan.present(has_data);
+          bool has_text = false;
+          has_data = true;
+          return scan.text(has_text, answer_of(text_));
+        })
+                            : scan.skip();
       });
     });
   });

@@ -20,7 +20,7 @@ struct TritonFacts {
   bool is_error = false;
   friend bool operator==(const TritonFacts&, const TritonFacts&) = default;
 };
-[[nodiscard]] std::optional<TritonFacts> scan_triton_event(std::string_view json);
+[[nodiscard]] std::optional<TritonFacts> scan_triton_event(std::string_view json, AnswerText* keep = nullptr);
 
 // POST /v2/models/MODEL/generate_stream.
 class TritonCodec final : public Codec {

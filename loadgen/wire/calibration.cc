@@ -7,7 +7,10 @@
 #include <utility>
 
 #include "core/rng.h"
+#include "loadgen/codec/prompt_text.h"
+#include "loadgen/codec/request_text.h"
 #include "loadgen/wire/preflight.h"
+#include "profiles/tokenizer/tokenizer.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -107,6 +110,26 @@ Result<Calibrated> calibrate_provider(const WireConfig& config, std::size_t prov
         return *usage.prompt_tokens;
       },
       longest);
+}
+
+Result<Calibrated> calibrate_by(const profiles::Tokenizer& tokenizer, std::int64_t longest) {
+  PromptCache cache;
+  Body body;
+  DSBENCH_TRY(Calibrated made,
+              calibrate_tokens(
+                  [&](const Attempt& attempt, const TokenScale& scale) -> Result<std::int64_t> {
+                    cache.set_scale(scale);
+                    body.clear();
+                    Prompt{attempt}.append_text(cache, body);
+                    std::string text;
+                    for (std::string_view piece; !(piece = body.at(text.size(), body.size())).empty();)
+                      text += piece;
+                    DSBENCH_TRY(const auto ids, tokenizer.encode(text));
+                    return static_cast<std::int64_t>(ids.size());
+                  },
+                  longest));
+  made.told.source = "tokenizer";
+  return made;
 }
 
 }  // namespace dsbench::loadgen

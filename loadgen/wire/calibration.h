@@ -35,4 +35,8 @@ using AskTokens = std::function<Result<std::int64_t>(const Attempt&, const Token
                                                     std::int64_t longest,
                                                     Nanos timeout = Nanos{60'000'000'000});
 
+// The same by a tokenizer of ours, for a server that counts nothing: what the text is, and nothing of a chat
+// template's frame. Errors: unreachable, when the counts make no sense; those of the tokenizer.
+[[nodiscard]] Result<Calibrated> calibrate_by(const profiles::Tokenizer& tokenizer, std::int64_t longest);
+
 }  // namespace dsbench::loadgen

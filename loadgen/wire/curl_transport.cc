@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <map>
 
 #include "loadgen/codec/codec.h"
 #include "loadgen/codec/prompt_text.h"
 #include "loadgen/request_table.h"
+#include "loadgen/wire/caller_lines.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_setup.h"
@@ -47,6 +49,8 @@ struct CurlTransport::Impl {
     Url url;
     std::string unix_socket;
     TokenScale scale;
+    // The same with the lines of CallerLines, by tenant and attempt; each is made once.
+    std::map<std::pair<std::uint16_t, std::uint32_t>, HeaderList> told = {};
   };
 
   // One multi handle with its own connections. libcurl keeps its address: never moved.
@@ -77,6 +81,7 @@ struct CurlTransport::Impl {
     std::size_t body_sent = 0;     // of a body in several pieces
     Provider* provider = nullptr;  // whose URL, headers and reader the handle has
     std::unique_ptr<ReplyReader> reader;
+    AnswerText text;  // kept for `answers`
     RetryHeaders retry;
     Key key{};
     std::uint64_t use = 0;  // counts attempts, so that a linger entry knows its own
@@ -106,14 +111,17 @@ struct CurlTransport::Impl {
     std::uint64_t use;
   };
 
-  Impl(const WireConfig& c, const Clock& k, Nanos e, Poller& p) : config{c}, clock{k}, epoch{e}, poller{p} {}
+  Impl(const WireConfig& c, const Clock& k, Nanos e, Poller& p, AnswerSink* a)
+      : config{c}, clock{k}, epoch{e}, poller{p}, answers{a} {}
 
   const WireConfig config;
   const Clock& clock;
   const Nanos epoch;
   Poller& poller;
+  AnswerSink* const answers;
   std::deque<Provider> providers;
   PromptCache prompts;
+  CallerLines caller;
   HeaderList resolve;
   long connect_timeout_ms = no_connect_timeout_ms;
   bool tell_alive = false;  // of bytes that are no answer
@@ -184,6 +192,8 @@ struct CurlTransport::Impl {
       e.usage_prompt_tokens = usage.prompt_tokens;
       e.usage_cached_prompt_tokens = usage.cached_prompt_tokens;
       e.usage_reasoning_tokens = usage.reasoning_tokens;
+      if (answers != nullptr && usage.output_tokens.value_or(0) <= 0)
+        answers->answered(e.request, e.attempt, std::move(slot.text));
     }
     if (kind == EventKind::failed && slot.status != 0) {
       e.retry_after = slot.retry.advice().retry_after;
@@ -407,6 +417,7 @@ struct CurlTransport::Impl {
     if (slot.provider == &provider) return;
     slot.provider = &provider;
     slot.reader = provider.codec->make_reader();
+    if (answers != nullptr) slot.reader->keep_text(&slot.text);
     CURL* const e = slot.easy.get();
     curl().easy_setopt(e, CURLOPT_CURLU, provider.url.get());
     curl().easy_setopt(e, CURLOPT_HTTPHEADER, provider.headers.get());
@@ -422,6 +433,21 @@ struct CurlTransport::Impl {
           e, CURLOPT_CUSTOMREQUEST,
           provider.codec->method() == "POST" ? nullptr : std::string{provider.codec->method()}.c_str());
     }
+  }
+
+  void say_caller(Slot& slot, const Attempt& attempt) {
+    HeaderList& list = slot.provider->told[{attempt.tenant, attempt.attempt}];
+    if (!list) {
+      for (const curl_slist* h = slot.provider->headers.get(); h != nullptr; h = h->next)
+        append(list, h->data);
+      std::string lines;
+      caller.append(lines, attempt.tenant, attempt.attempt);
+      for (std::size_t end = lines.find("\r\n"); end != std::string::npos; end = lines.find("\r\n")) {
+        append(list, lines.substr(0, end));
+        lines.erase(0, end + 2);
+      }
+    }
+    curl().easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER, list.get());
   }
 
   void release(Slot& slot) {
@@ -497,7 +523,7 @@ CurlTransport::~CurlTransport() {
 
 Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& config,
                                                            const ClientPolicy& policy, const Clock& clock,
-                                                           Nanos epoch, Poller& poller) {
+                                                           Nanos epoch, Poller& poller, AnswerSink* answers) {
   DSBENCH_CHECK(open_curl());
   DSBENCH_CHECK(check_proxy(config.proxy));
   if (config.http == HttpVersion::http2_prior_knowledge) {
@@ -510,7 +536,8 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
                   v->version);
     }
   }
-  auto impl = std::make_unique<Impl>(config, clock, epoch, poller);
+  auto impl = std::make_unique<Impl>(config, clock, epoch, poller, answers);
+  if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
     Impl::Provider& provider = impl->providers.emplace_back();
     DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
@@ -550,7 +577,9 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.status = 0;
   slot.body_sent = 0;
   slot.retry = {};
+  slot.text.clear();
   t.aim(slot, t.providers[attempt.provider]);
+  if (t.caller.any()) t.say_caller(slot, attempt);
   slot.reader->begin(0);
   t.prompts.set_scale(slot.provider->scale);
   slot.provider->codec->encode(attempt, t.prompts, slot.body);

@@ -22,7 +22,8 @@ class CurlTransport final : public Transport {
   [[nodiscard]] static Result<std::unique_ptr<CurlTransport>> make(const WireConfig& config,
                                                                    const ClientPolicy& policy,
                                                                    const Clock& clock, Nanos epoch,
-                                                                   Poller& poller);
+                                                                   Poller& poller,
+                                                                   AnswerSink* answers = nullptr);
   ~CurlTransport() override;
   CurlTransport(const CurlTransport&) = delete;
   CurlTransport& operator=(const CurlTransport&) = delete;

@@ -68,10 +68,12 @@ Issuer::Issuer(std::unique_ptr<Parts> parts) : parts_{std::move(parts)} {}
 
 Result<std::unique_ptr<Issuer>> Issuer::make(const WireConfig& config, const ClientPolicies& policies,
                                              SharedSource source, std::uint64_t seed, std::uint32_t worker,
-                                             results::RecordSink& sink, const Clock& clock, Nanos epoch) {
+                                             results::RecordSink& sink, const Clock& clock, Nanos epoch,
+                                             AnswerSink* answers) {
   auto parts = std::make_unique<Parts>(config, policies, std::move(source), seed, worker, sink, clock, epoch);
   DSBENCH_TRY(parts->poller, Poller::make(clock));
-  DSBENCH_TRY(parts->transport, make_transport(config, policies.of_wire(), clock, epoch, *parts->poller));
+  DSBENCH_TRY(parts->transport,
+              make_transport(config, policies.of_wire(), clock, epoch, *parts->poller, answers));
   std::unique_ptr<Issuer> issuer{new Issuer{std::move(parts)}};
   issuer->wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (issuer->wake_ < 0)

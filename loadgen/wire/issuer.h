@@ -18,6 +18,7 @@
 #include "loadgen/client_policy.h"
 #include "loadgen/load_machine.h"
 #include "loadgen/runner.h"
+#include "loadgen/wire/transport.h"
 #include "loadgen/wire/wire_config.h"
 #include "results/record.h"
 
@@ -29,13 +30,14 @@ namespace dsbench::loadgen {
 // lock that no request ever takes.
 class Issuer {
  public:
-  // Starts the thread. The clock and the sink must outlive the issuer; `epoch` is the start of the run on the
-  // clock.
+  // Starts the thread. The clock and the sinks must outlive the issuer; `epoch` is the start of the run on
+  // the clock.
   [[nodiscard]] static Result<std::unique_ptr<Issuer>> make(const WireConfig& config,
                                                             const ClientPolicies& policies,
                                                             SharedSource source, std::uint64_t seed,
                                                             std::uint32_t worker, results::RecordSink& sink,
-                                                            const Clock& clock, Nanos epoch);
+                                                            const Clock& clock, Nanos epoch,
+                                                            AnswerSink* answers = nullptr);
   // Ends the thread; what is in flight is cut off and recorded by nobody.
   ~Issuer();
   Issuer(const Issuer&) = delete;

@@ -58,7 +58,7 @@ Result<LeanProvider> make_lean_provider(const ProviderConfig& config) {
   out.head += custom;
   out.scale = config.scale;
   out.has_body = out.codec->method() != "GET";
-  out.head += out.has_body ? "Content-Length: " : "\r\n";
+  if (out.has_body) out.head += "Content-Length: ";
   return out;
 }
 

@@ -15,8 +15,8 @@ namespace dsbench::loadgen {
 // What the lean transport needs to know of one provider.
 struct LeanProvider {
   std::shared_ptr<const Codec> codec;
-  // The request's head, all but the length: "POST … \r\nContent-Length: ", or with the blank line where there
-  // is no body.
+  // The request's head, all but the length and what follows it: "POST … \r\nContent-Length: "; where there is
+  // no body, all but the blank line.
   std::string head;
   bool has_body = true;
   TokenScale scale;

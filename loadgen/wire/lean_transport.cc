@@ -15,6 +15,7 @@
 
 #include "loadgen/codec/prompt_text.h"
 #include "loadgen/request_table.h"
+#include "loadgen/wire/caller_lines.h"
 #include "loadgen/wire/curl_setup.h"
 #include "loadgen/wire/http_response_parser.h"
 #include "loadgen/wire/lean_provider.h"
@@ -106,6 +107,7 @@ struct LeanTransport::Impl {
     Connection* newer = nullptr;  // among the idle
     Connection* older = nullptr;
     std::unique_ptr<ReplyReader> reader;
+    AnswerText text;                     // kept for `answers`
     std::unique_ptr<Outgoing> outgoing;  // what the socket has not taken yet
     HttpResponseParser parser;
     RetryHeaders retry;
@@ -125,13 +127,15 @@ struct LeanTransport::Impl {
     [[nodiscard]] bool is_over() const { return connection->use != use; }
   };
 
-  Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p)
+  Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p,
+       AnswerSink* a)
       : idle_limit{config.idle_connection_limit},
         connect_timeout{policy.connect_timeout},
         tell_alive{policy.comments_feed_timeout},
         clock{k},
         epoch{e},
         poller{p},
+        answers{a},
         buffer(buffer_size) {}
 
   const Nanos idle_limit;
@@ -140,12 +144,14 @@ struct LeanTransport::Impl {
   const Clock& clock;
   const Nanos epoch;
   Poller& poller;
+  AnswerSink* const answers;
   std::vector<char> buffer;
   std::deque<Provider> providers;
   std::deque<Connection> connections;
   std::vector<Connection*> by_fd;
   RequestTable live;  // attempts that have not ended, by connection
   PromptCache prompts;
+  CallerLines caller;
   std::unique_ptr<Outgoing> scratch = std::make_unique<Outgoing>();
   std::deque<Timer> connects;   // in order of `until`
   std::deque<Timer> lingering;  // in order of `until`
@@ -179,6 +185,8 @@ struct LeanTransport::Impl {
       e.usage_prompt_tokens = usage.prompt_tokens;
       e.usage_cached_prompt_tokens = usage.cached_prompt_tokens;
       e.usage_reasoning_tokens = usage.reasoning_tokens;
+      if (answers != nullptr && usage.output_tokens.value_or(0) <= 0)
+        answers->answered(c.request, c.attempt, std::move(c.text));
     }
     if (kind == EventKind::failed && c.status != 0) {
       e.retry_after = c.retry.advice().retry_after;
@@ -218,6 +226,7 @@ struct LeanTransport::Impl {
     if (p.closed.empty()) {
       connections.emplace_back(p, static_cast<std::uint32_t>(connections.size()));
       connections.back().reader = p.codec->make_reader();
+      if (answers != nullptr) connections.back().reader->keep_text(&connections.back().text);
       return connections.back();
     }
     Connection& c = *p.closed.back();
@@ -232,6 +241,7 @@ struct LeanTransport::Impl {
     c.status = 0;
     ++c.use;
     c.retry = {};
+    c.text.clear();
     c.parser.begin();
     c.reader->begin(0);
     live.insert(c.request, c.number);
@@ -362,17 +372,19 @@ struct LeanTransport::Impl {
     if (!scratch) scratch = std::move(out);
   }
 
-  void write_head(const Provider& p, Outgoing& out) {
+  void write_head(const Provider& p, const Attempt& attempt, Outgoing& out) {
     out.sent = 0;
     out.head.assign(p.head);
-    if (!p.has_body) {
+    if (p.has_body) {
+      char digits[24];
+      const auto end = std::to_chars(digits, digits + sizeof digits, out.body.size()).ptr;
+      out.head.append(digits, end);
+      out.head.append("\r\n");
+    } else {
       out.body.clear();
-      return;
     }
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, out.body.size()).ptr;
-    out.head.append(digits, end);
-    out.head.append("\r\n\r\n");
+    caller.append(out.head, attempt.tenant, attempt.attempt);
+    out.head.append("\r\n");
   }
 
   // ---- receiving
@@ -553,7 +565,7 @@ Result<std::string> LeanTransport::beyond(const WireConfig& config) {
 
 Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& config,
                                                            const ClientPolicy& policy, const Clock& clock,
-                                                           Nanos epoch, Poller& poller) {
+                                                           Nanos epoch, Poller& poller, AnswerSink* answers) {
   DSBENCH_TRY(const std::string more, beyond(config));
   if (!more.empty()) {
     return fail(
@@ -562,7 +574,8 @@ Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& con
         "compression (--wire automatic takes libcurl where it must)",
         more);
   }
-  auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller);
+  auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller, answers);
+  if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
     DSBENCH_TRY(LeanProvider provider, make_lean_provider(p));
     impl->providers.emplace_back(std::move(provider));
@@ -578,7 +591,7 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   Outgoing& out = *t.scratch;
   t.prompts.set_scale(provider.scale);
   if (provider.has_body) provider.codec->encode(attempt, t.prompts, out.body);
-  t.write_head(provider, out);
+  t.write_head(provider, attempt, out);
 
   Impl::Connection* const open = t.take_idle(provider);
   Impl::Connection& c = open != nullptr ? *open : t.closed_connection(provider);

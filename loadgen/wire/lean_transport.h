@@ -28,7 +28,8 @@ class LeanTransport final : public Transport {
   [[nodiscard]] static Result<std::unique_ptr<LeanTransport>> make(const WireConfig& config,
                                                                    const ClientPolicy& policy,
                                                                    const Clock& clock, Nanos epoch,
-                                                                   Poller& poller);
+                                                                   Poller& poller,
+                                                                   AnswerSink* answers = nullptr);
   ~LeanTransport() override;
   LeanTransport(const LeanTransport&) = delete;
   LeanTransport& operator=(const LeanTransport&) = delete;

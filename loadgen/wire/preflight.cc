@@ -59,9 +59,10 @@ std::string complaint(const std::string& body) {
   return text.empty() ? "without a word" : "\"" + text + "\"";
 }
 
-// One request, waited for. `body`: POST. Errors: unreachable.
+// One request, waited for. `body`: it is the codec's method, or the one `instead` of it. Errors: unreachable.
 Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, const Codec& codec,
-                  const std::string& url, const std::string* body, Nanos timeout) {
+                  const std::string& url, const std::string* body, Nanos timeout,
+                  const std::string& instead = {}) {
   DSBENCH_CHECK(open_curl());
   const Easy easy{curl().easy_init()};
   if (!easy) return fail(ErrorKind::internal, "libcurl gives no handle");
@@ -85,7 +86,7 @@ Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, cons
   if (body != nullptr) {
     curl().easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
     curl().easy_setopt(e, CURLOPT_POSTFIELDS, body->data());
-    const std::string method{codec.method()};
+    const std::string method{instead.empty() ? codec.method() : std::string_view{instead}};
     if (method != "POST") curl().easy_setopt(e, CURLOPT_CUSTOMREQUEST, method.c_str());
   }
   const CURLcode code = curl().easy_perform(e);
@@ -222,6 +223,17 @@ Result<std::string> http_get(const std::string& url, Nanos timeout, const WireCo
   DSBENCH_TRY(const auto codec, make_codec(codec_config(provider)));
   DSBENCH_TRY(Reply reply, ask(as, provider, *codec, url, nullptr, timeout));
   if (reply.status != 200) return refused(provider, url, reply);
+  return std::move(reply.body);
+}
+
+Result<std::string> http_admin(const std::string& method, const std::string& url, const std::string& body,
+                               Nanos timeout, const WireConfig& as) {
+  const ProviderConfig provider;
+  DSBENCH_TRY(const auto codec, make_codec({.api = provider.api, .model = "any"}));
+  DSBENCH_TRY(Reply reply, ask(as, provider, *codec, url, &body, timeout, method));
+  if (reply.status != 200)
+    return fail(reply.status == 400 ? ErrorKind::usage : ErrorKind::unreachable, "{} answers {} {}", url,
+                reply.status, complaint(reply.body));
   return std::move(reply.body);
 }
 

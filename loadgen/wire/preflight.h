@@ -37,4 +37,10 @@ struct TargetInfo {
 // Errors: unreachable.
 [[nodiscard]] Result<std::string> http_get(const std::string& url, Nanos timeout, const WireConfig& as = {});
 
+// The body of what an administrator's request is answered with, if that is a 200. Errors: usage for a 400,
+// else unreachable, with the server's complaint.
+[[nodiscard]] Result<std::string> http_admin(const std::string& method, const std::string& url,
+                                             const std::string& body, Nanos timeout,
+                                             const WireConfig& as = {});
+
 }  // namespace dsbench::loadgen

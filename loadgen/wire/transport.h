@@ -11,6 +11,7 @@
 #include "core/result.h"
 #include "core/units.h"
 #include "loadgen/client_policy.h"
+#include "loadgen/codec/answer_text.h"
 #include "loadgen/target.h"
 #include "loadgen/wire/poller.h"
 #include "loadgen/wire/wire_config.h"
@@ -62,12 +63,22 @@ class Transport {
   virtual void take_peak() = 0;
 };
 
+// Takes the text of whole answers whose server did not say how many tokens they are.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  // Before the attempt's `done` is told.
+  virtual void answered(std::uint64_t request, std::uint32_t attempt, AnswerText&& text) = 0;
+};
+
 // The one that `config` asks for. `epoch` on the clock is time zero of the stamps. The poller must outlive
-// the transport, and nothing else may use its owner numbers from 1 on. Errors: usage (a base URL, an API or a
+// the transport, and nothing else may use its owner numbers from 1 on; so must `answers`, without which no
+// text is kept. Errors: usage (a base URL, an API or a
 // CA file that cannot be), unreachable (a name does not resolve).
 [[nodiscard]] Result<std::unique_ptr<Transport>> make_transport(const WireConfig& config,
                                                                 const ClientPolicy& policy,
                                                                 const Clock& clock, Nanos epoch,
-                                                                Poller& poller);
+                                                                Poller& poller,
+                                                                AnswerSink* answers = nullptr);
 
 }  // namespace dsbench::loadgen

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,10 @@
 #include "core/units.h"
 #include "loadgen/codec/token_scale.h"
 #include "loadgen/wire/secret.h"
+
+namespace dsbench::profiles {
+class Tokenizer;
+}
 
 namespace dsbench::loadgen {
 
@@ -45,13 +50,18 @@ struct WireConfig {
   // Look the names of targets up with every new connection, as part of the attempt, instead of once before
   // the run. libcurl only.
   bool resolve_each = false;
-  bool compressed = false;   // accept gzip, deflate, br where libcurl can
+  bool compressed = false;  // accept gzip, deflate, br where libcurl can
+  // Say with every request whose it is and which attempt (caller_lines.h): the classes of the workload by
+  // Attempt::tenant. Nothing: say neither.
+  std::optional<std::vector<std::string>> tenants = std::nullopt;
   std::string ca_file;       // instead of the system's certificates
   bool insecure = false;     // does not verify the server's certificate
   std::int32_t threads = 1;  // issuer threads
   // Of a schedule that several processes share, this one has every `stride`-th request: those are dealt to
   // its threads in turn.
   std::uint32_t stride = 1;
+  // Counts the tokens of answers that come without a usage. Null: their chunks are counted.
+  std::shared_ptr<const profiles::Tokenizer> tokenizer = nullptr;
   // When the run's time begins, on CLOCK_MONOTONIC. Nothing: when the runner is made.
   std::optional<Nanos> epoch = std::nullopt;
   // Before a due instant a thread stops sleeping and polls: 50 µs of it bring the send lag's median from 60

@@ -11,6 +11,7 @@
 #include "loadgen/wire/host_limits.h"
 #include "loadgen/wire/issuer.h"
 #include "loadgen/wire/jitter_probe.h"
+#include "loadgen/wire/output_counter.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -32,8 +33,14 @@ class WireRunner final : public Runner {
     descriptors_limit_ = raise_descriptor_limit();
     for (std::int32_t i = 0; i < config.threads; ++i) {
       const auto worker = static_cast<std::uint32_t>(i);
+      results::RecordSink* sink = &sink_of(worker);
+      OutputCounter* counter = nullptr;
+      if (config.tokenizer) {
+        counter = counters_.emplace_back(std::make_unique<OutputCounter>(*sink, config.tokenizer)).get();
+        sink = counter;
+      }
       DSBENCH_TRY(auto issuer,
-                  Issuer::make(config, policies, source, seed, worker, sink_of(worker), clock_, epoch_));
+                  Issuer::make(config, policies, source, seed, worker, *sink, clock_, epoch_, counter));
       issuers_.push_back(std::move(issuer));
     }
     cpu_before_.resize(issuers_.size(), Nanos{0});
@@ -71,12 +78,14 @@ class WireRunner final : public Runner {
       }
       clock_.sleep_until(epoch_ + std::min(deadline, now() + drain_glance));
     }
+    wait_counted();
     return in_flight();
   }
 
   void abandon() override {
     for (const auto& issuer : issuers_) issuer->abandon();
     wait_settled();
+    wait_counted();
   }
 
   [[nodiscard]] std::size_t in_flight() const override {
@@ -124,6 +133,12 @@ class WireRunner final : public Runner {
       clock_.sleep_until(clock_.now() + Nanos{100'000});
     }
   }
+  // What has ended is on record when its tokens are counted.
+  void wait_counted() {
+    while (std::any_of(counters_.begin(), counters_.end(), [](const auto& c) { return c->pending() > 0; })) {
+      clock_.sleep_until(clock_.now() + drain_glance);
+    }
+  }
   [[nodiscard]] bool busy() const {
     return std::any_of(issuers_.begin(), issuers_.end(),
                        [](const auto& i) { return i->in_flight() + i->pending() > 0; });
@@ -135,6 +150,7 @@ class WireRunner final : public Runner {
   Nanos epoch_;
   Nanos health_from_;
   std::int64_t descriptors_limit_ = 0;
+  std::vector<std::unique_ptr<OutputCounter>> counters_;  // the issuers' sinks
   std::vector<std::unique_ptr<Issuer>> issuers_;
   std::vector<Nanos> cpu_before_;
   std::uint64_t unsent_before_ = 0;

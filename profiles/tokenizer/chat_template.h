@@ -4,19 +4,42 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/result.h"
 
 namespace dsbench::profiles {
 
+// A tool that the model asked for: what it said then, as it is told again in later turns.
+struct ToolCall {
+  std::string type = "function";
+  std::string name;
+  std::string arguments;  // JSON, as the model wrote it
+};
+
 struct ChatMessage {
   std::string role;
   std::string content;
+  std::vector<ToolCall> tool_calls = {};  // of an assistant
+};
+
+// A tool that the model may ask for.
+struct ToolDescription {
+  std::string name;
+  std::string description;
+  std::string parameters;  // a JSON schema, as json.dumps has it
+};
+
+// What a request asks of a template beside its messages.
+struct ChatSettings {
+  bool thinking = false;
+  std::vector<ToolDescription> tools = {};
 };
 
 // How a conversation becomes one text. Hugging Face's templates are programs in Jinja; we recognise
-// DeepSeek's by their marks and write what they would, with their generation prompt at the end and without
-// tools.
+// DeepSeek's by their marks and write what they would, with their generation prompt at the end. Tools that a
+// request offers are in none of their templates; V3.1's model card says what to put behind the system prompt,
+// which is done here.
 class ChatTemplate {
  public:
   enum class Family : std::uint8_t {
@@ -35,15 +58,19 @@ class ChatTemplate {
   // What the template puts for bos_token and eos_token.
   void set_special_tokens(std::string bos, std::string eos);
 
-  // Roles are system, user and assistant. Refuses others by name: "messages[1]: …".
-  [[nodiscard]] Result<std::string> render(std::span<const ChatMessage> messages) const;
+  // Roles are system, user, assistant, and tool where the template knows tools. Refuses others by name
+  // ("messages[1]: …"), and settings that the template has no place for.
+  [[nodiscard]] Result<std::string> render(std::span<const ChatMessage> messages,
+                                           const ChatSettings& settings = {}) const;
   [[nodiscard]] Family family() const { return family_; }
   [[nodiscard]] std::string_view name() const;
 
  private:
   [[nodiscard]] std::string render_v2(std::span<const ChatMessage> messages) const;
   [[nodiscard]] std::string render_v3(std::span<const ChatMessage> messages) const;
-  [[nodiscard]] std::string render_v31(std::span<const ChatMessage> messages) const;
+  [[nodiscard]] std::string render_v31(std::span<const ChatMessage> messages,
+                                       const ChatSettings& settings) const;
+  [[nodiscard]] Result<void> check(std::span<const ChatMessage> messages, const ChatSettings& settings) const;
   [[nodiscard]] std::string system_prompt(std::span<const ChatMessage> messages) const;
 
   Family family_ = Family::none;
@@ -54,6 +81,8 @@ class ChatTemplate {
   bool drops_thinking_ = false;   // of earlier answers, up to </think>
   bool opens_with_user_ = false;  // <｜Assistant｜> stands behind a user's message, not before an answer
   bool asks_to_think_ = false;    // the generation prompt ends with "<think>\n"
+  bool knows_tools_ = false;      // writes calls and outputs
+  bool many_rounds_ = true;  // V3's: outputs behind a second round of calls have their own beginning and end
 };
 
 }  // namespace dsbench::profiles

@@ -484,6 +484,16 @@ std::vector<Chart> timeline_charts(const RunSummary& run, const std::string& id)
   rates.x =
       flight.x = {.title = "time since the start of the run", .unit = AxisUnit::clock, .lo = from, .hi = to};
   rates.x_labels = false;
+  constexpr std::size_t most_named = 6;
+  for (std::size_t i = 0; i < run.events.size(); ++i) {
+    const RunEvent& e = run.events[i];
+    const bool named = run.events.size() <= most_named;
+    rates.marks.push_back({to_seconds(e.at), named ? e.what : "", "bad", Dash::dashed});
+    flight.marks.push_back({to_seconds(e.at), "", "bad", Dash::dashed});
+    if (!e.until) continue;
+    rates.marks.push_back({to_seconds(*e.until), "", "bad", Dash::dotted});
+    flight.marks.push_back({to_seconds(*e.until), "", "bad", Dash::dotted});
+  }
   return {rates, flight};
 }
 

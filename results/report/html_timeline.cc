@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "core/text.h"
 #include "results/report/curves.h"
 #include "results/report/escape.h"
 #include "results/report/html_sections.h"
@@ -30,6 +31,12 @@ class TimelineData {
       const StageSummary& s = run.stages[i];
       json_ += fmt::format("{}[{:.1f},{:.1f},{},{}]", i > 0 ? "," : "", to_seconds(s.start),
                            to_seconds(s.end), json_string(to_word(s.kind)), json_string(s.name));
+    }
+    json_ += "],\"events\":[";
+    for (std::size_t i = 0; i < run.events.size(); ++i) {
+      const RunEvent& e = run.events[i];
+      json_ += fmt::format("{}[{:.1f},{:.1f},{}]", i > 0 ? "," : "", to_seconds(e.at),
+                           to_seconds(e.until.value_or(run.duration)), json_string(e.what));
     }
     json_ += "],\"charts\":[";
   }
@@ -68,6 +75,20 @@ bool any(const BinnedTimeline& binned, Get get) {
   return false;
 }
 
+Table events_table(const RunSummary& run) {
+  Table table{.caption = "What was made to happen",
+              .head = {"from", "until", "what", "to"},
+              .rows = {},
+              .numeric = false};
+  for (const RunEvent& e : run.events) {
+    const std::string to =
+        e.target < run.providers.size() ? run.providers[e.target].name : fmt::format("target {}", e.target);
+    table.rows.push_back({format_duration(e.at), e.until ? format_duration(*e.until) : "the end of the run",
+                          e.what, run.providers.empty() ? run.target : to});
+  }
+  return table;
+}
+
 }  // namespace
 
 void put_timeline(Html& html, const RunSummary& run, const std::string& prefix, std::size_t at_most) {
@@ -103,7 +124,7 @@ void put_timeline(Html& html, const RunSummary& run, const std::string& prefix, 
   }
   html.raw(
       "<p class=\"script-only\">Drag across a chart to zoom all of them, double-click to see the whole run "
-      "again. Shades mark the stages.</p>\n");
+      "again. Shades mark the stages, bars below the top what was made to happen.</p>\n");
   html.add(
       "<div class=\"timeline\" data-source=\"{0}tl-data\"></div>\n<script type=\"application/json\" "
       "id=\"{0}tl-data\">{1}</script>\n",
@@ -116,6 +137,7 @@ void put_timeline(Html& html, const RunSummary& run, const std::string& prefix, 
     }
   }
   html.raw("</div>\n");
+  if (!run.events.empty()) put_table(html, events_table(run));
   html.raw("<p class=\"caption\">")
       .text(binned.bin == 1 ? std::string("One point a second.")
                             : fmt::format("One point every {} s: rates are means, requests and latencies the "

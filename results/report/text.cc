@@ -108,6 +108,10 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
   add("\n{:<10}{}\n", "SLO", slo_text(run.slo));
   add("{:<10}{}{}\n", "target", clean(run.target),
       run.target_description.empty() ? "" : ", " + clean(run.target_description));
+  for (const RunEvent& e : run.events) {
+    add("{:<10}{} from {} to {}\n", "fault", clean(e.what), format_duration(e.at),
+        e.until ? format_duration(*e.until) : "the end");
+  }
   for (const std::string& cause : run.invalid_causes) add("{:<10}{}\n", "invalid", clean(cause));
   for (const std::string& warning : run.warnings) add("{:<10}{}\n", "note", clean(warning));
 

@@ -115,6 +115,12 @@ std::vector<OutageEvent> outage_events(const RunSummary& run, std::span<const Ou
     events.push_back({f.at, "fault", fmt::format("{} of {}", to_word(f.kind), name)});
     if (f.heal) events.push_back({*f.heal, "healed", name});
   }
+  for (const RunEvent& e : run.events) {
+    const std::string what =
+        run.providers.size() > 1 ? fmt::format("{} of target {}", e.what, e.target) : e.what;
+    events.push_back({e.at, "fault", what});
+    if (e.until) events.push_back({*e.until, "healed", what});
+  }
   for (const Outage& o : outages) {
     events.push_back({o.began, o.relapse ? "relapsed" : "began",
                       o.stage.empty() ? "the good share falls below half"

@@ -2,9 +2,11 @@
 
 import functools
 import json
+import socket
 import subprocess
 import time
 import unittest
+import urllib.error
 import urllib.request
 
 from manners_test import all_of, chat, chunks, raw, unchunked
@@ -122,6 +124,37 @@ class OnTheWire(FaultTest):
             self.assertEqual((fault["fault"], fault["active"]), ("latency", False))
             self.assertEqual(json.loads(server.get("/admin/faults"))["faults"][0]["id"], fault["id"])
 
+    def test_admin_is_for_this_machine_alone(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # sends nothing: asks for the route
+            try:
+                probe.connect(("192.0.2.1", 9))
+                address = probe.getsockname()[0]
+            except OSError:
+                address = "127.0.0.1"
+        if address.startswith("127."):
+            self.skipTest("this machine has no address but the loopback's")
+        with Server(*FIXED, "--admin", "--host", address) as server:
+            for method in ("GET", "POST", "DELETE"):
+                request = urllib.request.Request(server.url + "/admin/faults", b'{"fault":"close"}' if method == "POST" else None, method=method)
+                with self.assertRaises(urllib.error.HTTPError) as refused:
+                    urllib.request.urlopen(request, timeout=10)
+                with refused.exception as error:
+                    self.assertEqual(error.code, 403)
+                    self.assertEqual(json.loads(error.read())["error"]["message"], "faults are made from the server's own machine only")
+            self.assertEqual(server.metric("dsbench_fault_active"), 0)
+            self.assertEqual(server.post("/v1/chat/completions", chat(2, False))[0], 200)
+
+    def test_one_fault_is_taken_away_by_its_id(self):
+        with Server(*FIXED, "--admin") as server:
+            server.post("/admin/faults", {"fault": "latency:delay=1s"})
+            faults = json.loads(server.post("/admin/faults", {"fault": "latency:delay=2s"})[1])["faults"]
+            left = self.delete(server, f"/admin/faults?id={faults[1]['id']}")["faults"]
+            self.assertEqual([f["id"] for f in left], [faults[0]["id"]])
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                self.delete(server, "/admin/faults?id=first")
+            with refused.exception as error:
+                self.assertIn("'first' is no fault's id", error.read().decode())
+
     def test_flags_that_cannot_be_are_refused(self):
         done = run("serve", *FIXED, "--port", "0", "--fault", "kv:left=0.5")
         self.assertEqual(done.returncode, 2, done.stderr)
@@ -188,6 +221,34 @@ class InTheGoodRate(FaultTest):
             self.assertIn(load.wait(60), (0, 3, 7))
         self.assertGreaterEqual(count(self.folder / "crash", where="reason = 'http_503'"), 10)
         self.assertGreaterEqual(count(self.folder / "crash", where="reason = 'ok'"), 20)
+
+    def events(self, *arguments):
+        """What a run says was made, of `crash at 2s until 4s`, and how many attempts were refused."""
+        out = self.folder / f"e{len(list(self.folder.iterdir()))}"
+        done = run("load", "--quiet", "--out", out, "--workload", "fixed-tiny", "--traffic", "hold(10/s,6s)", "--event", "crash at 2s until 4s", *arguments)
+        self.assertIn(done.returncode, (0, 3, 7), done.stderr)
+        summary = run_json(out)
+        self.assertEqual([e["what"] for e in summary["events"]], ["crash"], summary["warnings"])
+        event = summary["events"][0]
+        begin = summary["stages"][0]["start_ns"] + 2e9
+        self.assertGreaterEqual(event["at_ns"], begin)
+        self.assertGreater(event["until_ns"], event["at_ns"])
+        refused = column(out, "due_ns", "reason = 'http_503'")
+        self.assertGreaterEqual(len(refused), 10)
+        self.assertGreaterEqual(min(refused), begin - 1e9)
+        self.assertGreater(count(out, where="reason = 'ok'"), 10)
+
+    def test_an_event_of_the_traffic_happens_to_an_embedded_engine_and_to_one_that_is_named(self):
+        self.events("--target", "embedded", "--engine-executor", "cost:laptop-tiny")
+        with Server(*COST, "--admin") as server:
+            self.events("--target", server.url, "--admin-url", server.url)
+            self.assertEqual(json.loads(server.get("/admin/faults")), {"faults": []})
+            wrong = run("load", "--quiet", "--target", server.url, "--admin-url", server.url + "/v1", "--event", "crash at 2s", "--out", self.folder / "w")
+            self.assertEqual(wrong.returncode, 8, wrong.stderr)
+            self.assertIn("wanted is the URL of a dsbench serve --admin, on its own machine", wrong.stderr)
+        done = run("load", "--quiet", "--target", "embedded", "--engine-executor", "fixed", "--event", "kv:left=0.5 at 1s", "--out", self.folder / "w2")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--executor cpu or cost:NAME", done.stderr)
 
     def test_a_cut_of_the_cores_slows_every_token(self):
         # The law of laptop-tiny: 2 ms + 0.4 ms for each of 16 prompt tokens, then three times 2 ms + 1 ms: 17 ms in all, and

@@ -83,6 +83,48 @@ class Models(TestCase):
         self.assertIn("the role 'tool' is not supported by the chat template deepseek-v3", answer)
 
 
+    def test_what_the_template_has_no_place_for_is_refused(self):
+        talk = [{"role": "user", "content": "Hi"}]
+        for extra, words in (({"tools": [{"type": "function", "function": {"name": "f"}}]},
+                              "the chat template deepseek-v3 has no place for descriptions of tools"),
+                             ({"thinking": {"type": "enabled"}}, "the chat template deepseek-v3 has no thinking"),
+                             ({"chat_template_kwargs": {"thinking": 1}}, "'chat_template_kwargs.thinking' must be true or false"),
+                             ({"thinking": True}, "'thinking' must be {"),
+                             ({"tools": [{"type": "function"}]}, "'tools[0]' must be {"),
+                             ({"tool_choice": "required"}, "'tool_choice' must be")):
+            status, answer = self.server.post("/v1/chat/completions", {"messages": talk, "max_tokens": 1, **extra})
+            self.assertEqual(status, 400, (extra, answer))
+            self.assertIn(words, json.loads(answer)["error"]["message"])
+        status, answer = self.server.post("/v1/chat/completions", {"messages": talk, "max_tokens": 1, "tools": [], "thinking": {"type": "disabled"}})
+        self.assertEqual(status, 200, answer)
+
+
+class Tools(TestCase):
+    def test_v31_writes_tools_calls_outputs_and_thinking(self):
+        model = Model("v3")
+        tool = {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {
+            "type": "object", "properties": {"b": {"type": "number"}, "a": {"type": "number"}}}}}
+        call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+        talk = [{"role": "system", "content": "S"}, {"role": "user", "content": "1+1?"},
+                {"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "content": "2"}]
+        with Server("--model-dir", model.directory, "--chat-template", "deepseek-v3.1") as server:
+            def text(body):
+                status, answer = server.post("/tokenize", body)
+                self.assertEqual(status, 200, answer)
+                return model.text(json.loads(answer)["tokens"])  # special tokens have none
+
+            said = text({"messages": talk, "tools": [tool]})
+            self.assertIn("S\n\n## Tools\nYou have access to the following tools:\n\n### add\nDescription: Adds.\n\nParameters: "
+                          '{"type": "object", "properties": {"b": {"type": "number"}, "a": {"type": "number"}}}\n\nIMPORTANT: ', said)
+            self.assertTrue(said.endswith('</think><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": 1}<｜tool▁call▁end｜>'
+                                          "<｜tool▁calls▁end｜><｜tool▁output▁begin｜>2<｜tool▁output▁end｜>"), said)
+            self.assertEqual(text({"messages": talk[:2], "tools": [tool], "tool_choice": "none"}), "S<｜User｜>1+1?<｜Assistant｜></think>")
+            self.assertTrue(text({"messages": talk[:2], "chat_template_kwargs": {"thinking": True}}).endswith("1+1?<｜Assistant｜><think>"))
+            status, answer = server.post("/v1/responses", {"input": "x", "tools": [tool], "max_output_tokens": 2})
+            self.assertEqual(status, 400, answer)
+            self.assertIn("'tools' are accepted by /v1/chat/completions only", answer)
+
+
 class ModelFlags(TestCase):
     def test_dry_run_prints_the_bill(self):
         done = run("serve", "--model-dir", FIXTURES / "fp8", "--dry-run")

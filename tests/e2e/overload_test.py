@@ -1,10 +1,12 @@
 """Overload control, each part by what it does to the good rate of an engine that is offered more than it can do. In virtual time:
 the same numbers on every machine."""
 
+import collections
 import json
+import time
 import unittest
 
-from support import Server, TestCase, run, run_json
+from support import Server, TestCase, column, count, run, run_json
 
 OFFERED = "hold(60/s,60s)"  # some three times what sim:laptop can serve within its SLO
 
@@ -75,6 +77,45 @@ class Overload(TestCase):
         self.assertLess(paid(), 0.6, "of one class, both are refused alike")
         self.assertGreater(paid("--engine-tenant", "free:rank=1", "--engine-tenant", "paid:rank=0"), 0.95)
         self.assertGreater(paid("--engine-tenant", "free:all=30", "--engine-tenant", "paid"), 0.95)
+
+    def test_classes_and_attempts_of_real_traffic_reach_the_policies_and_the_ledger(self):
+        lengths = {"prompt_tokens": {"law": "constant", "value": 16}, "output_tokens": {"law": "constant", "value": 4}}
+        workload = self.folder / "two.json"
+        workload.write_text(json.dumps({"schema": "dsbench.workload/1", "description": "two classes", "classes": [
+            {"name": "free", "weight": 1, **lengths}, {"name": "paid", "weight": 1, **lengths}]}))
+        client = self.folder / "client.json"
+        client.write_text(json.dumps({"schema": "dsbench.client/1", "connect_timeout": "30s", "first_token_timeout": "30s", "stall_timeout": "30s",
+                                      "retry": {"max_retries": 2, "initial": "50ms", "cap": "100ms", "jitter": 0.25, "retry_after_limit": "10ms",
+                                                "beyond_limit": "own_delay"}}))
+        # The class free may have two requests a second, so most of its are tried three times; paid has no limit.
+        with Server("--executor", "cost:laptop-tiny", "--tenant", "free:rate=2/s,burst=2", "--tenant", "paid", "--step-log",
+                    self.folder / "steps.csv") as server:
+            for number, flags in enumerate((("--wire", "lean"), ("--wire", "libcurl", "--api", "anthropic"), ("--no-caller-headers",))):
+                with self.subTest(flags):
+                    time.sleep(1)  # the load's own probe names no class and is of the first: let it in
+                    before = (server.metric("dsbench_attempts_total"), server.metric("dsbench_retries_total"))
+                    out = self.folder / f"w{number}"
+                    done = run("load", "--target", server.url, "--quiet", "--traffic", "hold(20/s,2s)", "--arrivals", "constant", "--workload",
+                               workload, "--slo", "tiny", "--client", client, "--out", out, *flags)
+                    self.assertIn(done.returncode, (0, 3, 7), done.stderr)
+                    attempts = server.metric("dsbench_attempts_total") - before[0] - 1  # less the probe
+                    retries = server.metric("dsbench_retries_total") - before[1]
+                    refused = dict(collections.Counter(column(out, "tenant", "reason = 'http_429'")))
+                    self.assertEqual(attempts, count(out))
+                    if number < 2:
+                        self.assertEqual(set(refused), {0}, "only the class free is limited")
+                        self.assertEqual(retries, count(out, where="attempt > 0"))
+                        self.assertGreater(retries, 10)
+                    else:
+                        self.assertEqual(set(refused), {0, 1}, "whoever names no class is in the first")
+                        self.assertEqual(retries, 0)
+            server.process.terminate()
+            server.process.wait(20)
+        rows = (self.folder / "steps.csv").read_text().splitlines()
+        names = rows[0].split(",")
+        steps = [dict(zip(names, row.split(","))) for row in rows[1:]]
+        self.assertGreater(sum(int(s["retries"]) for s in steps), 20)
+        self.assertGreater(sum(int(s["attempts"]) for s in steps), sum(int(s["retries"]) for s in steps))
 
     def test_says_what_is_wrong_and_what_is_accepted(self):
         for flags, sentence in [

@@ -12,6 +12,7 @@ from protocol_server import ProtocolServer, event, typed  # noqa: E402
 from support import Server, TestCase, column, count, run, run_json  # noqa: E402
 
 REQUESTS = 20
+TOKENIZER = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "parity" / "tokenizer-v2"
 # 7: a busy machine may make the generator late; what was asked and recorded is no less true.
 RUN = (0, 3, 7)
 
@@ -134,6 +135,31 @@ class Protocols(Base):
 
     def test_kserve(self):
         self.check(self.load("kserve", key=""), output_tokens=1, prompt_tokens=16, token_source="chunks")
+
+    def test_what_no_server_counts_is_counted_by_the_models_tokenizer(self):
+        # " word" twenty times is 40 tokens by Hugging Face's tokenizers 0.23.3.
+        extra = ("--tokenizer", TOKENIZER)
+        for api, wire in (("triton", "lean"), ("triton", "libcurl"), ("kserve", "lean")):
+            with self.subTest(api=api, wire=wire):
+                shutil.rmtree(self.folder / "r", ignore_errors=True)
+                self.check(self.load(api, key="", extra=(*extra, "--wire", wire)), output_tokens=40, token_source="retokenised",
+                           prompt_tokens=16)
+                counts = run_json(self.folder / "r")["token_counts"]
+                self.assertEqual((counts["outputs_retokenised"], counts["outputs_by_chunks"]), (REQUESTS, 0))
+                (told,) = counts["calibrations"]
+                self.assertEqual(told["source"], "tokenizer")
+                self.assertGreater(told["bytes_per_token"], 1.1)
+        # What a server counts stays the server's.
+        shutil.rmtree(self.folder / "r")
+        self.check(self.load("chat", extra=extra), output_tokens=20, token_source="usage")
+
+    def test_a_tokenizer_that_cannot_help(self):
+        done = self.load("sglang", model="", key="", extra=("--tokenizer", TOKENIZER))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--api sglang", done.stderr)
+        done = self.load("chat", extra=("--tokenizer", self.folder))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("tokenizer.json", done.stderr)
 
     def test_triton_without_a_model(self):
         done = self.load("triton", model="", key="")

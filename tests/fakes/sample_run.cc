@@ -175,6 +175,9 @@ RunSummary random_run(Rng& rng) {
   r.ledger = maybe<Ledger>(rng, any_ledger);
   r.timeline = some<TimelinePoint>(rng, any_point);
   r.slo = {maybe<Nanos>(rng, any_ns), maybe<Nanos>(rng, any_ns), maybe<Nanos>(rng, any_ns)};
+  r.events = some<RunEvent>(rng, [](Rng& g) {
+    return RunEvent{any_ns(g), maybe<Nanos>(g, any_ns), any_text(g), static_cast<std::uint16_t>(g.below(64))};
+  });
   r.worker = maybe<WorkerShare>(rng, any_worker);
   r.workers = some<WorkerSummary>(rng, [](Rng& g) {
     WorkerSummary w;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -15,6 +16,8 @@
 #include "core/files.h"
 #include "core/rng.h"
 #include "engine/checkpoint/checkpoint_weights.h"
+#include "engine/model/decoder.h"
+#include "engine/model/reference_decoder.h"
 
 namespace dsbench::engine::checkpoint {
 namespace {
@@ -244,12 +247,99 @@ INSTANTIATE_TEST_SUITE_P(
         ConfigCase{"/qk_rope_head_dim", "7", "must be even"},
         ConfigCase{"/n_group", "3", "16 experts do not divide into 3 groups"},
         ConfigCase{"/num_experts_per_tok", "9", "2 kept groups hold only 8 experts"},
-        ConfigCase{"/eos_token_id", "[1, 2]", "eos_token_id: found a list of 2; accepted is one token id"},
-        ConfigCase{"/eos_token_id", "384", "eos_token: is 384; must be below vocab (384)"},
+        ConfigCase{"/eos_token_id", "[1, 384]",
+                   "eos_token_id: found 384; accepted are token ids below vocab_size (384)"},
+        ConfigCase{"/eos_token_id", "384", "eos_token_id: found 384; accepted are token ids below"},
         ConfigCase{"/quantization_config", R"({"quant_method": "awq"})",
                    R"(quant_method: found "awq"; accepted: fp8)"},
         ConfigCase{"/quantization_config", R"({"quant_method": "fp8"})",
                    "weight_block_size: found none; accepted"}));
+
+// A checkpoint of the shape of the fixture "v3" with drawn tensors, its MTP module among them, and the copies
+// of embedding and head that DeepSeek's own has in that layer.
+void write_with_mtp(const Copy& copy, bool with_head_norm = true) {
+  for (const char* file : {"model.safetensors.index.json", "model-00001-of-00002.safetensors",
+                           "model-00002-of-00002.safetensors"})
+    fs::remove(copy.path() / file);
+  std::vector<ExpectedTensor> tensors = expected_tensors(read_hf_config(copy.path()).value(), true);
+  tensors.push_back({"model.layers.3.embed_tokens.weight", {384, 56}});
+  tensors.push_back({"model.layers.3.shared_head.head.weight", {384, 56}});
+  Json header;
+  std::string data;
+  for (const ExpectedTensor& tensor : tensors) {
+    if (!with_head_norm && tensor.name == "model.layers.3.shared_head.norm.weight") continue;
+    std::int64_t n = 1;
+    for (const std::int64_t d : tensor.shape) n *= d;
+    const double spread =
+        tensor.shape.size() == 2 ? std::sqrt(3.0 / static_cast<double>(tensor.shape[1])) : 0.2;
+    const double middle = tensor.shape.size() == 2 ? 0 : 1;
+    Rng rng(5, tensor.name);
+    const std::size_t begin = data.size();
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto value = static_cast<float>(middle + spread * (2 * rng.uniform() - 1));
+      data.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+    header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, data.size()}}};
+  }
+  const std::string text = header.dump();
+  const std::uint64_t length = text.size();
+  copy.write(kFile, std::string(reinterpret_cast<const char*>(&length), sizeof length) + text + data);
+}
+
+TEST(Checkpoint, ReadsTheModuleOfMultiTokenPrediction) {
+  const Copy copy("v3");
+  write_with_mtp(copy);
+  const auto without = CheckpointWeights::open(copy.path());
+  ASSERT_TRUE(without) << without.error().message;
+  const auto weights = CheckpointWeights::open(copy.path(), true);
+  ASSERT_TRUE(weights) << weights.error().message;
+  EXPECT_EQ((*weights)->passed_over(), 2u) << "the copies of embedding and head";
+  EXPECT_GT((*weights)->tensors(), (*without)->tensors());
+  EXPECT_EQ(hf_tensor_name("layers.3.mtp_join"), "model.layers.3.eh_proj.weight");
+
+  // What the decoder guesses behind a prompt is what the module's plain form finds likeliest.
+  const profiles::ModelProfile& p = (*weights)->profile();
+  Decoder decoder(p, **weights, kernels::cpu::kernels(), kernels::WeightType::fp32, true);
+  LatentCache cache(p.layers + 1, 8, 16, p.latent_width());
+  kernels::cpu::ThreadPool pool(1);
+  std::vector<std::int32_t> blocks{3, 1, 2, 0};
+  std::vector<TokenId> tokens(40);
+  Rng rng(8, "tokens");
+  for (TokenId& token : tokens) token = static_cast<TokenId>(rng.below(384));
+  const auto truth = reference_forward<double>(p, **weights, tokens, kernels::WeightType::fp32, true);
+  const auto vocab = static_cast<std::size_t>(p.vocab);
+  for (std::size_t at = 0; at + 1 < tokens.size(); ++at) {
+    StepBatch batch;
+    batch.items.push_back({.tokens = std::span(tokens).subspan(at, 1),
+                           .start = static_cast<std::int32_t>(at),
+                           .blocks = blocks,
+                           .sample = true});
+    std::vector<float> logits;
+    decoder.forward(batch, cache, pool, logits);
+    const SettledItem settled{.right = 1, .next = tokens[at + 1], .wanted = 1};
+    DraftOutcome outcome;
+    decoder.draft(batch, {&settled, 1}, cache, pool, {&outcome, 1});
+    const auto row = truth.mtp_logits.begin() + static_cast<std::ptrdiff_t>(at * vocab);
+    const auto best = std::max_element(row, row + static_cast<std::ptrdiff_t>(vocab));
+    ASSERT_EQ(outcome.proposed, 1);
+    EXPECT_NEAR(row[outcome.tokens[0]], *best, 1e-4) << at;
+  }
+}
+
+TEST(Checkpoint, SaysWhatOfAnMtpModuleIsNotThere) {
+  const Copy copy("v3");
+  EXPECT_THAT(
+      CheckpointWeights::open(copy.path(), true).error().message,
+      HasSubstr("tensor 'model.layers.3.hnorm.weight' of the module of multi-token prediction is missing; "
+                "--spec mtp asks for it with shape [56], and --spec off and --spec ngram do without"));
+  write_with_mtp(copy, false);
+  EXPECT_TRUE(CheckpointWeights::open(copy.path()));
+  EXPECT_THAT(CheckpointWeights::open(copy.path(), true).error().message,
+              HasSubstr("tensor 'model.layers.3.shared_head.norm.weight' of the module"));
+  EXPECT_THAT(
+      CheckpointWeights::open(fixture("v2-lite"), true).error().message,
+      HasSubstr("has no module of multi-token prediction: config.json has no num_nextn_predict_layers"));
+}
 
 TEST(HfConfig, SaysAllThatIsWrongAtOnce) {
   Json json = Json::parse(read_file(fixture("v3") / "config.json").value());
@@ -290,6 +380,10 @@ TEST(HfConfig, TakesTheEndFromTheGenerationConfig) {
   const std::string text = read_file(fixture("v3") / "config.json").value();
   EXPECT_EQ(parse_hf_config(text, "", "m", "c").value().profile.eos_token, 1);
   EXPECT_EQ(parse_hf_config(text, R"({"eos_token_id": [7]})", "m", "c").value().profile.eos_token, 7);
+  const auto several = parse_hf_config(text, R"({"eos_token_id": [7, 9, 11]})", "m", "c");
+  ASSERT_TRUE(several) << several.error().message;
+  EXPECT_EQ(several->profile.eos_token, 7);
+  EXPECT_THAT(several->profile.more_eos_tokens, testing::ElementsAre(9, 11));
 }
 
 TEST(HfConfig, ReadsTheShippedModelsShapes) {

@@ -69,11 +69,31 @@ TEST(FaultBoard, AFaultIsOnFromItsStartToItsEnd) {
 
 TEST(FaultBoard, TheLaterAddedOfTwoCountsAndClearingTakesOneKind) {
   FaultBoard board = board_of({"cores:left=0.5", "cores:left=0.25", "hot-experts:factor=3", "kv:left=0.5"});
-  EXPECT_EQ(board.condition(seconds{1}), (EngineCondition{.down = false, .slowdown = 12, .kv_left = 0.5}));
+  EXPECT_EQ(board.condition(seconds{1}),
+            (EngineCondition{.down = false, .slowdown = 12, .kv_left = 0.5, .expert_skew = 3}));
   EXPECT_EQ(board.clear(FaultKind::cores), 2U);
   EXPECT_EQ(board.condition(seconds{1}).slowdown, 3);
   EXPECT_EQ(board.clear(std::nullopt), 2U);
   EXPECT_EQ(board.condition(seconds{1}), EngineCondition{});
+}
+
+TEST(FaultBoard, SaysWhenItChangesAndLetsOneEndSooner) {
+  FaultBoard board;
+  EXPECT_EQ(board.next_change(Nanos{-1}), std::nullopt);
+  const std::int64_t id = board.add(*parse_fault("cores:left=0.5@5s+10s"), Nanos{});
+  board.add(*parse_fault("crash@8s"), Nanos{});
+  EXPECT_EQ(board.next_change(Nanos{-1}), seconds{5});
+  EXPECT_EQ(board.next_change(seconds{5}), seconds{8});
+  EXPECT_EQ(board.next_change(seconds{8}), seconds{15});
+  EXPECT_EQ(board.next_change(seconds{15}), std::nullopt);
+  EXPECT_TRUE(board.end(id, seconds{7}));
+  EXPECT_EQ(board.next_change(seconds{5}), seconds{7});
+  EXPECT_EQ(board.active(FaultKind::cores, seconds{7}), nullptr);
+  EXPECT_TRUE(board.end(id, seconds{9}));  // it was over before
+  EXPECT_EQ(board.next_change(seconds{5}), seconds{7});
+  EXPECT_TRUE(board.end(id, seconds{1}));  // before it has begun: never
+  EXPECT_EQ(board.active(FaultKind::cores, seconds{5}), nullptr);
+  EXPECT_FALSE(board.end(99, seconds{9}));
 }
 
 TEST(FaultBoard, AShareOfTheRequestsIsDrawnByNumberAndSeed) {

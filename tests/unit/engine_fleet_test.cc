@@ -50,7 +50,8 @@ std::vector<FleetEvent> run_until_idle(Fleet& fleet) {
 
 // "12ms tokens 1" …
 std::vector<std::string> show(const std::vector<FleetEvent>& events) {
-  static constexpr const char* names[] = {"first_byte", "tokens", "done", "rejected", "queue_timeout"};
+  static constexpr const char* names[] = {"first_byte", "tokens",        "done",
+                                          "rejected",   "queue_timeout", "failed"};
   std::vector<std::string> lines;
   for (const FleetEvent& e : events) {
     std::string line =
@@ -384,6 +385,99 @@ TEST(Fleet, TheSameEventsHoweverTimeIsSteppedWithCacheAndDrafts) {
                                .spec = {.drafts = 2, .acceptance = 0.6}};
     EXPECT_EQ(busy_hour(options, 3, false), busy_hour(options, 3, true));
   }
+}
+
+Fault fault(const std::string& text) {
+  return *parse_fault(text);
+}
+
+// Prompts of 10 tokens, four tokens each: a prefill of 20 ms, then steps of 12 ms.
+TEST(Fleet, AFaultOfTheEngineHoldsFromItsStartToItsEnd) {
+  Fleet fleet = *Fleet::build(simple());
+  ASSERT_TRUE(fleet.add_fault(fault("cores:left=0.5@100ms+100ms")));
+  for (int i = 0; i < 3; ++i) fleet.submit(static_cast<std::uint64_t>(i), {10, 1}, i * 100 * ms);
+  // 2 ms there, the step, 2 ms back.
+  EXPECT_THAT(show(run_until_idle(fleet)),
+              ElementsAre("0: 24ms first_byte", "0: 24ms tokens 1", "0: 24ms done", "1: 144ms first_byte",
+                          "1: 144ms tokens 1", "1: 144ms done", "2: 224ms first_byte", "2: 224ms tokens 1",
+                          "2: 224ms done"));
+}
+
+TEST(Fleet, ACrashLosesWhatRunsAndWaitsAndRefusesUntilItIsOver) {
+  Fleet fleet = *Fleet::build(simple());
+  ASSERT_TRUE(fleet.add_fault(fault("crash@50ms+50ms")));
+  fleet.submit(0, {10, 40}, Nanos{0});
+  for (std::uint64_t i = 1; i < 6; ++i) fleet.submit(i, {60, 4}, 40 * ms);  // four run at most
+  fleet.submit(6, {10, 1}, 60 * ms);
+  fleet.submit(7, {10, 1}, 110 * ms);
+  std::map<std::uint64_t, FleetEvent> last;
+  for (const FleetEvent& e : run_until_idle(fleet)) last[e.key] = e;
+  EXPECT_EQ(last[0].kind, Kind::failed) << "in the middle of its stream";
+  for (std::uint64_t i = 1; i < 6; ++i) {
+    EXPECT_EQ(last[i].kind, Kind::queue_timeout) << i;
+    EXPECT_EQ(last[i].http_status, 500) << i;
+  }
+  EXPECT_EQ(last[6].kind, Kind::rejected);
+  EXPECT_EQ(last[6].http_status, 503);
+  EXPECT_EQ(last[6].at, 64 * ms) << "at once";
+  EXPECT_EQ(last[7].kind, Kind::done);
+  EXPECT_EQ(fleet.check(), "");
+  EXPECT_EQ(fleet.stats().running + fleet.stats().waiting, 0);
+}
+
+TEST(Fleet, ACrashEmptiesThePrefixCache) {
+  FleetOptions options;
+  options.kv.prefix_cache = true;
+  for (const bool crash : {false, true}) {
+    Fleet fleet = *Fleet::build(simple(), options);
+    if (crash) {
+      ASSERT_TRUE(fleet.add_fault(fault("crash@1s+1s")));
+    }
+    const auto parts = std::make_shared<const PrefixParts>(PrefixParts{{7, 64}});
+    for (int i = 0; i < 2; ++i) {
+      fleet.submit(static_cast<std::uint64_t>(i), {.prompt_tokens = 64, .output_tokens = 2, .parts = parts},
+                   i * 5 * second);
+    }
+    std::int32_t cached = 0;
+    for (const FleetEvent& e : run_until_idle(fleet)) {
+      if (e.kind == Kind::done) cached = e.cached_tokens;
+    }
+    EXPECT_EQ(cached, crash ? 0 : 48);
+  }
+}
+
+TEST(Fleet, ACutOfTheKvFailsWhatDoesNotFitAndGivesTheBlocksBack) {
+  Fleet fleet = *Fleet::build(simple());
+  ASSERT_TRUE(fleet.add_fault(fault("kv:left=0.125+1s")));  // 8 blocks of 64: 128 tokens
+  EXPECT_EQ(fleet.stats().blocks_withheld, 0);
+  fleet.submit(0, {200, 4}, 10 * ms);
+  fleet.submit(1, {60, 4}, 10 * ms);
+  fleet.submit(2, {200, 4}, 1 * second);
+  std::vector<FleetEvent> events;
+  fleet.advance(500 * ms, events);
+  EXPECT_EQ(fleet.stats().blocks_withheld, 56);
+  for (const FleetEvent& e : run_until_idle(fleet)) events.push_back(e);
+  std::map<std::uint64_t, FleetEvent> last;
+  for (const FleetEvent& e : events) last[e.key] = e;
+  EXPECT_EQ(last[0].http_status, 500);
+  EXPECT_EQ(last[1].kind, Kind::done);
+  EXPECT_EQ(last[2].kind, Kind::done);
+  EXPECT_EQ(fleet.stats().blocks_withheld, 0);
+  EXPECT_EQ(fleet.check(), "");
+}
+
+TEST(Fleet, AFaultCanEndSoonerAndMustBeOfAnEngine) {
+  Fleet fleet = *Fleet::build(simple());
+  const auto id = fleet.add_fault(fault("crash@10ms"));
+  ASSERT_TRUE(id);
+  std::vector<FleetEvent> events;
+  fleet.advance(20 * ms, events);
+  fleet.end_fault(*id, 20 * ms);
+  fleet.submit(0, {10, 1}, 20 * ms);
+  EXPECT_EQ(run_until_idle(fleet).back().kind, Kind::done);
+  const auto wrong = fleet.add_fault(fault("latency:delay=1s"));
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().message, "the fault 'latency' is of a request, not of an engine");
 }
 
 }  // namespace

@@ -325,10 +325,10 @@ TEST(Engine, WritesOneLineAStep) {
   EXPECT_EQ(read_file(path).value(),
             "step,start_ns,duration_ns,prefill_tokens,decode_tokens,kv_tokens,sequences,waiting,blocks_used,"
             "preemptions,recomputed_tokens,cached_tokens,expired_tokens,draft_tokens,accepted_drafts,"
-            "expert_imbalance\n"
-            "1,0,1000,5,0,5,1,0,2,0,0,0,0,0,0,0\n"
-            "2,0,1000,0,1,6,1,0,2,0,0,0,0,0,0,0\n"
-            "3,0,1000,0,1,7,1,0,2,0,0,0,0,0,0,0\n");
+            "expert_imbalance,tried_drafts,acceptance_set,abandoned_tokens,attempts,retries\n"
+            "1,0,1000,5,0,5,1,0,2,0,0,0,0,0,0,0,0,,0,1,0\n"
+            "2,0,1000,0,1,6,1,0,2,0,0,0,0,0,0,0,0,,0,0,0\n"
+            "3,0,1000,0,1,7,1,0,2,0,0,0,0,0,0,0,0,,0,0,0\n");
   std::filesystem::remove(path);
 }
 

@@ -205,6 +205,8 @@ std::vector<GemmShape> odd_shapes() {
       for (const int k : {1, 7, 64, 131}) shapes.push_back({m, n, k});
     }
   }
+  // Blocks of rows, with and without a rest, over several blocks of k in every type.
+  shapes.insert(shapes.end(), {{25, 257, 2'100}, {48, 272, 515}, {200, 300, 70}});
   // And some that nobody chose.
   Rng rng(19, "shapes");
   for (int i = 0; i < 60; ++i) {

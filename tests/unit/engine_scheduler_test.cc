@@ -319,6 +319,19 @@ TEST(Scheduler, EndOfSequence) {
   }
 }
 
+TEST(Scheduler, AnyOfSeveralTokensEndsAnAnswer) {
+  SchedulerConfig config = tiny();
+  config.eos_token = 99;
+  config.more_eos_tokens = {98, 7};
+  for (const TokenId end : {99, 98, 7, 8}) {
+    Hand hand{config};
+    GenerateRequest request{.prompt = {1, 2, 3}, .max_tokens = 5};
+    ASSERT_EQ(hand.scheduler.add(request, 0, Nanos{0}).status, SubmitStatus::accepted);
+    while (hand.scheduler.has_work()) hand.turn(end);
+    EXPECT_EQ(hand.scheduler.stats().generated_tokens, end == 8 ? 5 : 1) << end;
+  }
+}
+
 TEST(Scheduler, AFailedStepEndsItsSequencesAndNoOther) {
   SchedulerConfig config = tiny();
   config.max_running = 1;

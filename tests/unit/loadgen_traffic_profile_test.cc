@@ -263,6 +263,99 @@ TEST(ClientProfile, RefusesWhatMakesNoSense) {
       "c.json: retry.jitter: found 2; accepted: 0 to 1 (the share of the delay that is random)");
 }
 
+TEST(TrafficEvents, PrintWhatTheyParse) {
+  for (const std::string text :
+       {"crash at 0s", "cores:left=0.25 at 20s until 40s", "latency:delay=200ms,share=0.3 of target 1 at 5s",
+        "kv:left=0.1 at 3s in hold until 10s", "refuse at 0s in step 3",
+        "close of target 0 at 60s in hold 1.5 × knee"}) {
+    const auto event = parse_event(text);
+    ASSERT_TRUE(event) << event.error().message;
+    EXPECT_EQ(print_event(*event), text);
+  }
+  EXPECT_EQ(print_event(*parse_event("crash until 5s in  hold ")), "crash at 0s in hold until 5s");
+}
+
+TEST(TrafficEvents, SayWhatCannotBe) {
+  const std::string form =
+      "accepted: 'FAULT [of target N] [at TIME] [in STAGE] [until TIME]', as in 'cores:left=0.5 at 20s until "
+      "40s' or 'crash at 5s in hold until 15s'";
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"", "the event '' cannot be read; " + form},
+      {"crash after 5s", "the event 'crash after 5s' cannot be read; " + form},
+      {"crash of target many", "the event 'crash of target many' cannot be read; " + form},
+      {"crash in ", "the event 'crash in ' cannot be read; " + form},
+      {"crash at soon",
+       "'soon' is not a duration; write a number with its unit, as in 500ms, 30s, 4m or 1h30m"},
+      {"crash@5s+5s at 1s",
+       "fault 'crash@5s+5s': an event says by 'at' and 'until' when it happens; leave out '@…' and '+…'"},
+      {"crash at 9s until 5s",
+       "the event 'crash at 9s until 5s': it is over at 5s, and begins at 9s only; both count from the start "
+       "of "
+       "the traffic"},
+      {"crash of target 64", "the event 'crash of target 64': there is no target 64; accepted: 0 to 63"},
+  };
+  for (const auto& [text, message] : rows) {
+    const auto bad = parse_event(text);
+    ASSERT_FALSE(bad) << text;
+    EXPECT_EQ(bad.error().message, message);
+  }
+}
+
+std::string with_events(const std::string& events) {
+  return R"({"schema": "dsbench.traffic/1", "pieces": [
+    {"shape": "hold", "rate": "5/s", "duration": "1m", "stage": "calm"},
+    {"shape": "hold", "rate": "5/s", "duration": "1m", "stage": "storm"}], "events": [)" +
+         events + "]}";
+}
+
+TEST(TrafficEvents, AreReadPlacedScaledAndWritten) {
+  const auto profile = parse_traffic(with_events(R"({"fault": "cores:left=0.5", "at": "10s", "until": "40s"},
+        {"fault": "crash", "stage": "storm", "at": "20s", "target": 0})"),
+                                     "t.json");
+  ASSERT_TRUE(profile) << profile.error().message;
+  ASSERT_EQ(profile->events.size(), 2U);
+  const TrafficPlan plan = plan_of(*profile);
+  const auto first = place_event(profile->events[0], plan);
+  EXPECT_EQ(first->start, 10s);
+  EXPECT_EQ(first->end, 40s);
+  const auto second = place_event(profile->events[1], plan);
+  EXPECT_EQ(second->start, 80s);
+  EXPECT_EQ(second->end, 120s);  // with its stage
+  const auto again = parse_traffic(to_json(*profile), "again.json");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->events, profile->events);
+  const auto shorter = scaled(*profile, {.compress = 10, .rate = 1, .base_rate = {}});
+  ASSERT_TRUE(shorter) << shorter.error().message;
+  EXPECT_EQ(shorter->events[0].at, 1s);
+  EXPECT_EQ(shorter->events[0].until, Nanos{4s});
+  EXPECT_EQ(shorter->events[1].at, 2s);
+}
+
+TEST(TrafficEvents, OfAProfileSayWhatIsWrong) {
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {R"({"fault": "meteor"})",
+       "t.json: events[0].fault: fault 'meteor': no fault is called 'meteor'; accepted: "},
+      {R"({"at": "5s"})", "t.json: events[0].fault: "},
+      {R"({"fault": "crash", "when": "5s"})",
+       "t.json: unknown key 'events[0].when'; accepted: at, fault, stage, target, until"},
+      {R"({"fault": "crash", "at": "9s", "until": "5s"})",
+       "t.json: events[0].at: it is over at 5s, and begins at 9s"},
+      {R"({"fault": "crash", "stage": "strom"})",
+       "t.json: events: the event 'crash at 0s in strom' is in no stage of the traffic; its stages are: "
+       "calm, storm; "
+       "did you mean 'storm'?"},
+      {R"({"fault": "crash", "stage": "storm", "at": "60s"})",
+       "t.json: events: the event 'crash at 60s in storm' would begin when its stage is over, after 60s"},
+      {R"({"fault": "crash", "at": "3m"})",
+       "t.json: events: the event 'crash at 180s' would begin when the traffic is over, after 120s"},
+  };
+  for (const auto& [event, message] : rows) {
+    const auto bad = parse_traffic(with_events(event), "t.json");
+    ASSERT_FALSE(bad) << event;
+    EXPECT_THAT(bad.error().message, ::testing::StartsWith(message));
+  }
+}
+
 TEST(SloProfile, TextForm) {
   const auto slo = load_slo("ttft=500ms,e2e=5s");
   ASSERT_TRUE(slo) << slo.error().message;

@@ -216,9 +216,19 @@ TEST(ChatTemplate, WritesWhatTransformersWrites) {
     recognised->set_special_tokens(chat.at("bos_token").get<std::string>(),
                                    chat.at("eos_token").get<std::string>());
     std::vector<ChatMessage> messages;
-    for (const Json& m : one.at("messages"))
-      messages.push_back({m.at("role").get<std::string>(), m.at("content").get<std::string>()});
-    EXPECT_EQ(recognised->render(messages).value(), one.at("text").get<std::string>())
+    for (const Json& m : one.at("messages")) {
+      ChatMessage& message = messages.emplace_back();
+      message.role = m.at("role").get<std::string>();
+      if (!m.at("content").is_null()) message.content = m.at("content").get<std::string>();
+      for (const Json& call : m.value("tool_calls", Json::array())) {
+        const Json& function = call.at("function");
+        message.tool_calls.push_back({call.at("type").get<std::string>(),
+                                      function.at("name").get<std::string>(),
+                                      function.at("arguments").get<std::string>()});
+      }
+    }
+    const ChatSettings settings{.thinking = one.value("thinking", false)};
+    EXPECT_EQ(recognised->render(messages, settings).value(), one.at("text").get<std::string>())
         << name << one.at("messages");
   }
 }
@@ -250,9 +260,47 @@ TEST(ChatTemplate, RefusesOthers) {
   EXPECT_THAT(other.error().message,
               HasSubstr("the chat template of x.json is not one that we know; accepted are"));
   const std::vector<ChatMessage> talk{{"user", "U"}, {"tool", "42"}};
-  const auto rendered = ChatTemplate::named("deepseek-v3").value().render(talk);
-  ASSERT_FALSE(rendered);
-  EXPECT_THAT(rendered.error().message, HasSubstr("messages[1]: the role 'tool' is not supported"));
+  const auto message = [&](const char* name, const ChatSettings& settings) {
+    const auto rendered = ChatTemplate::named(name).value().render(talk, settings);
+    return rendered ? std::string{} : rendered.error().message;
+  };
+  EXPECT_THAT(message("deepseek-v2", {}),
+              HasSubstr("messages[1]: the role 'tool' is not supported by the chat template deepseek-v2; "
+                        "accepted: system, user, assistant"));
+  EXPECT_THAT(message("deepseek-v3", {.tools = {{"f", "", ""}}}),
+              HasSubstr("tools: the chat template deepseek-v3 has no place for descriptions of tools"));
+  EXPECT_THAT(
+      message("deepseek-v3", {.thinking = true}),
+      HasSubstr("thinking: the chat template deepseek-v3 has no thinking; accepted with deepseek-v3.1"));
+  EXPECT_EQ(message("deepseek-r1", {.thinking = true}), "");
+  EXPECT_EQ(message("none", {.thinking = true, .tools = {{"f", "", ""}}}), "");
+  // A template whose text does not write tools is not told of them.
+  const Json chat = read_json(fixture("chat") / "chat.json");
+  const auto bare = ChatTemplate::recognise(chat.at("templates").at("v3.1").get<std::string>(), "x").value();
+  EXPECT_THAT(bare.render(talk).error().message, HasSubstr("the role 'tool' is not supported"));
+}
+
+TEST(ChatTemplate, DescribesToolsAsTheModelCardOfV31Does) {
+  const std::vector<ChatMessage> talk{{"system", "S"}, {"user", "U"}};
+  const auto text =
+      ChatTemplate::named("deepseek-v3.1")
+          .value()
+          .render(talk,
+                  {.thinking = true,
+                   .tools = {{"add", "Adds.", R"({"type": "object", "properties": {}})"}, {"now", "", ""}}});
+  ASSERT_TRUE(text) << text.error().message;
+  EXPECT_EQ(*text,
+            "<｜begin▁of▁sentence｜>S\n\n## Tools\nYou have access to the following tools:\n\n"
+            "### add\nDescription: Adds.\n\nParameters: {\"type\": \"object\", \"properties\": {}}\n\n"
+            "### now\nDescription: \n\nParameters: {}\n\n"
+            "IMPORTANT: ALWAYS adhere to this exact format for tool use:\n"
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>tool_call_name<｜tool▁sep｜>tool_call_arguments"
+            "<｜tool▁call▁end｜>{additional_tool_calls}<｜tool▁calls▁end｜>\n\n"
+            "Where:\n"
+            "- `tool_call_name` must be an exact match to one of the available tools\n"
+            "- `tool_call_arguments` must be valid JSON that strictly follows the tool's Parameters Schema\n"
+            "- For multiple tool calls, chain them directly without separators or spaces"
+            "<｜User｜>U<｜Assistant｜><think>");
 }
 
 TEST(TokenizerFiles, AreReadTogether) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/server/caller.h"
+#include "engine/server/local_peer.h"
 #include "engine/server/metrics.h"
 #include "engine/server/patience.h"
 #include "engine/server/reply.h"
@@ -324,6 +325,33 @@ TEST(ServerCaller, ReadsTenantAndTimeoutAndSaysWhatItCannotRead) {
   EXPECT_EQ(refused({.authorization = "Basic abc"}, "deepseek-2026"),
             "401 the Authorization header holds no key; accepted: 'Bearer KEY'");
   EXPECT_EQ(refused({.authorization = "Basic abc"}, "openai"), "0");
+}
+
+TEST(ServerCaller, AnAttemptIsWhatTheClientSaysItIs) {
+  EXPECT_EQ(caller({}, "openai").generate.attempt, 0);
+  EXPECT_EQ(caller({.attempt = "3"}, "openai").generate.attempt, 3);
+  EXPECT_EQ(caller({.retry_count = "2"}, "openai").generate.attempt, 2);
+  EXPECT_EQ(caller({.attempt = "1", .retry_count = "2"}, "openai").generate.attempt, 1);
+  EXPECT_EQ(caller({.retry_count = "often"}, "openai").generate.attempt, 0);
+  for (const char* wrong : {"-1", "second", "1.5", "9999999"}) {
+    ApiRequest ignored;
+    const auto refusal = read_caller({.attempt = wrong}, of("openai"), seconds{100}, ignored);
+    ASSERT_FALSE(refusal) << wrong;
+    EXPECT_EQ(refusal.error().message,
+              std::string("the x-dsbench-attempt header holds '") + wrong +
+                  "'; accepted: a whole number from 0 (the first attempt) to 1000000");
+  }
+}
+
+TEST(ServerPeer, OnlyThisMachineIsLocal) {
+  const auto local = [](const char* address) {
+    return is_local_peer(boost::asio::ip::make_address(address));
+  };
+  for (const char* here : {"127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"})
+    EXPECT_TRUE(local(here)) << here;
+  for (const char* away :
+       {"10.0.0.1", "192.0.2.7", "0.0.0.0", "::", "fe80::1", "2001:db8::1", "::ffff:10.0.0.1"})
+    EXPECT_FALSE(local(away)) << away;
 }
 
 TEST(ServerCaller, TheBodySaysPriorityAndUser) {

@@ -6,7 +6,8 @@
 //                                                            its writer thread runs on core 0
 //   wire_capacity open     WIRE RATE SECONDS [PATH [SPIN_US [THREADS]]]   send lag and CPU of the whole
 //   generator wire_capacity streams  WIRE COUNT SECONDS                COUNT streams at one event a second
-//   wire_capacity scan     -    -     -                      ns of scan_chunk
+//   wire_capacity scale    WIRE CONCURRENCY SECONDS PATH - THREADS   as recorded, THREADS at once, each with
+//   a server of its own wire_capacity scan     -    -     -                      ns of scan_chunk
 //   wire_capacity serve    -    PORT  -                      only the null server, for other clients
 // WIRE is lean or libcurl. PATH is the null server's, such as /sse/100/1; one line of JSON is printed.
 #include <sched.h>
@@ -50,6 +51,12 @@ void pin(int core) {
   (void)::sched_setaffinity(0, sizeof set, &set);
 }
 
+// The k-th from the last, around and around.
+int core_from_end(std::uint32_t k) {
+  const long cores = std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN));
+  return static_cast<int>(cores - 1 - static_cast<long>(k) % cores);
+}
+
 // Of the calling thread.
 double cpu_seconds() {
   timespec t{};
@@ -66,8 +73,8 @@ long resident_kib() {
   return resident * (::sysconf(_SC_PAGESIZE) / 1024);
 }
 
-[[noreturn]] void serve(std::uint16_t port, int write_to) {
-  pin(0);
+[[noreturn]] void serve(std::uint16_t port, int write_to, int core = 0) {
+  pin(core);
   (void)raise_descriptor_limit();
   engine::server::NullServerConfig config;
   config.port = port;
@@ -136,6 +143,7 @@ struct Setting {
   std::string mode, wire;
   double amount = 0, seconds = 1;
   WireConfig config;
+  std::vector<std::string> urls;  // of the servers
   std::filesystem::path folder;
 };
 
@@ -151,27 +159,36 @@ std::unique_ptr<results::Recorder> recorder_in(const std::filesystem::path& fold
   return recorder;
 }
 
-void closed(const Setting& s) {
+// What one issuer thread did in a closed loop.
+struct Closed {
+  Figures figures;
+  double wall = 0, used = 0;  // seconds, of the clock and of the thread's processor time
+  std::uint64_t connections = 0;
+};
+
+// `recorder`: none for the transport alone.
+Closed closed_loop(const Setting& s, const std::string& url, std::uint32_t worker,
+                   results::Recorder* recorder) {
   SteadyClock clock;
   ask_for_exact_wakeups();
   auto poller = std::move(*Poller::make(clock));
   const Nanos epoch = clock.now();
-  auto transport = std::move(*make_transport(s.config, {}, clock, epoch, *poller));
+  WireConfig config = s.config;
+  config.providers.front().base_url = url;
+  auto transport = std::move(*make_transport(config, {}, clock, epoch, *poller));
   std::vector<TargetEvent> events, taken;
-  std::vector<Action> actions, todo;
+  std::vector<Action> actions;
   Figures bare;
   ClosingSink sink;
-  std::unique_ptr<results::Recorder> recorder;
   std::unique_ptr<LoadMachine> machine;
-  std::uint64_t next = 0;
+  std::uint64_t next = std::uint64_t{worker} << 40;
   const auto add = [&](Nanos due) {
     const Arrival arrival{next++, due, 0};
     machine->add({&arrival, 1});
   };
-  if (s.mode == "recorded") {
-    recorder = recorder_in(s.folder);
-    sink.to = &recorder->channel(0);
-    machine = std::make_unique<LoadMachine>(ClientPolicy{}, SharedSource{attempt_of}, 1, 0, sink);
+  if (recorder != nullptr) {
+    sink.to = &recorder->channel(worker);
+    machine = std::make_unique<LoadMachine>(ClientPolicy{}, SharedSource{attempt_of}, 1, worker, sink);
     for (int i = 0; i < static_cast<int>(s.amount); ++i) add(Nanos{0});
   } else {
     for (int i = 0; i < static_cast<int>(s.amount); ++i) transport->start(attempt_of(next++), events);
@@ -202,24 +219,59 @@ void closed(const Setting& s) {
     for (const Action& a : actions) transport->start(a.attempt, events);
     actions.clear();
   }
-  const double wall = to_seconds(clock.now() - epoch - from);
-  const double used = cpu_seconds() - cpu;
-  const Figures f = machine ? sink.figures : bare;
+  Closed out;
+  out.wall = to_seconds(clock.now() - epoch - from);
+  out.used = cpu_seconds() - cpu;
+  out.figures = machine ? sink.figures : bare;
+  out.connections = transport->counts().connections_opened;
+  return out;
+}
+
+void closed(const Setting& s) {
+  const auto recorder = s.mode == "recorded" ? recorder_in(s.folder) : nullptr;
+  const Closed c = closed_loop(s, s.urls.front(), 0, recorder.get());
+  const Figures& f = c.figures;
   std::printf(
       "{\"mode\":\"%s\",\"wire\":\"%s\",\"concurrency\":%g,\"requests_per_s\":%.0f,\"requests_per_cpu_s\":%."
       "0f,"
       "\"events_per_cpu_s\":%.0f,\"us_per_request\":%.2f,\"us_per_event\":%.3f,\"busy\":%.2f,\"failed\":%llu,"
       "\"connections\":%llu}\n",
-      s.mode.c_str(), s.wire.c_str(), s.amount, static_cast<double>(f.done) / wall,
-      static_cast<double>(f.done) / used, static_cast<double>(f.tokens) / used,
-      used * 1e6 / static_cast<double>(std::max<std::uint64_t>(f.done, 1)),
-      used * 1e6 / static_cast<double>(std::max<std::uint64_t>(f.tokens, 1)), used / wall,
-      static_cast<unsigned long long>(f.failed),
-      static_cast<unsigned long long>(transport->counts().connections_opened));
+      s.mode.c_str(), s.wire.c_str(), s.amount, static_cast<double>(f.done) / c.wall,
+      static_cast<double>(f.done) / c.used, static_cast<double>(f.tokens) / c.used,
+      c.used * 1e6 / static_cast<double>(std::max<std::uint64_t>(f.done, 1)),
+      c.used * 1e6 / static_cast<double>(std::max<std::uint64_t>(f.tokens, 1)), c.used / c.wall,
+      static_cast<unsigned long long>(f.failed), static_cast<unsigned long long>(c.connections));
 }
 
-// RATE per second (Poisson), or for `streams` that many over the first six seconds; what opening them costs the
-// kernel (looking for ports) is not counted.
+// As many issuer threads as there are servers, each full on a core of its own (the last ones first), into one
+// recorder. Where the cores do not suffice for threads and servers, they share: then the processor time of a
+// request still tells whether the threads are in each other's way, and the requests per second tell nothing.
+void scale(const Setting& s) {
+  const auto recorder = recorder_in(s.folder);
+  const auto threads = static_cast<std::uint32_t>(s.urls.size());
+  std::vector<Closed> done(threads);
+  std::vector<std::thread> running;
+  for (std::uint32_t k = 0; k < threads; ++k) {
+    running.emplace_back([&, k] {
+      pin(core_from_end(k));
+      done[k] = closed_loop(s, s.urls[k], k, recorder.get());
+    });
+  }
+  for (std::thread& t : running) t.join();
+  double used = 0, rate = 0;
+  std::uint64_t requests = 0;
+  for (const Closed& c : done) {
+    used += c.used;
+    rate += static_cast<double>(c.figures.done) / c.wall;
+    requests += c.figures.done;
+  }
+  std::printf(
+      "{\"mode\":\"scale\",\"wire\":\"%s\",\"threads\":%u,\"requests_per_s\":%.0f,\"us_per_request\":%.2f}\n",
+      s.wire.c_str(), threads, rate, used * 1e6 / static_cast<double>(std::max<std::uint64_t>(requests, 1)));
+}
+
+// RATE per second (Poisson), or for `streams` that many over the first six seconds; what opening them costs
+// the kernel (looking for ports) is not counted.
 void open(const Setting& s) {
   const auto recorder = recorder_in(s.folder);
   std::atomic<bool> stop{false};
@@ -340,28 +392,35 @@ int main(int argc, char** argv) {
   std::string path = argc > 5 ? argv[5] : "/sse/1/1";
   if (s.mode == "streams") path = "/sse/100000/1/1s";
   (void)raise_descriptor_limit();
-  int pipe[2];
-  if (::pipe(pipe) != 0) return 1;
-  const pid_t server = ::fork();
-  if (server == 0) {
-    (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    serve(0, pipe[1]);
-  }
-  std::uint16_t port = 0;
-  if (::read(pipe[0], &port, sizeof port) != sizeof port) return 1;
-  pin(1);
-  s.config.wire = s.wire == "lean" ? WireKind::lean : WireKind::libcurl;
-  s.config.providers.front().base_url = "http://127.0.0.1:" + std::to_string(port) + path;
-  s.config.providers.front().model = "null";
   if (argc > 6) s.config.spin = Nanos{std::atoll(argv[6]) * 1000};
   if (argc > 7) s.config.threads = std::atoi(argv[7]);
+  std::vector<pid_t> servers;
+  for (int k = 0; k < (s.mode == "scale" ? s.config.threads : 1); ++k) {
+    int pipe[2];
+    if (::pipe(pipe) != 0) return 1;
+    servers.push_back(::fork());
+    if (servers.back() == 0) {
+      (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const auto cores = static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+      serve(0, pipe[1], k % cores);
+    }
+    std::uint16_t port = 0;
+    if (::read(pipe[0], &port, sizeof port) != sizeof port) return 1;
+    s.urls.push_back("http://127.0.0.1:" + std::to_string(port) + path);
+  }
+  pin(1);
+  s.config.wire = s.wire == "lean" ? WireKind::lean : WireKind::libcurl;
+  s.config.providers.front().base_url = s.urls.front();
+  s.config.providers.front().model = "null";
   s.folder = std::filesystem::temp_directory_path() / ("dsbench-capacity-" + std::to_string(::getpid()));
   if (s.mode == "open" || s.mode == "streams") {
     open(s);
+  } else if (s.mode == "scale") {
+    scale(s);
   } else {
     closed(s);
   }
   std::filesystem::remove_all(s.folder);
-  ::kill(server, SIGKILL);
+  for (const pid_t server : servers) ::kill(server, SIGKILL);
   return 0;
 }

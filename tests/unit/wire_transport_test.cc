@@ -375,6 +375,44 @@ TEST_P(WireOf, SendsWhatTheCodecWrote) {
   EXPECT_THAT(seen[0].head, ::testing::Not(HasSubstr("Expect")));
 }
 
+// With every API, whatever its answers look like: here they are refused.
+TEST_P(WireOf, SaysWhoAsksAndWhichAttempt) {
+  for (const ApiName& api : apis()) {
+    if (api.name == "http:FILE") continue;
+    ScriptedHttpServer server{[](const SeenRequest&) { return with_length("no", "503 No"); }};
+    WireConfig config;
+    config.tenants = {"free", "not a name", "paid-2"};
+    config.providers.front().api = api.name;
+    Harness h{GetParam(), server.url(), {}, config};
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      Attempt attempt{.request = i,
+                      .attempt = i == 3 ? 12U : 0U,
+                      .prompt_tokens = 20,
+                      .output_tokens = 3,
+                      .prompt_seed = 5};
+      attempt.tenant = static_cast<std::uint16_t>(i == 3 ? 2 : i);
+      h.start(attempt);
+      ASSERT_TRUE(h.run_until_ended()) << api.name;
+    }
+    const auto seen = server.requests();
+    ASSERT_EQ(seen.size(), 4U) << api.name;
+    EXPECT_THAT(seen[0].head + "\r\n", HasSubstr("\r\nx-dsbench-tenant: free\r\nx-dsbench-attempt: 0\r\n"))
+        << api.name;
+    EXPECT_THAT(seen[1].head + "\r\n", HasSubstr("\r\nx-dsbench-attempt: 0\r\n")) << api.name;
+    EXPECT_THAT(seen[1].head, ::testing::Not(HasSubstr("x-dsbench-tenant")))
+        << "no header's value can be made of it";
+    EXPECT_THAT(seen[2].head + "\r\n", HasSubstr("\r\nx-dsbench-tenant: paid-2\r\nx-dsbench-attempt: 0\r\n"));
+    EXPECT_THAT(seen[3].head + "\r\n",
+                HasSubstr("\r\nx-dsbench-tenant: paid-2\r\nx-dsbench-attempt: 12\r\n"));
+    EXPECT_EQ(seen[3].body, seen[0].body) << "the rest is the same";
+  }
+  ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
+  Harness h{GetParam(), server.url()};
+  h.start(1);
+  ASSERT_TRUE(h.run_until_ended());
+  EXPECT_THAT(server.requests().at(0).head, ::testing::Not(HasSubstr("x-dsbench")));
+}
+
 TEST_P(WireOf, SendsALongPromptWithoutCopyingIt) {
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
   Harness h{GetParam(), server.url()};
@@ -603,8 +641,9 @@ TEST(Preflight, SaysWhatIsWrong) {
   const std::string refused = message(with_length("{}", "403 Forbidden"), {}, with_key);
   EXPECT_THAT(refused, HasSubstr("the API key that was given is not accepted"));
   EXPECT_THAT(refused, ::testing::Not(HasSubstr("sk-very-secret")));
-  EXPECT_THAT(message(with_length("Not Found", "404 Not Found"), {}),
-              HasSubstr("answers 404 \"Not Found\": is this the base URL of a server that speaks the API chat"));
+  EXPECT_THAT(
+      message(with_length("Not Found", "404 Not Found"), {}),
+      HasSubstr("answers 404 \"Not Found\": is this the base URL of a server that speaks the API chat"));
   EXPECT_THAT(message(with_length("{}"), {}), HasSubstr("names no model; name the model to ask for"));
   EXPECT_THAT(message(models, with_length(R"({"message":"bad field"})", "400 Bad Request")),
               HasSubstr("/v1/chat/completions answers 400 \"bad field\": a 200 was expected"));

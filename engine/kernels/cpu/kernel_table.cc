@@ -9,12 +9,14 @@ extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
 #endif
 
-std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width) {
+std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width, KvType kv_type) {
   constexpr std::int64_t kKeyBlock = 128;  // of kernels.inc
   const auto padded = [](std::int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; };
   const std::int64_t rows = padded(std::int64_t{queries} * heads);
   // Queries turned over, weights of a key block, maxima, sums and factors, output; alignment.
-  return rows * (padded(width) + kKeyBlock + 3 + padded(width)) + kPanel;
+  // Entries that are not floats, widened, block by block.
+  const std::int64_t widened = kv_type == KvType::fp32 ? 0 : kKeyBlock * padded(width) + kPanel;
+  return rows * (padded(width) + kKeyBlock + 3 + padded(width)) + kPanel + widened;
 }
 
 const KernelTable* const* all_kernels() {

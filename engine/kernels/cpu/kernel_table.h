@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/kernels/kv_type.h"
 #include "engine/kernels/weight_type.h"
 
 // The vectorised kernels, built several times for different instruction sets and chosen when the program
@@ -60,12 +61,17 @@ struct AttentionArgs {
   std::int32_t first_position =
       0;  // query i stands at first_position + i and sees the positions up to its own
   float scale = 1;
-  const float* cache = nullptr;          // [block, slot, width]; 16 floats behind its end must be readable
+  const void* cache = nullptr;           // [block, slot]; 64 bytes behind its end must be readable
   const std::int32_t* blocks = nullptr;  // block table of the sequence
   std::int32_t block_size = 0;
   float* scratch = nullptr;    // attention_scratch() floats
   float* lse = nullptr;        // [queries, heads]: ln Σ e^score of what was seen; null: not wanted
   std::int32_t positions = 0;  // of the block table; > 0: no more than these are there, whoever may see more
+  // An entry of the cache. fp32: `width` floats, and the rest need not be set; else as kv_layout.h has it.
+  KvType kv_type = KvType::fp32;
+  std::int64_t slot_bytes = 0;
+  std::int32_t scales_at = 0;
+  std::int32_t rope_at = 0;
 };
 
 // Indexer of sparse attention: logits of the positions [begin, end) of one sequence (one query),
@@ -119,10 +125,13 @@ struct KernelTable {
   void (*softmax_step)(SoftmaxStep& step);
   // y = x, from bf16.
   void (*widen)(const std::uint16_t* x, std::int32_t n, float* y);
+  // An entry of a cache (see AttentionArgs) as kv_lora + rope floats: what attention computes with.
+  void (*widen_entry)(const AttentionArgs& args, const void* entry, float* y);
 };
 
 // Floats of scratch for attention, however long the context.
-[[nodiscard]] std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width);
+[[nodiscard]] std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width,
+                                             KvType kv_type = KvType::fp32);
 
 // The fastest that this processor runs.
 [[nodiscard]] const KernelTable& kernels();

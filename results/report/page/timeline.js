@@ -107,6 +107,13 @@
             canvas.fillStyle = colour('b-' + (special ? s[2] : 'step'));
             canvas.fillRect(a, area.y, b - a, area.h);
           });
+          (data.events || []).forEach(function (e) {
+            var a = Math.max(area.x, g.toDomXCoord(e[0])), b = Math.min(area.x + area.w, g.toDomXCoord(e[1]));
+            if (b <= a) return;
+            canvas.fillStyle = colour('bad');
+            canvas.fillRect(a, area.y, b - a, 4);
+            canvas.fillRect(a, area.y, 1, area.h);
+          });
         },
         highlightCallback: function (event, x, points, row) {
           graphs.forEach(function (g) {
@@ -114,7 +121,8 @@
             if (g.graph !== graph) g.graph.setSelection(row);
           });
           var s = stageAt(x);
-          where.textContent = clock(x) + (s ? '  ·  ' + s[3] : '');
+          var now = (data.events || []).filter(function (e) { return x >= e[0] && x < e[1]; });
+          where.textContent = clock(x) + (s ? '  ·  ' + s[3] : '') + now.map(function (e) { return '  ·  ' + e[2]; }).join('');
         },
         unhighlightCallback: function () {
           graphs.forEach(function (g) {

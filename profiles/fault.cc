@@ -1,4 +1,4 @@
-#include "engine/faults/fault.h"
+#include "profiles/fault.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 
 #include "core/text.h"
 
-namespace dsbench::engine {
+namespace dsbench::profiles {
 namespace {
 
 // A key with the place of its value. Values are read and printed by their type.
@@ -204,6 +204,15 @@ std::string_view to_word(FaultKind kind) {
   return row_of(kind).word;
 }
 
+bool is_of_engine(FaultKind kind) {
+  return kind == FaultKind::crash || kind == FaultKind::cores || kind == FaultKind::kv ||
+         kind == FaultKind::hot_experts;
+}
+
+bool is_of_connection(FaultKind kind) {
+  return kind == FaultKind::keep_alive_flood || kind == FaultKind::slow_reader;
+}
+
 Result<Fault> parse_fault(std::string_view text) {
   std::string_view rest = text;
   const auto duration = cut(rest, '+');
@@ -267,4 +276,4 @@ std::string describe_faults() {
   return text;
 }
 
-}  // namespace dsbench::engine
+}  // namespace dsbench::profiles
