@@ -11,7 +11,7 @@ namespace dsbench::results::report {
 namespace {
 
 // Points of the interactive timelines of one page, all runs together: what keeps a page under 500 KB.
-constexpr std::size_t most_points = 720;
+constexpr std::size_t most_points = 600;
 // With more runs than these each keeps its tables, and only the comparison has charts.
 constexpr std::size_t most_charted_runs = 3;
 
