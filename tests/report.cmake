@@ -5,6 +5,7 @@ dsbench_test(report_test
 add_executable(report_browser_pages e2e/report_browser_pages.cc fakes/sample_runs.cc)
 target_link_libraries(report_browser_pages PRIVATE dsbench::gate dsbench::report fmt::fmt dsbench_warnings)
 target_include_directories(report_browser_pages PRIVATE "${PROJECT_SOURCE_DIR}")
+find_package(Python3 COMPONENTS Interpreter REQUIRED)
 add_test(NAME report_browser COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/report_browser_test.py" "$<TARGET_FILE:report_browser_pages>")
 set_tests_properties(report_browser PROPERTIES LABELS browser TIMEOUT 600 SKIP_RETURN_CODE 77)
 
