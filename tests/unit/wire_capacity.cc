@@ -1,14 +1,21 @@
 // What one issuer thread can do on this machine: not a test, a measurement. The null server runs in a process
 // of its own on core 0, the generator on core 1.
-//   wire_capacity bare     WIRE CONCURRENCY SECONDS [PATH]   the transport alone, its core full
-//   wire_capacity recorded WIRE CONCURRENCY SECONDS [PATH]   the same through machine and recorder, as in a
-//   run;
-//                                                            its writer thread runs on core 0
-//   wire_capacity open     WIRE RATE SECONDS [PATH [SPIN_US [THREADS]]]   send lag and CPU of the whole
-//   generator wire_capacity streams  WIRE COUNT SECONDS                COUNT streams at one event a second
-//   wire_capacity scale    WIRE CONCURRENCY SECONDS PATH - THREADS   as recorded, THREADS at once, each with
-//   a server of its own wire_capacity scan     -    -     -                      ns of scan_chunk
-//   wire_capacity serve    -    PORT  -                      only the null server, for other clients
+//
+//   wire_capacity bare WIRE CONCURRENCY SECONDS [PATH]
+//       the transport alone, its core full
+//   wire_capacity recorded WIRE CONCURRENCY SECONDS [PATH]
+//       the same through machine and recorder, as in a run; its writer thread runs on core 0
+//   wire_capacity open WIRE RATE SECONDS [PATH [SPIN_US [THREADS]]]
+//       send lag and CPU of the whole generator
+//   wire_capacity streams WIRE COUNT SECONDS
+//       COUNT streams at one event a second
+//   wire_capacity scale WIRE CONCURRENCY SECONDS PATH - THREADS
+//       as recorded, THREADS at once, each with a server of its own
+//   wire_capacity scan - - -
+//       ns of scan_chunk
+//   wire_capacity serve - PORT -
+//       only the null server, for other clients
+//
 // WIRE is lean or libcurl. PATH is the null server's, such as /sse/100/1; one line of JSON is printed.
 #include <sched.h>
 #include <signal.h>
