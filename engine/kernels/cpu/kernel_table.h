@@ -43,6 +43,7 @@ struct GemmArgs {
   const float* w_scale = nullptr;  // [n up to a whole panel]; of int8 weights
   std::int32_t n = 0;
   std::int32_t k = 0;
+  std::int32_t w_depth = 0;  // steps of k that a panel holds, where they are more than k; not of int8 weights
   std::int32_t panel_begin = 0;
   std::int32_t panel_end = 0;
   float* c = nullptr;  // [m, n]
