@@ -98,12 +98,11 @@ class GroupQuant {
     const auto* x = cell_.input<std::uint16_t>(0);
     in_parts(*cell_.pool, rows_, 4 * width_, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        for (std::int64_t i = 0; i < width_; i += kGroup) {
-          const std::int64_t at = row * width_ + i;
-          const std::uint16_t* from = kSwiglu ? x + row * 2 * width_ + i : x + at;
-          cell_.output<float>(1)[at / kGroup] = cell_.table->quantise_group(
-              from, kSwiglu ? from + width_ : nullptr, cell_.output<std::uint8_t>(0) + at);
-        }
+        const std::int64_t at = row * width_;
+        const std::uint16_t* from = kSwiglu ? x + 2 * at : x + at;
+        cell_.table->quantise_groups(from, kSwiglu ? from + width_ : nullptr,
+                                     static_cast<std::int32_t>(width_ / kGroup),
+                                     cell_.output<std::uint8_t>(0) + at, cell_.output<float>(1) + at / kGroup);
       }
     });
   }

@@ -178,8 +178,9 @@ struct KernelTable {
   std::int32_t (*half_tile_height)(std::int32_t m);
   void (*lay_out_half)(const HalfLayoutArgs& args);
   void (*gemm_half)(const HalfGemmArgs& args);
-  // 128 values of x, or of silu(x)·up where up is given, from bf16: codes as quantise_e4m3, whose scale comes back.
-  float (*quantise_group)(const std::uint16_t* x, const std::uint16_t* up, std::uint8_t* codes);
+  // Groups of 128 values of x, or of silu(x)·up where up is given, from bf16: codes and scales as quantise_e4m3's.
+  void (*quantise_groups)(const std::uint16_t* x, const std::uint16_t* up, std::int32_t groups, std::uint8_t* codes,
+                          float* scales);
   void (*rope)(const RopeArgs& args);
   // Scores of groups of experts, `size` values each, a multiple of 16: the largest plus, where `two`, the second.
   void (*group_scores)(const float* x, std::int32_t groups, std::int32_t size, bool two, float* scores);
