@@ -6,7 +6,8 @@
 #define DSB_GRID_CONSTANT
 
 // hopper.cuh on the host. A copy by TMA arrives only when somebody waits at its barrier, and spoils its
-// destination before: who reads without waiting, or fetches into a stage that is still read, gets NaN. A
+// destination before: who reads without waiting, or fetches into a stage that is still read, gets NaN. So do
+// words that a thread copies and arrives with; those that it never arrives with never come. A
 // box is stored when the thread that asked for it waits, with what was there when it asked, or, in the
 // backward order, with what is there then: it must be the same. A product is computed only when somebody
 // waits for its group: its sums are NaN until then, and operands that were overwritten meanwhile show.
@@ -25,6 +26,8 @@ void expect_bytes(Barrier* b, int bytes);
 void arrive(Barrier* b);
 void wait_barrier(Barrier* b, int parity);
 void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row);
+void copy_word(void* to, const void* from, bool valid);
+void arrive_with_copies(Barrier* b);
 void arrive_at(Barrier* b, int rank);
 void copy_box_to_pair(void* to, const TensorMap& map, Barrier* b, int byte, int row);
 void store_box(const TensorMap& map, const void* from, int byte, int row);
@@ -41,6 +44,9 @@ void wgmma_wait(Sums&... /*settled*/) {
   detail::settle_products(kLeft);
 }
 void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_e4m3_n8(float (&c)[4], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_e4m3_n16(float (&c)[8], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_e4m3_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_e4m3_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n128(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
