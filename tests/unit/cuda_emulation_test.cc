@@ -214,6 +214,7 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 2, "context": 900, "heads": 16, "queries": 1}})",
         R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 3, "context": 500, "heads": 12, "queries": 2}})",
         R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 4, "context": 200, "heads": 64, "queries": 1}, "words": {"lengths": "list"}, "list": [1, 0, 200, 129], "adversarial": true})",
+        R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 3, "context": 700, "heads": 40, "queries": 2}, "words": {"lengths": "list"}, "list": [65, 700, 400], "adversarial": true})",
         R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 130, "context": 130, "heads": 2}})",
         R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 5, "context": 200, "heads": 3}})",
         R"({"op": "mla_prefill", "dtype": "bf16", "params": {"queries": 150, "context": 700, "heads": 2}})",

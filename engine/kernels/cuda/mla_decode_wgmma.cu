@@ -2,6 +2,7 @@
 
 #include "engine/kernels/cuda/hopper.cuh"
 #include "engine/kernels/cuda/launch.cuh"
+#include "engine/kernels/cuda/mla_fp8.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/split_plan.h"
@@ -29,6 +30,13 @@ constexpr int consumer_barrier = 1;
 constexpr float log2_e = 1.44269504088896340736f;
 constexpr float ln_2 = 0.69314718055994530942f;
 constexpr float score_scale = 0.07216878364870322056f;  // 192^−0.5
+
+// Who makes a page of an FP8 cache bf16 needs registers for what is under way.
+template <bool kFp8>
+struct Registers {
+  static constexpr int fetching = kFp8 ? 96 : 40;
+  static constexpr int attending = kFp8 ? 208 : 232;
+};
 
 struct Barriers {
   simt::Barrier q_full;
@@ -64,6 +72,13 @@ DSB_DEVICE void for_each_piece(const MlaDecodeArgs& args, const int* first, cons
   }
 }
 
+// Rows beyond the request are the next one's: they only reach rows that are not written.
+DSB_DEVICE void fetch_queries(const TensorMap& q_map, unsigned char* q_tile, simt::Barrier* full, int row) {
+  simt::expect_bytes(full, tile_bytes);
+  DSB_NO_UNROLL
+  for (int box = 0; box < boxes; ++box) simt::copy_box(q_tile + box * box_bytes, q_map, full, box * 128, row);
+}
+
 DSB_DEVICE void fetch_pieces(const MlaDecodeArgs& args, const int* first, const TensorMap& q_map,
                              const TensorMap& cache_map, unsigned char* q_tile, unsigned char* kv_tiles,
                              Barriers* barriers) {
@@ -73,12 +88,7 @@ DSB_DEVICE void fetch_pieces(const MlaDecodeArgs& args, const int* first, const 
   for_each_piece(args, first, [&](int request, const KvPiece& piece, int) {
     simt::wait_barrier(&barriers->q_empty, q_phase ^ 1);
     q_phase ^= 1;
-    simt::expect_bytes(&barriers->q_full, tile_bytes);
-    // Rows beyond the request are the next one's: they only reach rows that are not written.
-    DSB_NO_UNROLL
-    for (int box = 0; box < boxes; ++box)
-      simt::copy_box(q_tile + box * box_bytes, q_map, &barriers->q_full, box * 128,
-                     request * rows + simt::block_y() * tile_rows);
+    fetch_queries(q_map, q_tile, &barriers->q_full, request * rows + simt::block_y() * tile_rows);
     DSB_NO_UNROLL
     for (int b = piece.begin; b < piece.end; ++b, turn.next()) {
       simt::wait_barrier(&barriers->kv_empty[turn.buffer], turn.phase ^ 1);
@@ -92,6 +102,91 @@ DSB_DEVICE void fetch_pieces(const MlaDecodeArgs& args, const int* first, const 
   });
 }
 
+// A quarter of a page to its place in the tile of a page. Every register that is done with takes what comes
+// there next, from `ahead`, of which `valid` entries may be read.
+DSB_DEVICE void exchange_quarter(CacheQuarter& quarter, unsigned char* kv, int row0,
+                                 const unsigned char* ahead, int valid, int thread) {
+  const int piece = CacheQuarter::piece(thread);
+  unsigned char* const codes = kv + row0 * 128 + piece / 4 * box_bytes;
+  DSB_UNROLL
+  for (int i = 0; i < CacheQuarter::codes_of_thread; ++i) {
+    Bytes16 wide[2];
+    widen_codes(quarter.codes[i], quarter.scale[i], wide);
+    quarter.load_codes(i, ahead, valid, thread);
+    const int further = CacheQuarter::more_entries(i) * 128 + CacheQuarter::more_pieces(i) / 4 * box_bytes;
+    DSB_UNROLL
+    for (int h = 0; h < 2; ++h)
+      simt::store16(codes + swizzled_offset(CacheQuarter::entry(thread), piece % 4 * 2 + h, 8) + further,
+                    wide[h]);
+  }
+  unsigned char* const rope =
+      kv + row0 * 128 + (boxes - 1) * box_bytes +
+      swizzled_offset(CacheQuarter::rope_entry(thread), CacheQuarter::rope_piece(thread), 8);
+  DSB_UNROLL
+  for (int i = 0; i < CacheQuarter::ropes_of_thread; ++i) {
+    simt::store16(rope + CacheQuarter::more_rope_entries(i) * 128, quarter.rope[i]);
+    quarter.load_rope(i, ahead, valid, thread);
+  }
+}
+
+// The same from an FP8 cache, by a whole warpgroup: pages go through registers, a quarter of a page ahead,
+// and are asked for in the second-level cache before that. Slots beyond the length become zeros here.
+DSB_DEVICE void widen_pieces(const MlaDecodeArgs& args, const int* first, const TensorMap& q_map,
+                             unsigned char* q_tile, unsigned char* kv_tiles, Barriers* barriers) {
+  constexpr int pages_ahead = 2;
+  constexpr int quarter_bytes = CacheQuarter::entries * mla_fp8_bytes;
+  const int rows = args.queries * args.heads;
+  const int mine = simt::thread() % group_threads;
+  Turn turn;
+  int q_phase = 0;
+  for_each_piece(args, first, [&](int request, const KvPiece& piece, int) {
+    if (mine == 0) {
+      simt::wait_barrier(&barriers->q_empty, q_phase ^ 1);
+      fetch_queries(q_map, q_tile, &barriers->q_full, request * rows + simt::block_y() * tile_rows);
+    }
+    q_phase ^= 1;
+    const auto page = [&](int b) {
+      return static_cast<const unsigned char*>(args.cache) +
+             static_cast<long long>(args.block_table[static_cast<long long>(request) * args.max_blocks + b]) *
+                 (mla_block * mla_fp8_bytes);
+    };
+    // Entries of the piece that are left from this page on.
+    const int length = args.lengths[request];
+    int left = (length < piece.end * mla_block ? length : piece.end * mla_block) - piece.begin * mla_block;
+    // Of the page that is so many further.
+    const auto ask = [&](int b, int further) {
+      const int there = left - further * mla_block;
+      if (mine == 0 && there > 0)
+        simt::prefetch(page(b + further), (there < mla_block ? there : mla_block) * mla_fp8_bytes);
+    };
+    const unsigned char* from = page(piece.begin);
+    for (int further = 1; further < pages_ahead; ++further) ask(piece.begin, further);
+    CacheQuarter quarter;
+    DSB_UNROLL
+    for (int i = 0; i < CacheQuarter::codes_of_thread; ++i) quarter.load_codes(i, from, left, mine);
+    DSB_UNROLL
+    for (int i = 0; i < CacheQuarter::ropes_of_thread; ++i) quarter.load_rope(i, from, left, mine);
+    DSB_NO_UNROLL
+    for (int b = piece.begin; b < piece.end; ++b, turn.next()) {
+      ask(b, pages_ahead);
+      const unsigned char* const after = b + 1 < piece.end ? page(b + 1) : from;
+      unsigned char* const kv = kv_tiles + turn.buffer * tile_bytes;
+      simt::wait_barrier(&barriers->kv_empty[turn.buffer], turn.phase ^ 1);
+      DSB_NO_UNROLL
+      for (int row = 0; row < mla_block; row += CacheQuarter::entries) {
+        left -= CacheQuarter::entries;
+        from += quarter_bytes;
+        if (row == mla_block - CacheQuarter::entries) from = after;
+        exchange_quarter(quarter, kv, row, from, left, mine);
+      }
+      simt::fence_async();
+      simt::sync_warp();
+      if (mine % 32 == 0) simt::arrive(&barriers->kv_full[turn.buffer]);
+    }
+  });
+}
+
+template <bool kFp8>
 DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const MlaPartials& partials,
                               unsigned char* q_tile, unsigned char* kv_tiles, unsigned char* p_tile,
                               float* exchange, Barriers* barriers) {
@@ -128,7 +223,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       const std::uint32_t kv_address = simt::shared_address(kv);
       simt::wait_barrier(&barriers->kv_full[turn.buffer], turn.phase);
       const int inside = length - b * mla_block;
-      if (inside < mla_block) {
+      if (!kFp8 && inside < mla_block) {
         // Slots beyond the length may hold NaN, and 0 · NaN would reach the output.
         for (int i = simt::thread(); i < (mla_block - inside) * boxes * 8; i += consumer_threads) {
           const int row = inside + i / (boxes * 8);
@@ -266,6 +361,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
 }
 
 // block_x is the part of the cache, block_y the tile of rows.
+template <bool kFp8>
 DSB_KERNEL(block_threads, 1)
 mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_CONSTANT TensorMap cache_map,
                         const DSB_GRID_CONSTANT MlaDecodeArgs args, const int* first, MlaPartials partials) {
@@ -278,7 +374,7 @@ mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_
     simt::init_barrier(&barriers->q_full, 1);
     simt::init_barrier(&barriers->q_empty, consumer_threads / 32);
     for (int i = 0; i < buffers; ++i) {
-      simt::init_barrier(&barriers->kv_full[i], 1);
+      simt::init_barrier(&barriers->kv_full[i], kFp8 ? group_threads / 32 : 1);
       simt::init_barrier(&barriers->kv_empty[i], consumer_threads / 32);
     }
     simt::fence_barriers();
@@ -289,12 +385,14 @@ mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_
   const int per_part = part_blocks(first[args.requests], simt::grid_x());
   if (simt::block_x() * per_part >= first[args.requests]) return;
   if (simt::thread() / group_threads == consumers) {
-    simt::release_registers<40>();
-    if (simt::thread() % group_threads == 0)
+    simt::release_registers<Registers<kFp8>::fetching>();
+    if constexpr (kFp8)
+      widen_pieces(args, first, q_map, q_tile, kv_tiles, barriers);
+    else if (simt::thread() % group_threads == 0)
       fetch_pieces(args, first, q_map, cache_map, q_tile, kv_tiles, barriers);
   } else {
-    simt::take_registers<232>();
-    attend_pieces(args, first, partials, q_tile, kv_tiles, p_tile, exchange, barriers);
+    simt::take_registers<Registers<kFp8>::attending>();
+    attend_pieces<kFp8>(args, first, partials, q_tile, kv_tiles, p_tile, exchange, barriers);
   }
 }
 
@@ -305,13 +403,13 @@ std::size_t mla_decode_wgmma_workspace_bytes(const MlaDecodeArgs& args) {
 }
 
 Status prepare_mla_decode_wgmma(WgmmaMla& mla, const MlaDecodeArgs& args, std::int64_t cache_blocks) {
-  if (args.ids != nullptr || args.fp8_cache) return invalid_value;
+  if (args.ids != nullptr) return invalid_value;
   mla.args = args;
   mla.plan = plan_mla_decode(args, device_shape(), tile_rows);
   const std::int64_t rows = static_cast<std::int64_t>(args.requests) * args.queries * args.heads;
   const Status status =
       make_tensor_map(mla.q, args.q, static_cast<std::uint64_t>(rows), mla_width * 2, tile_rows);
-  if (status != 0) return status;
+  if (status != 0 || args.fp8_cache) return status;
   return make_tensor_map(mla.cache, args.cache, static_cast<std::uint64_t>(cache_blocks * mla_block),
                          mla_width * 2, mla_block);
 }
@@ -329,7 +427,8 @@ Status mla_decode_wgmma(const WgmmaMla& mla, void* stream) {
                           shared_bytes,
                           true};
   const int* const known = first;
-  status = launch(&mla_decode_wgmma_kernel, shape, stream, mla.q, mla.cache, args, known, partials);
+  status = launch(args.fp8_cache ? &mla_decode_wgmma_kernel<true> : &mla_decode_wgmma_kernel<false>, shape,
+                  stream, mla.q, mla.cache, args, known, partials);
   return status != 0 ? status : mla_combine(args, known, partials, mla.plan.parts, stream);
 }
 
