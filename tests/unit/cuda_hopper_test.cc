@@ -214,6 +214,20 @@ TEST(EmulatedBarrier, WordsAreThereOnceTheirArrivalWasWaitedFor) {
   simt::set_order(simt::Order::forward);
 }
 
+TEST(EmulatedRegisters, AreNoMoreThanTheBlockHas) {
+  const auto hand = [](auto takes) {
+    return simt::run({{2, 1}, 384, 0}, [&] {
+      if (simt::thread() < 256)
+        takes();
+      else
+        simt::release_registers<40>();
+    });
+  };
+  EXPECT_EQ(hand([] { simt::take_registers<232>(); }), 0);
+  EXPECT_THAT([&] { (void)hand([] { simt::take_registers<240>(); }); },
+              ThrowsMessage<std::logic_error>(HasSubstr("more registers")));
+}
+
 TEST(EmulatedTma, ABoxIsStoredWithinItsMatrixWhenItIsWaitedFor) {
   alignas(16) std::array<unsigned char, 6 * 160>
       matrix{};  // 5 rows of 160 bytes, and one that is not its own

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <deque>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -480,6 +481,25 @@ void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4], std::uin
 void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add) {
   issue_bf16(c, 256, a, nullptr, b, true, add);
 }
+
+namespace detail {
+
+// A kernel that hands registers on is compiled for as many as its threads can have, in eights.
+void set_registers(int registers) {
+  constexpr int of_processor = 65536;
+  static std::array<int, 8> wanted;
+  static std::uint64_t block = 0;
+  if (block != block_serial()) {
+    wanted = {};
+    block = block_serial();
+  }
+  wanted[static_cast<std::size_t>(thread() / group_threads)] = registers;
+  const int groups = threads() / group_threads;
+  if (std::accumulate(wanted.begin(), wanted.end(), 0) > groups * (of_processor / threads() / 8 * 8))
+    throw std::logic_error("warpgroups want more registers than their block has");
+}
+
+}  // namespace detail
 
 void sync_threads_of(int id, int threads) {
   detail::meet_named(id, threads);

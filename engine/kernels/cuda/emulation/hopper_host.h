@@ -58,9 +58,17 @@ void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4], std::uin
 void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add);
 inline void fence_async() {}
 void sync_threads_of(int id, int threads);
+namespace detail {
+void set_registers(int registers);
+}
+// Warpgroups that together want more than the block was launched with would wait for ever.
 template <int kRegisters>
-void release_registers() {}
+void release_registers() {
+  detail::set_registers(kRegisters);
+}
 template <int kRegisters>
-void take_registers() {}
+void take_registers() {
+  detail::set_registers(kRegisters);
+}
 
 }  // namespace dsbench::engine::kernels::cuda::simt
