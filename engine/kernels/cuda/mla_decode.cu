@@ -1,6 +1,7 @@
 #include "engine/kernels/cuda/mla_decode.h"
 
 #include "engine/kernels/cuda/launch.cuh"
+#include "engine/kernels/cuda/mla_fp8.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/split_plan.h"
@@ -58,18 +59,11 @@ DSB_DEVICE void dequantise(unsigned char* kv, const unsigned char* raw) {
     const unsigned char* const entry = raw + row * mla_fp8_bytes;
     const Bytes16 codes = simt::load16(entry + chunk * 16);
     const float scale = *reinterpret_cast<const float*>(entry + mla_scales_at + chunk / 8 * 4);
+    Bytes16 out[2];
+    widen_codes(codes, scale, out);
     DSB_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      Bytes16 out;
-      DSB_UNROLL
-      for (int w = 0; w < 4; ++w) {
-        float low = 0;
-        float high = 0;
-        simt::from_e4m3x2(codes.word[half * 2 + w / 2] >> (w % 2 * 16) & 0xffffu, low, high);
-        out.word[w] = simt::to_bf16x2(low * scale, high * scale);
-      }
-      simt::store16(kv + swizzled_offset(row, chunk * 2 + half, row_chunks), out);
-    }
+    for (int half = 0; half < 2; ++half)
+      simt::store16(kv + swizzled_offset(row, chunk * 2 + half, row_chunks), out[half]);
   }
   constexpr int rope_chunks = mla_rope * 2 / 16;
   for (int c = simt::thread(); c < mla_block * rope_chunks; c += block_threads) {
