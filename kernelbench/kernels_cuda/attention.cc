@@ -68,11 +68,14 @@ struct WgmmaDecode {
 struct Sparse {
   static constexpr const char* kOp = "sparse_mla";
   static bool supports(const Problem& p) {
-    return p.dtype == "bf16" && latent_shape(p) && p["heads"] <= 4096;
+    return (p.dtype == "bf16" || p.dtype == "fp8") && latent_shape(p) && p["heads"] <= 4096;
   }
   static kernels::MlaDecodeArgs shape(const Problem& p, const std::int32_t* ids) {
-    return {
-        .ids = ids, .requests = number(p, "batch"), .heads = number(p, "heads"), .top_k = number(p, "top_k")};
+    return {.ids = ids,
+            .requests = number(p, "batch"),
+            .heads = number(p, "heads"),
+            .top_k = number(p, "top_k"),
+            .fp8_cache = p.dtype == "fp8"};
   }
   static std::uint64_t workspace_bytes(const Problem& p) {
     static constexpr std::int32_t named = 0;  // that there are ids is part of the plan

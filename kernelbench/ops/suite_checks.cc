@@ -117,6 +117,10 @@ void add_correctness(Backend backend, CaseList& list) {
   list.add("dsa_topk", "f32", {{"rows", 5}, {"context", 3000}, {"top_k", 2048}}, {{"lengths", "normal"}});
   list.add("sparse_mla", act, {{"batch", 3}, {"context", 600}, {"heads", 16}, {"top_k", 256}});
   list.add("sparse_mla", act, {{"batch", 2}, {"context", 100}, {"heads", 64}, {"top_k", 128}});
+  if (backend == Backend::cuda) {
+    for (const std::int64_t heads : {16, 32, 128})
+      list.add("sparse_mla", "fp8", {{"batch", 2}, {"context", 500}, {"heads", heads}, {"top_k", 256}});
+  }
 }
 
 void add_corner(Backend backend, CaseList& list) {
@@ -222,6 +226,10 @@ void add_corner(Backend backend, CaseList& list) {
       true;
   list.add("sparse_mla", act, {{"batch", 2}, {"context", 20}, {"heads", 3}, {"top_k", 64}}).adversarial =
       true;
+  if (backend == Backend::cuda) {
+    list.add("sparse_mla", "fp8", {{"batch", 5}, {"context", 90}, {"heads", 16}, {"top_k", 70}}).adversarial =
+        true;
+  }
 }
 
 }  // namespace dsbench::kernelbench

@@ -192,10 +192,15 @@ void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
   }
   add_dsa(list, types, 1, 32768, 128, 2048);
   add_dsa(list, types, 32, 32768, 128, 2048);
+  const auto add_sparse = [&](std::string_view dtype, std::int64_t context, std::int64_t heads) {
+    list.add("sparse_mla", dtype, {{"batch", 32}, {"context", context}, {"heads", heads}, {"top_k", 2048}},
+             {}, "v3.2");
+  };
+  add_sparse("fp8", 32768, 128);  // of the cache; the products are bf16
   if (whole) {
     add_dsa(list, types, 32, 65536, 64, 2048);
-    list.add("sparse_mla", types.act, {{"batch", 32}, {"context", 65536}, {"heads", 16}, {"top_k", 2048}}, {},
-             "v3.2");
+    add_sparse("bf16", 65536, 16);
+    for (const std::int64_t heads : {16, 64}) add_sparse("fp8", 65536, heads);
   }
 }
 

@@ -221,7 +221,9 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 3, "context": 3000, "top_k": 512}})",
         R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 4, "context": 700, "top_k": 512}, "words": {"lengths": "normal"}})",
         R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 2, "context": 300, "heads": 16, "top_k": 100}})",
-        R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})"));
+        R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})",
+        R"({"op": "sparse_mla", "dtype": "fp8", "params": {"batch": 2, "context": 700, "heads": 16, "top_k": 500}})",
+        R"({"op": "sparse_mla", "dtype": "fp8", "params": {"batch": 2, "context": 300, "heads": 64, "top_k": 200}, "adversarial": true})"));
 
 }  // namespace
 }  // namespace dsbench::kernelbench

@@ -234,22 +234,26 @@ TEST(PlantedBugs, ARequestWithTheResultOfAnother) {
 }
 
 TEST(PlantedBugs, AnFp8CacheReadWithTheNextGroupsScale) {
-  const Problem p = problem(
-      R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 2, "context": 100, "heads": 16, "queries": 1}})");
-  Operands operands = right(p);
-  EXPECT_TRUE(check(p, operands, kFull).passed) << check(p, operands, kFull).what;
-  Operands wrong = operands;
-  HostTensor& cache = wrong.in[1];
-  for (std::int64_t slot = 0; slot < cache.dim(0) * cache.dim(1); ++slot) {
-    std::byte* const scales = cache.data() + slot * 656 + 512;
-    std::copy_n(scales + 4, 4, scales);
+  for (
+      const std::string_view json :
+      {R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 2, "context": 100, "heads": 16, "queries": 1}})",
+       R"({"op": "sparse_mla", "dtype": "fp8", "params": {"batch": 2, "context": 200, "heads": 16, "top_k": 100}})"}) {
+    const Problem p = problem(json);
+    Operands operands = right(p);
+    EXPECT_TRUE(check(p, operands, kFull).passed) << check(p, operands, kFull).what;
+    Operands wrong = operands;
+    HostTensor& cache = wrong.in[1];
+    for (std::int64_t slot = 0; slot < cache.elements() / 656; ++slot) {
+      std::byte* const scales = cache.data() + slot * 656 + 512;
+      std::copy_n(scales + 4, 4, scales);
+    }
+    auto [f32, same] = testing::in_f32(p, wrong);
+    ASSERT_EQ(testing::run_kernel(*testing::cpu_kernel_for(f32), f32, same, 2), "");
+    for (std::int64_t at = 0; at < operands.out[0].elements(); ++at)
+      operands.out[0].set(at, same.out[0].get(at));
+    EXPECT_FALSE(check(p, operands, kFull).passed);
+    EXPECT_FALSE(check(p, operands, kSampled).passed);
   }
-  auto [f32, same] = testing::in_f32(p, wrong);
-  ASSERT_EQ(testing::run_kernel(*testing::cpu_kernel_for(f32), f32, same, 2), "");
-  for (std::int64_t at = 0; at < operands.out[0].elements(); ++at)
-    operands.out[0].set(at, same.out[0].get(at));
-  EXPECT_FALSE(check(p, operands, kFull).passed);
-  EXPECT_FALSE(check(p, operands, kSampled).passed);
 }
 
 TEST(PlantedBugs, AnEmptyRequestThatIsNotZero) {
@@ -293,7 +297,7 @@ TEST(PlantedBugs, ACausalMaskThatIsOffByOne) {
 }
 
 TEST(PlantedBugs, AHoleInSparseAttentionTakenForEntryZero) {
-  for (const std::string_view dtype : {"f32", "bf16"}) {
+  for (const std::string_view dtype : {"f32", "bf16", "fp8"}) {
     Problem p =
         problem(R"({"op": "sparse_mla", "params": {"batch": 4, "context": 200, "heads": 16, "top_k": 150}})");
     p.dtype = dtype;

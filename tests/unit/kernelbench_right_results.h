@@ -38,10 +38,12 @@ inline HostTensor cache_f32(const Problem& p, const HostTensor& bytes) {
   const auto layout =
       engine::kernels::kv_layout(engine::kernels::KvType::fp8, static_cast<std::int32_t>(p["kv_lora"]),
                                  static_cast<std::int32_t>(p["rope"]));
-  EXPECT_EQ(layout.slot_bytes, bytes.dim(2));
+  EXPECT_EQ(layout.slot_bytes, bytes.shape().back());
   const std::int64_t width = p["kv_lora"] + p["rope"];
-  HostTensor cache("cache", Dtype::f32, {bytes.dim(0), bytes.dim(1), width});
-  for (std::int64_t slot = 0; slot < bytes.dim(0) * bytes.dim(1); ++slot) {
+  std::vector<std::int64_t> shape = bytes.shape();
+  shape.back() = width;
+  HostTensor cache("cache", Dtype::f32, shape);
+  for (std::int64_t slot = 0; slot < bytes.elements() / layout.slot_bytes; ++slot) {
     const std::byte* const entry = bytes.data() + slot * layout.slot_bytes;
     float* const to = cache.as<float>() + slot * width;
     for (std::int64_t i = 0; i < layout.kv_lora; ++i) {
@@ -84,7 +86,7 @@ inline std::pair<Problem, Operands> in_f32(const Problem& problem, const Operand
         }
       }
       same.in.push_back(std::move(all));
-    } else if (problem.op == "mla_decode" && in.type() == Dtype::u8) {
+    } else if ((problem.op == "mla_decode" || problem.op == "sparse_mla") && in.type() == Dtype::u8) {
       same.in.push_back(cache_f32(problem, in));
     } else if (in.type() == Dtype::i32) {
       same.in.push_back(in);
