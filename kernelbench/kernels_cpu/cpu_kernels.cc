@@ -10,6 +10,7 @@ std::span<const dsb_kernel> cpu_kernels() {
     cpu::add_attention(kernels);
     cpu::add_rows(kernels);
     cpu::add_mhc(kernels);
+    cpu::add_csa(kernels);
 #if defined(DSBENCH_ONEDNN)
     cpu::add_onednn(kernels);
 #endif

@@ -1,11 +1,10 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "core/rng.h"
-#include "kernelbench/ops/attention.h"
+#include "kernelbench/ops/chosen_attention.h"
 #include "kernelbench/ops/fill.h"
 #include "kernelbench/ops/latent_entry.h"
 #include "kernelbench/ops/ops.h"
@@ -89,66 +88,25 @@ class SparseMla : public OpBase {
 
   [[nodiscard]] CheckResult check(const Problem& p, std::span<const HostTensor> in,
                                   std::span<const HostTensor> out, double budget_flops) const override {
-    CheckResult result = no_complaint();
-    if (std::string bad = find_not_finite(out[0]); !bad.empty()) complain(result, bad);
-    if (std::string bad = find_not_finite(out[1], 0, out[1].elements(), true); !bad.empty())
-      complain(result, bad);
-    const std::int64_t heads = p["heads"];
-    const std::int64_t top_k = p["top_k"];
-    const std::int64_t kv_lora = p["kv_lora"];
-    const std::int64_t width = kv_lora + p["rope"];
-    const std::int64_t rows = p["batch"] * heads;
     const LatentEntry entry(p);
-    std::vector<std::int64_t> boundaries;
-    for (std::int64_t b = 0; b < p["batch"]; ++b) {
-      boundaries.push_back(b * heads);
-      boundaries.push_back(b * heads + heads - 1);
-    }
-    const double row_flops = 2.0 * static_cast<double>(top_k * (width + kv_lora));
-    const std::vector<std::int64_t> chosen =
-        rows_to_check(rows, affordable_rows(rows, row_flops, budget_flops), boundaries, p.seed);
-    std::vector<std::int64_t> requests(static_cast<std::size_t>(p["batch"]));
-    std::iota(requests.begin(), requests.end(), 0);
-    Comparison totals[] = {Comparison("o", attention_gates(out[0].type(), top_k, width)),
-                           Comparison("lse", lse_gates(out[0].type()))};
-    compare_rows_of(requests, totals, [&](std::int64_t b, std::span<Comparison> mine) {
-      std::vector<std::int32_t> entries;
-      for (std::int64_t i = 0; i < top_k; ++i) {
-        const std::int32_t id = in[2].as<std::int32_t>()[b * top_k + i];
-        if (id >= 0) entries.push_back(id);
-      }
-      const auto first = std::ranges::lower_bound(chosen, b * heads);
-      const auto last = std::ranges::lower_bound(chosen, (b + 1) * heads);
-      std::vector<AttentionRow> wanted;
-      for (auto row = first; row != last; ++row) {
-        AttentionRow& one = wanted.emplace_back(AttentionRow{.visible = std::ssize(entries)});
-        one.q.resize(static_cast<std::size_t>(width));
-        decode_range(in[0], *row * width, width, one.q.data());
-      }
-      attend({.width = width,
-              .v_width = kv_lora,
-              .scale = 1 / std::sqrt(kQkDim),
-              .keys =
-                  [&](std::int64_t begin, std::int64_t end, double* to) {
-                    for (std::int64_t t = begin; t < end; ++t) {
-                      entry.decode(in[1], entries[static_cast<std::size_t>(t)], to + (t - begin) * width);
-                    }
-                  }},
-             wanted);
-      std::vector<double> got(static_cast<std::size_t>(kv_lora));
-      for (std::size_t r = 0; r < wanted.size(); ++r) {
-        const std::int64_t row = first[static_cast<std::ptrdiff_t>(r)];
-        const auto name = [b, row, heads] { return fmt::format("request {} head {}", b, row % heads); };
-        decode_range(out[0], row * kv_lora, kv_lora, got.data());
-        mine[0].row(wanted[r].o, got, name);
-        const double lse = out[1].get(row);
-        mine[1].row(std::span(&wanted[r].lse, 1), std::span(&lse, 1), name);
-      }
-    });
-    result.rows = rows;
-    result.rows_checked = std::ssize(chosen);
-    for (const Comparison& total : totals) total.conclude(result);
-    return result;
+    const std::int32_t* ids = in[2].as<std::int32_t>();
+    const std::int64_t top_k = p["top_k"];
+    const ChosenAttention attention{
+        .batch = p["batch"],
+        .heads = p["heads"],
+        .width = p["kv_lora"] + p["rope"],
+        .v_width = p["kv_lora"],
+        .most = top_k,
+        .scale = 1 / std::sqrt(kQkDim),
+        .entries =
+            [&](std::int64_t request) {
+              std::vector<std::int64_t> seen;
+              std::copy_if(ids + request * top_k, ids + (request + 1) * top_k, std::back_inserter(seen),
+                           [](std::int32_t id) { return id >= 0; });
+              return seen;
+            },
+        .decode = [&](std::int64_t row, double* to) { entry.decode(in[1], row, to); }};
+    return check_chosen(attention, p, in[0], out, budget_flops);
   }
 };
 

@@ -49,6 +49,33 @@ void add_products(Backend backend, CaseList& list, std::int64_t m, std::int64_t 
   }
 }
 
+// V4's attention: chosen entries, all of them, contexts shorter than the window.
+void add_csa_checks(Backend backend, CaseList& list, bool corner) {
+  const auto add = [&](std::string_view dtype, std::int64_t batch, std::int64_t context, std::int64_t heads,
+                       std::int64_t top_k, std::int64_t ratio,
+                       const CaseList::Words& words = {}) -> Problem& {
+    return list.add(
+        "csa_decode", dtype,
+        {{"batch", batch}, {"context", context}, {"heads", heads}, {"top_k", top_k}, {"ratio", ratio}},
+        words);
+  };
+  std::vector<std::string_view> types{backend_types(backend).act};
+  if (backend == Backend::cuda) types.push_back("fp8");
+  for (const std::string_view type : types) {
+    if (corner) {
+      add(type, 1, 1, 16, 0, 128);
+      add(type, 5, 300, 16, 40, 4).adversarial = true;
+      add(type, 6, 700, 5, 0, 16, {{"turn_back", "yes"}}).adversarial = true;
+      add(type, 4, 530, 64, 100, 4, {{"lengths", "list"}}).list = {0, 3, 127, 530};
+    } else {
+      add(type, 2, 600, 16, 100, 4);
+      add(type, 2, 900, 64, 64, 4, {{"turn_back", "yes"}});
+      add(type, 3, 1500, 32, 0, 8, {{"lengths", "normal"}});
+      add(type, 1, 700, 128, 96, 4);
+    }
+  }
+}
+
 }  // namespace
 
 void add_correctness(Backend backend, CaseList& list) {
@@ -121,6 +148,7 @@ void add_correctness(Backend backend, CaseList& list) {
     for (const std::int64_t heads : {16, 32, 128})
       list.add("sparse_mla", "fp8", {{"batch", 2}, {"context", 500}, {"heads", heads}, {"top_k", 256}});
   }
+  add_csa_checks(backend, list, false);
 }
 
 void add_corner(Backend backend, CaseList& list) {
@@ -230,6 +258,7 @@ void add_corner(Backend backend, CaseList& list) {
     list.add("sparse_mla", "fp8", {{"batch", 5}, {"context", 90}, {"heads", 16}, {"top_k", 70}}).adversarial =
         true;
   }
+  add_csa_checks(backend, list, true);
 }
 
 }  // namespace dsbench::kernelbench

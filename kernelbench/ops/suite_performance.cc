@@ -108,6 +108,20 @@ void add_dsa(CaseList& list, const BackendTypes& types, std::int64_t batch, std:
            {{"batch", batch}, {"context", context}, {"heads", heads}, {"top_k", top_k}}, {}, "v3.2");
 }
 
+// V4-Flash has 64 heads and chooses 512 entries, V4-Pro 128 and 1,024; every other layer sees all entries of
+// 128 positions each.
+void add_csa(CaseList& list, std::string_view dtype, std::int64_t batch, std::int64_t context, bool flash,
+             bool chosen) {
+  const std::int64_t top_k = flash ? 512 : 1024;
+  list.add("csa_decode", dtype,
+           {{"batch", batch},
+            {"context", context},
+            {"heads", flash ? 64 : 128},
+            {"top_k", chosen ? top_k : 0},
+            {"ratio", chosen ? 4 : 128}},
+           {}, fmt::format("v4-{} {}", flash ? "flash" : "pro", chosen ? "CSA" : "HCA"));
+}
+
 void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
   const BackendTypes types = backend_types(Backend::cuda);
   const ModelProfile& v3 = models.v3;
@@ -202,6 +216,17 @@ void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
     add_sparse("bf16", 65536, 16);
     for (const std::int64_t heads : {16, 64}) add_sparse("fp8", 65536, heads);
   }
+  // With fp8 the cache is; the products are bf16.
+  add_csa(list, "fp8", 128, 16384, true, true);
+  add_csa(list, "fp8", 128, 16384, false, true);
+  add_csa(list, "fp8", 32, 131072, true, false);
+  if (whole) {
+    add_csa(list, "bf16", 128, 16384, true, true);
+    add_csa(list, "bf16", 128, 16384, false, true);
+    add_csa(list, "fp8", 1, 131072, true, true);
+    add_csa(list, "fp8", 1, 131072, false, true);
+    add_csa(list, "fp8", 32, 131072, false, false);
+  }
 }
 
 void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
@@ -267,7 +292,12 @@ void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
     if (whole || tokens == 512) add_mhc(list, types, tokens, true);
   }
   add_dsa(list, types, 1, 8192, 16, 2048);
-  if (whole) add_dsa(list, types, 8, 8192, 64, 2048);
+  add_csa(list, "f32", 1, 8192, true, true);
+  if (whole) {
+    add_dsa(list, types, 8, 8192, 64, 2048);
+    add_csa(list, "f32", 8, 8192, true, true);
+    add_csa(list, "f32", 8, 32768, true, false);
+  }
 }
 
 }  // namespace
@@ -301,6 +331,7 @@ void add_quick(Backend backend, const SuiteModels& models, CaseList& list) {
   list.add("moe_gate", "f32", gate_params(models.v3, 64), gate_words(models.v3), "v3");
   add_glue(list, types, lite, 64);
   add_dsa(list, types, 2, 1024, 16, 256);
+  list.add("csa_decode", types.act, {{"batch", 1}, {"context", 1024}, {"heads", 16}, {"top_k", 128}});
 }
 
 }  // namespace dsbench::kernelbench

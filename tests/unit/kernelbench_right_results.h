@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +59,25 @@ inline HostTensor cache_f32(const Problem& p, const HostTensor& bytes) {
   return cache;
 }
 
+// Pages of V4's cache as numbers, `entries` of a page.
+inline HostTensor csa_pages_f32(const HostTensor& bytes, std::int64_t entries) {
+  HostTensor cache(bytes.name(), Dtype::f32, {bytes.dim(0), entries, 512});
+  float* to = cache.as<float>();
+  for (std::int64_t page = 0; page < bytes.dim(0); ++page) {
+    const std::byte* const begin = bytes.data() + page * bytes.dim(1);
+    for (std::int64_t slot = 0; slot < entries; ++slot) {
+      const std::byte* const entry = begin + slot * 576;
+      const std::byte* const scales = begin + entries * 576 + slot * 8;
+      for (std::int64_t i = 0; i < 448; ++i)
+        *to++ = static_cast<float>(decode(Dtype::e4m3, entry + i) *
+                                   std::exp2(static_cast<double>(scales[i / 64]) - 127));
+      for (std::int64_t i = 0; i < 64; ++i)
+        *to++ = static_cast<float>(decode(Dtype::bf16, entry + 448 + 2 * i));
+    }
+  }
+  return cache;
+}
+
 // The same problem in f32.
 inline std::pair<Problem, Operands> in_f32(const Problem& problem, const Operands& operands) {
   Problem f32 = problem;
@@ -88,6 +108,8 @@ inline std::pair<Problem, Operands> in_f32(const Problem& problem, const Operand
       same.in.push_back(std::move(all));
     } else if ((problem.op == "mla_decode" || problem.op == "sparse_mla") && in.type() == Dtype::u8) {
       same.in.push_back(cache_f32(problem, in));
+    } else if (problem.op == "csa_decode" && in.type() == Dtype::u8) {
+      same.in.push_back(csa_pages_f32(in, in.name() == "window" ? problem["window"] : problem["page"]));
     } else if (in.type() == Dtype::i32) {
       same.in.push_back(in);
     } else {

@@ -73,7 +73,7 @@ struct MlaCache {
   static constexpr int width = mla_width;
   static constexpr int raw_bytes = kFp8 ? mla_block * mla_fp8_bytes : 0;
   static constexpr float score_scale = 0.07216878364870322056f;  // 192^−0.5: the width before absorption
-  static constexpr bool has_sink = false;
+  static constexpr bool plain = true;
   const MlaDecodeArgs& args;
 
   [[nodiscard]] DSB_DEVICE MlaContext<kSparse, kFp8> of(int request) const {
@@ -89,18 +89,7 @@ struct MlaCache {
       const unsigned char* const entry = raw + row * mla_fp8_bytes;
       const Bytes16 codes = simt::load16(entry + chunk * 16);
       const float scale = *reinterpret_cast<const float*>(entry + mla_scales_at + chunk / 8 * 4);
-      DSB_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        Bytes16 out;
-        DSB_UNROLL
-        for (int w = 0; w < 4; ++w) {
-          float low = 0;
-          float high = 0;
-          simt::from_e4m3x2(codes.word[half * 2 + w / 2] >> (w % 2 * 16) & 0xffffu, low, high);
-          out.word[w] = simt::to_bf16x2(low * scale, high * scale);
-        }
-        simt::store16(kv + swizzled_offset(row, chunk * 2 + half, row_chunks), out);
-      }
+      store_scaled(kv, codes, scale, row, chunk, row_chunks);
     }
     constexpr int rope_chunks = mla_rope * 2 / 16;
     for (int c = simt::thread(); c < mla_block * rope_chunks; c += block_threads) {
@@ -166,6 +155,10 @@ mla_combine_kernel(MlaRows given, const int* first, MlaPartials outputs, int par
   for (int run = 0; run < 2; ++run) {
     DSB_UNROLL
     for (int k = 0; k < 8; ++k) o[run][k] *= inverse;
+    const int rotary = run * 256 + lane * 8 - (mla_latent - mla_rope);
+    DSB_UNROLL
+    for (int k = 0; k < 8 && given.turn != nullptr && rotary >= 0; k += 2)
+      turn_back(given.turn, request, (rotary + k) / 2, o[run][k], o[run][k + 1]);
     store_vector(static_cast<Bf16*>(given.o) + out_row * mla_latent + run * 256 + lane * 8, o[run]);
   }
   if (lane == 0) given.lse[out_row] = sum > 0 ? base + simt::log_e(sum) : -simt::infinity();

@@ -14,7 +14,7 @@
 //     static constexpr int width;          // numbers of a row; the first mla_latent of them are the value
 //     static constexpr int raw_bytes;      // of 64 entries as they are kept; 0: bf16, straight into the tile
 //     static constexpr float score_scale;
-//     static constexpr bool has_sink;      // given.sink is there
+//     static constexpr bool plain;         // neither given.sink nor given.turn is there
 //     Context of(int request) const;
 //     static void dequantise(unsigned char* tile, const unsigned char* raw);
 //   };
@@ -52,6 +52,33 @@ struct Share {
   static constexpr int raw_buffers = raw_room < 3 ? raw_room : 3;
   static constexpr int shared_bytes = before_raw + raw_buffers * Cache::raw_bytes;
 };
+
+// A pair of an output's rotary numbers, turned back; `turns`: [requests, mla_rope], cosines, then sines.
+DSB_DEVICE void turn_back(const float* turns, int request, int pair, float& x, float& y) {
+  const float* const cosines = turns + static_cast<long long>(request) * mla_rope;
+  const float cosine = cosines[pair];
+  const float sine = cosines[mla_rope / 2 + pair];
+  const float turned = x * cosine + y * sine;
+  y = y * cosine - x * sine;
+  x = turned;
+}
+
+// Sixteen e4m3 codes, times their scale, as two pieces of a tile of bf16.
+DSB_DEVICE void store_scaled(unsigned char* tile, const Bytes16& codes, float scale, int row, int chunk,
+                             int row_chunks) {
+  DSB_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    Bytes16 out;
+    DSB_UNROLL
+    for (int w = 0; w < 4; ++w) {
+      float low = 0;
+      float high = 0;
+      simt::from_e4m3x2(codes.word[half * 2 + w / 2] >> (w % 2 * 16) & 0xffffu, low, high);
+      out.word[w] = simt::to_bf16x2(low * scale, high * scale);
+    }
+    simt::store16(tile + swizzled_offset(row, chunk * 2 + half, row_chunks), out);
+  }
+}
 
 // A part of the cache (block_x) for some rows (block_y) of each request that it holds pieces of.
 template <int kRowTiles, class Cache>
@@ -262,8 +289,17 @@ DSB_DEVICE void attend_part(const Cache& cache, const MlaRows& given, const int*
       for (int w = 0; w < S::across; ++w) all += exchange[w * S::rows + tile_row + c_row(lane, 2 * h)];
       if (row >= rows) continue;
       float weights = all;
-      if constexpr (Cache::has_sink) {
+      if constexpr (!Cache::plain) {
         if (whole) weights += simt::exp_2(given.sink[row % given.heads] * log2_e - top[h]);
+        if (whole && given.turn != nullptr && beside == S::across - 1) {
+          constexpr int rotary_tiles = mla_rope / 8;
+          static_assert(S::output_tiles >= rotary_tiles);
+          DSB_UNROLL
+          for (int j = 0; j < rotary_tiles; ++j) {
+            float(&pair)[4] = o[S::output_tiles - rotary_tiles + j];
+            turn_back(given.turn, request, (j * 8 + c_col(lane, 0)) / 2, pair[2 * h], pair[2 * h + 1]);
+          }
+        }
       }
       const float inverse = all > 0 ? simt::divide(1.0f, weights) : 0.0f;
       const float lse = all > 0 ? top[h] * ln_2 + simt::log_e(all) : -simt::infinity();

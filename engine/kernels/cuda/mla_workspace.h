@@ -33,6 +33,8 @@ struct MlaRows {
   int queries = 1;
   int heads = 0;
   const float* sink = nullptr;  // [heads]: a logit in the denominator of o, not in lse; null: none
+  const float* turn = nullptr;  // [requests, mla_rope]: cosines, then sines, of the angles by which the last
+                                // numbers of o are turned back in pairs; null: none
 };
 [[nodiscard]] DSB_HD constexpr MlaRows mla_rows(const MlaDecodeArgs& args) {
   return {args.q, args.o, args.lse, args.requests, args.queries, args.heads};
