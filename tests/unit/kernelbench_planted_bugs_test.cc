@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 
+#include "engine/kernels/ref/csa.h"
 #include "kernelbench/suite.h"
 #include "tests/unit/kernelbench_right_results.h"
 
@@ -727,6 +728,61 @@ TEST(PlantedBugs, AHeadThatUsesAnothersMatrix) {
         }
       }
     });
+  }
+}
+
+// ---- the plain reference agrees with the oracle
+
+TEST(RightResults, OfV4sAttentionAreThoseOfThePlainReference) {
+  for (
+      const std::string_view json :
+      {R"({"op": "csa_decode", "dtype": "f32", "params": {"batch": 3, "context": 300, "heads": 4, "top_k": 30}})",
+       R"({"op": "csa_decode", "dtype": "bf16", "params": {"batch": 4, "context": 300, "heads": 4, "top_k": 0},
+           "words": {"turn_back": "yes", "lengths": "list"}, "list": [0, 1, 130, 300]})",
+       R"({"op": "csa_decode", "dtype": "fp8", "params": {"batch": 4, "context": 300, "heads": 4, "top_k": 50},
+           "words": {"turn_back": "yes"}, "adversarial": true})"}) {
+    const Problem p = problem(json);
+    Operands operands = find_op(p.op)->make(p);
+    const Operands numbers = p.dtype == "f32" ? operands : testing::in_f32(p, operands).second;
+    const auto at = [&](std::size_t tensor, std::int64_t row, std::vector<double>& to) {
+      for (std::int64_t i = 0; i < 512; ++i) to.push_back(numbers.in[tensor].get(row * 512 + i));
+    };
+    const std::int64_t heads = p["heads"];
+    for (std::int64_t b = 0; b < p["batch"]; ++b) {
+      std::vector<double> q;
+      for (std::int64_t h = 0; h < heads; ++h) at(0, b * heads + h, q);
+      std::vector<double> entries;
+      const auto length = static_cast<std::int64_t>(numbers.in[4].get(b));
+      for (std::int64_t slot = 0; slot < std::min(length, p["window"]); ++slot)
+        at(1, b * p["window"] + slot, entries);
+      const std::int64_t listed = numbers.in[3].dim(1);
+      for (std::int64_t i = 0; i < std::min(listed, length / p["ratio"]); ++i) {
+        const auto id = static_cast<std::int64_t>(numbers.in[3].get(b * listed + i));
+        if (id >= 0) at(2, id, entries);
+      }
+      std::vector<double> sink;
+      for (std::int64_t h = 0; h < heads; ++h) sink.push_back(numbers.in[5].get(h));
+      std::vector<double> angles;
+      for (std::int64_t i = b * 64; i < b * 64 + 32 && p.word("turn_back") == "yes"; ++i)
+        angles.push_back(std::atan2(numbers.in[6].get(i + 32), numbers.in[6].get(i)));
+      const std::vector<double> o =
+          engine::kernels::ref::csa_plain<double>({.h = static_cast<std::size_t>(heads),
+                                                   .n = entries.size() / 512,
+                                                   .width = 512,
+                                                   .scale = 1 / std::sqrt(512.0),
+                                                   .q = q,
+                                                   .entries = entries,
+                                                   .sink = sink,
+                                                   .angles = angles});
+      for (std::size_t i = 0; i < o.size(); ++i)
+        operands.out[0].set(b * heads * 512 + static_cast<std::int64_t>(i), o[i]);
+    }
+    const Operands kernels = right(p);
+    operands.out[1] = kernels.out[1];
+    const CheckResult result = check(p, operands, kFull);
+    EXPECT_TRUE(result.passed) << name_of(p) << ": " << result.what;
+    // In f64 and rounded once: far inside what a kernel is allowed.
+    EXPECT_LE(result.global_diff, p.dtype == "f32" ? 1e-14 : 2e-6) << name_of(p);
   }
 }
 
