@@ -74,6 +74,18 @@ void add_csa_checks(Backend backend, CaseList& list, bool corner) {
       add(type, 1, 700, 128, 96, 4);
     }
   }
+  const std::string_view act = types.front();
+  if (corner) {
+    list.add("kv_compress", act, {{"tokens", 4}});
+    list.add("kv_compress", act, {{"tokens", 31}, {"dim", 128}, {"ratio", 3}}).adversarial = true;
+    list.add("kv_compress", act, {{"tokens", 45}, {"ratio", 7}, {"dim", 256}, {"rope", 0}},
+             {{"overlap", "no"}})
+        .adversarial = true;
+  } else {
+    list.add("kv_compress", act, {{"tokens", 150}});
+    list.add("kv_compress", act, {{"tokens", 150}, {"dim", 128}});
+    list.add("kv_compress", act, {{"tokens", 520}, {"ratio", 128}}, {{"overlap", "no"}});
+  }
 }
 
 }  // namespace

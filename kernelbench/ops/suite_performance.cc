@@ -122,6 +122,13 @@ void add_csa(CaseList& list, std::string_view dtype, std::int64_t batch, std::in
            {}, fmt::format("v4-{} {}", flash ? "flash" : "pro", chosen ? "CSA" : "HCA"));
 }
 
+// V4's compressors of CSA, of its indexer (128 numbers) and of HCA.
+void add_compress(CaseList& list, std::string_view act, std::int64_t tokens, bool whole) {
+  list.add("kv_compress", act, {{"tokens", tokens}}, {}, "v4 CSA");
+  if (whole) list.add("kv_compress", act, {{"tokens", tokens}, {"dim", 128}}, {}, "v4 indexer");
+  list.add("kv_compress", act, {{"tokens", tokens}, {"ratio", 128}}, {{"overlap", "no"}}, "v4 HCA");
+}
+
 void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
   const BackendTypes types = backend_types(Backend::cuda);
   const ModelProfile& v3 = models.v3;
@@ -220,6 +227,7 @@ void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
   add_csa(list, "fp8", 128, 16384, true, true);
   add_csa(list, "fp8", 128, 16384, false, true);
   add_csa(list, "fp8", 32, 131072, true, false);
+  add_compress(list, types.act, 4096, whole);
   if (whole) {
     add_csa(list, "bf16", 128, 16384, true, true);
     add_csa(list, "bf16", 128, 16384, false, true);
@@ -293,6 +301,7 @@ void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
   }
   add_dsa(list, types, 1, 8192, 16, 2048);
   add_csa(list, "f32", 1, 8192, true, true);
+  add_compress(list, "f32", 1024, whole);
   if (whole) {
     add_dsa(list, types, 8, 8192, 64, 2048);
     add_csa(list, "f32", 8, 8192, true, true);

@@ -148,6 +148,8 @@ INSTANTIATE_TEST_SUITE_P(
     Rows, EmulatedKernel,
     testing::Values(
         R"({"op": "rmsnorm", "dtype": "bf16", "params": {"tokens": 3, "hidden": 7168}})",
+        R"({"op": "kv_compress", "dtype": "bf16", "params": {"tokens": 31}, "adversarial": true})",
+        R"({"op": "kv_compress", "dtype": "f32", "params": {"tokens": 300, "ratio": 128, "dim": 384}, "words": {"overlap": "no"}})",
         R"({"op": "rmsnorm", "dtype": "f32", "params": {"tokens": 40, "hidden": 264}})",
         R"({"op": "add_rmsnorm", "dtype": "bf16", "params": {"tokens": 2, "hidden": 2048}})",
         R"({"op": "add_rmsnorm", "dtype": "f32", "params": {"tokens": 20, "hidden": 512}})",

@@ -649,6 +649,51 @@ TEST(PlantedBugs, HyperConnectionsMixedWrong) {
   }
 }
 
+TEST(PlantedBugs, ACompressorThatForgetsSomething) {
+  for (const std::string_view dtype : {"f32", "bf16"}) {
+    const std::string json =
+        R"({"op": "kv_compress", "dtype": ")" + std::string{dtype} + R"(", "params": {"tokens": 800}})";
+    const Problem p = problem(json);
+    // What the kernel makes of operands that were tampered with.
+    const auto from = [&](const std::function<void(Operands&)>& tamper) {
+      Operands wrong = find_op(p.op)->make(p);
+      tamper(wrong);
+      auto [f32, same] = p.dtype == "f32" ? std::pair{p, wrong} : testing::in_f32(p, wrong);
+      EXPECT_EQ(testing::run_kernel(*testing::cpu_kernel_for(f32), f32, same, 2), "");
+      return same.out[0];
+    };
+    const auto caught = [&](const std::function<void(Operands&)>& tamper) {
+      const HostTensor out = from(tamper);
+      expect_caught(json, [&](const Problem&, Operands& o) {
+        for (std::int64_t i = 0; i < out.elements(); ++i) o.out[0].set(i, out.get(i));
+      });
+    };
+    caught([](Operands& o) {  // the position's bias
+      for (std::int64_t i = 0; i < o.in[2].elements(); ++i) o.in[2].set(i, 0);
+    });
+    caught([](Operands& o) {  // of one position
+      for (std::int64_t i = 0; i < 1024; ++i) o.in[2].set(3 * 1024 + i, o.in[2].get(2 * 1024 + i));
+    });
+    caught([](Operands& o) {  // the two halves in each other's place
+      for (const std::size_t tensor : {0U, 1U}) {
+        float* const row = o.in[tensor].as<float>();
+        for (std::int64_t t = 0; t < 800; ++t)
+          std::swap_ranges(row + t * 1024, row + t * 1024 + 512, row + t * 1024 + 512);
+      }
+    });
+    caught([](Operands& o) {  // the group before
+      float* const gate = o.in[1].as<float>();
+      for (std::int64_t t = 0; t < 800; ++t) std::fill_n(gate + t * 1024, 512, -1000.0F);
+    });
+    caught([](Operands& o) {  // the turn
+      for (std::int64_t i = 0; i < o.in[4].elements(); ++i) o.in[4].set(i, i % 64 < 32 ? 1 : 0);
+    });
+    caught([](Operands& o) {  // the norm's weight
+      for (std::int64_t i = 0; i < 512; ++i) o.in[3].set(i, 1);
+    });
+  }
+}
+
 TEST(PlantedBugs, NormsThatForgetSomething) {
   for (const std::string_view dtype : {"f32", "bf16"}) {
     const std::string norm = R"({"op": "rmsnorm", "dtype": ")" + std::string{dtype} +
