@@ -66,7 +66,7 @@ class CsaDecode {
       args.blocks = mine;
       args.block_size = 1;
       args.first_position = static_cast<std::int32_t>(count - 1);
-      attention_.also(args, count, std::min(splits, (count + 255) / 256));
+      attention_.also(args, count, std::min(splits, (count + 191) / 192));
     }
     attention_.run();
     in_parts(*cell_.pool, batch * heads, kWidth, [&](std::int64_t begin, std::int64_t end) {
