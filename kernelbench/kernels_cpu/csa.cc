@@ -34,7 +34,7 @@ class CsaDecode {
     const Problem& p = cell_.problem;
     const std::int64_t heads = p["heads"];
     const std::int64_t batch = p["batch"];
-    const std::int64_t splits = std::max<std::int64_t>(1, 2 * cell_.pool->threads() / batch);
+    const std::int64_t splits = std::max<std::int64_t>(1, std::int64_t{2} * cell_.pool->threads() / batch);
     attention_.begin();
     for (std::int64_t b = 0; b < batch; ++b) {
       const std::int64_t length = cell_.input<std::int32_t>(4)[b];

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernelbench/ops/fill.h"
 #include "kernelbench/ops/ops.h"
@@ -140,7 +141,7 @@ class KvCompress : public OpBase {
   // A column of an entry before its norm.
   static double pool(const Shape& s, std::span<const HostTensor> in, std::int64_t group,
                      std::int64_t column) {
-    double largest = -INFINITY;
+    double largest = -std::numeric_limits<double>::infinity();
     for (int pass = 0; pass < 2; ++pass) {
       double sum = 0;
       double mixed = 0;
