@@ -92,6 +92,8 @@ class Device {
 
   // A few seconds; the result is kept.
   [[nodiscard]] virtual Result<const Ceilings*> ceilings() = 0;
+  // Measures them once more where something else may have run beside the first time, and keeps the better of each.
+  [[nodiscard]] virtual Result<const Ceilings*> ceilings_again() { return ceilings(); }
 };
 
 // `threads` ≤ 0: as many as the processor has cores that this process may use.

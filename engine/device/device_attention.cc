@@ -34,9 +34,9 @@ kernels::cuda::MlaDecodeArgs DeviceDecoder::attention_args(const StepShape& shap
           .fp8_cache = config_.kv == kernels::KvType::fp8};
 }
 
-// Tiles of 64 rows by wgmma; requests of fewer by mma, which has smaller ones, and so is an fp8 cache.
+// Tiles of 64 rows by wgmma; requests of fewer by mma, which has smaller ones.
 Result<void> DeviceDecoder::attention(const kernels::cuda::MlaDecodeArgs& args) {
-  if (kernels::cuda::compiled_arch() == 90 && args.queries * args.heads >= 64 && !args.fp8_cache) {
+  if (kernels::cuda::compiled_arch() == 90 && args.queries * args.heads >= 64) {
     kernels::cuda::WgmmaMla prepared;
     DSBENCH_CHECK(launched(kernels::cuda::prepare_mla_decode_wgmma(prepared, args, config_.blocks + 1),
                            "preparing attention"));

@@ -1,6 +1,7 @@
 #include "engine/device/device_decoder.h"
 
 #include "engine/device/device_limits.h"
+#include "engine/kernels/cuda/gemm_swapped.h"
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/quant.h"
 
@@ -41,21 +42,32 @@ Result<DeviceDecoder::Operand> DeviceDecoder::gated(const DeviceMatrix& met, con
   return Operand{.values = at(values)};
 }
 
-// The tensor cores' own way for e4m3 where the device has it.
+// The tensor cores' own ways for e4m3 where the device has them.
 Result<void> DeviceDecoder::multiply(const kernels::cuda::GemmArgs& asked) {
-  kernels::cuda::GemmArgs args = asked;
+  namespace cuda = kernels::cuda;
+  cuda::GemmArgs args = asked;
   args.partial = at<float>(r_parts);
-  const bool wgmma = kernels::cuda::compiled_arch() == 90 && kernels::cuda::gemm_wgmma_supports(args);
-  const std::size_t parts =
-      wgmma ? kernels::cuda::gemm_wgmma_workspace_bytes(args) : kernels::cuda::gemm_workspace_bytes(args);
+  const cuda::GemmWay way = cuda::choose_gemm(args, cuda::compiled_arch());
+  const std::size_t parts = way == cuda::GemmWay::swapped ? cuda::gemm_swapped_workspace_bytes(args)
+                            : way == cuda::GemmWay::wgmma ? cuda::gemm_wgmma_workspace_bytes(args)
+                                                          : cuda::gemm_workspace_bytes(args);
   if (parts > buffers_[r_parts].bytes()) {
     return fail(ErrorKind::internal, "a product of {} × {} × {} wants {} bytes for its parts; there are {}",
                 args.rows, args.n, args.k, parts, buffers_[r_parts].bytes());
   }
-  if (!wgmma) return launched(kernels::cuda::gemm(args, device_->stream()), "a matrix product");
-  kernels::cuda::WgmmaGemm prepared;
-  DSBENCH_CHECK(launched(kernels::cuda::prepare_gemm_wgmma(prepared, args), "preparing a matrix product"));
-  return launched(kernels::cuda::gemm_wgmma(prepared, device_->stream()), "a matrix product");
+  const auto prepared = [&](auto gemm, const auto& prepare, const auto& run) -> Result<void> {
+    DSBENCH_CHECK(launched(prepare(gemm, args), "preparing a matrix product"));
+    return launched(run(gemm, device_->stream()), "a matrix product");
+  };
+  switch (way) {
+    case cuda::GemmWay::swapped:
+      return prepared(cuda::SwappedGemm{}, cuda::prepare_gemm_swapped, cuda::gemm_swapped);
+    case cuda::GemmWay::wgmma:
+      return prepared(cuda::WgmmaGemm{}, cuda::prepare_gemm_wgmma, cuda::gemm_wgmma);
+    case cuda::GemmWay::mma:
+      break;
+  }
+  return launched(cuda::gemm(args, device_->stream()), "a matrix product");
 }
 
 // c [rows, n] = a · wᵀ.

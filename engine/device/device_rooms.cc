@@ -103,8 +103,7 @@ DeviceDecoder::Rooms DeviceDecoder::rooms(const StepShape& shape) const {
   room[r_last] = wanted * hidden * kHalf;
   room[r_logits] = wanted * size(p_.vocab) * kHalf;
   room[r_ids] = wanted * sizeof(std::int32_t);
-  // Parts of products that are split along k: never more than two tiles of 128 × 128 a processor.
-  room[r_parts] = size(kernels::cuda::device_shape().processors) * 2 * 128 * 128 * sizeof(float);
+  room[r_parts] = kernels::cuda::most_parts_bytes(kernels::cuda::device_shape());
   for (const StepGroup& group : shape.groups) {
     const int launch = requests_at_once(p_, group);
     for (const int requests : {launch, group.requests % launch}) {

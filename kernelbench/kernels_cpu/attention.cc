@@ -219,7 +219,7 @@ class MlaPrefill {
     keys_.grow(heads_ * blocks_ * kKeys * qk_);
     values_.grow(heads_ * blocks_ * kKeys * v_panels_ * kernels::kPanel);
     work_.resize(static_cast<std::size_t>(cell.pool->threads()));
-    for (kernels::FloatBuffer& one : work_) one.grow(kQueries * (kKeyStride + query_stride()));
+    for (kernels::FloatBuffer& one : work_) one.grow(kQueries * (kKeyStride + query_stride() + sum_stride()));
   }
 
   void run() {
@@ -237,7 +237,9 @@ class MlaPrefill {
   static constexpr std::int64_t kKeys = 128;
   // Rows that lie a power of two apart would fight for the same cache lines.
   static constexpr std::int64_t kKeyStride = kKeys + 16;
+  static constexpr std::int64_t kDiagonalRows = 24;
   [[nodiscard]] std::int64_t query_stride() const { return (qk_ + 15) / 16 * 16 + 16; }
+  [[nodiscard]] std::int64_t sum_stride() const { return (v_ + 15) / 16 * 16 + 16; }
 
   float* packed_keys(std::int64_t head, std::int64_t block) {
     return keys_.data() + (head * blocks_ + block) * kKeys * qk_;
@@ -280,56 +282,70 @@ class MlaPrefill {
     const std::int64_t q0 = tile * kQueries;
     const std::int64_t rows = std::min(kQueries, queries_ - q0);
     const std::int64_t before = context_ - queries_;  // keys that every query sees
-    float* o = cell_.output<float>(0) + (q0 * heads_ + head) * v_;
     kernels::SoftmaxStep state[kQueries];
     float* queries = scores + kQueries * kKeyStride;
+    float* sums = queries + kQueries * query_stride();
     for (std::int64_t r = 0; r < rows; ++r) {
       std::copy_n(cell_.input<float>(0) + ((q0 + r) * heads_ + head) * qk_, qk_,
                   queries + r * query_stride());
     }
     for (std::int64_t block = 0; block * kKeys <= before + q0 + rows - 1; ++block) {
-      const std::int64_t first = block * kKeys;
-      // No scores beyond what the last query sees.
-      const std::int64_t count = std::min(kKeys, before + q0 + rows - first);
-      kernels::GemmArgs args;
-      args.a = queries;
-      args.lda = query_stride();
-      args.m = static_cast<std::int32_t>(rows);
-      args.w = packed_keys(head, block);
-      args.n = static_cast<std::int32_t>(count);
-      args.k = static_cast<std::int32_t>(qk_);
-      args.panel_end = static_cast<std::int32_t>((count + kernels::kPanel - 1) / kernels::kPanel);
-      args.c = scores;
-      args.ldc = kKeyStride;
-      cell_.table->gemm(args);
-      for (std::int64_t r = 0; r < rows; ++r) {
-        kernels::SoftmaxStep& step = state[r];
-        step.row = scores + r * kKeyStride;
-        step.count = static_cast<std::int32_t>(kKeys);
-        step.visible =
-            static_cast<std::int32_t>(std::clamp<std::int64_t>(before + q0 + r + 1 - first, 0, count));
-        step.scale = 1 / std::sqrt(static_cast<float>(qk_));
-        cell_.table->softmax_step(step);
-        if (block == 0 || step.rescale == 1) continue;
-        float* row = o + r * heads_ * v_;
-        for (std::int64_t i = 0; i < v_; ++i) row[i] *= step.rescale;
+      const std::int64_t seen = before + q0 + 1 - block * kKeys;  // of this block, by the first query
+      if (seen >= kKeys) {
+        attend_block(head, block, 0, rows, kKeys, seen, queries, scores, sums, state);
+        continue;
       }
-      args.a = scores;
-      args.lda = kKeyStride;
-      args.w = packed_values(head, block);
-      args.n = static_cast<std::int32_t>(v_);
-      args.k = static_cast<std::int32_t>(kKeys);
-      args.panel_end = static_cast<std::int32_t>(v_panels_);
-      args.c = o;
-      args.ldc = heads_ * v_;
-      args.add = block > 0;
-      cell_.table->gemm(args);
+      // On the diagonal few rows at a time, each with no more keys than its last one sees.
+      for (std::int64_t r = 0; r < rows; r += kDiagonalRows) {
+        const std::int64_t count = std::min(kDiagonalRows, rows - r);
+        const std::int64_t keys = std::min(kKeys, seen + r + count - 1);
+        if (keys > 0) attend_block(head, block, r, count, keys, seen + r, queries, scores, sums, state);
+      }
     }
+    float* o = cell_.output<float>(0) + (q0 * heads_ + head) * v_;
     for (std::int64_t r = 0; r < rows; ++r) {
-      float* row = o + r * heads_ * v_;
       const float inverse = 1 / state[r].sum;
-      for (std::int64_t i = 0; i < v_; ++i) row[i] *= inverse;
+      for (std::int64_t i = 0; i < v_; ++i) o[r * heads_ * v_ + i] = sums[r * sum_stride() + i] * inverse;
     }
+  }
+
+  // `count` queries of the tile from r0 on with the first `keys` of a block, of which the first of them sees `seen`.
+  void attend_block(std::int64_t head, std::int64_t block, std::int64_t r0, std::int64_t count, std::int64_t keys,
+                    std::int64_t seen, const float* queries, float* scores, float* sums,
+                    kernels::SoftmaxStep* state) {
+    kernels::GemmArgs args;
+    args.a = queries + r0 * query_stride();
+    args.lda = query_stride();
+    args.m = static_cast<std::int32_t>(count);
+    args.w = packed_keys(head, block);
+    args.n = static_cast<std::int32_t>(keys);
+    args.k = static_cast<std::int32_t>(qk_);
+    args.panel_end = static_cast<std::int32_t>((keys + kernels::kPanel - 1) / kernels::kPanel);
+    args.c = scores + r0 * kKeyStride;
+    args.ldc = kKeyStride;
+    cell_.table->gemm(args);
+    for (std::int64_t r = r0; r < r0 + count; ++r) {
+      kernels::SoftmaxStep& step = state[r];
+      step.row = scores + r * kKeyStride;
+      step.count = static_cast<std::int32_t>(keys);
+      step.visible = static_cast<std::int32_t>(std::clamp<std::int64_t>(seen + r - r0, 0, keys));
+      step.scale = 1 / std::sqrt(static_cast<float>(qk_));
+      cell_.table->softmax_step(step);
+      if (block == 0 || step.rescale == 1) continue;
+      float* row = sums + r * sum_stride();
+      for (std::int64_t i = 0; i < v_; ++i) row[i] *= step.rescale;
+    }
+    args.a = scores + r0 * kKeyStride;
+    args.lda = kKeyStride;
+    args.w = packed_values(head, block);
+    args.n = static_cast<std::int32_t>(v_);
+    args.k = static_cast<std::int32_t>(keys);
+    args.w_depth = static_cast<std::int32_t>(kKeys);
+    args.panel_end = static_cast<std::int32_t>(v_panels_);
+    args.c = sums + r0 * sum_stride();
+    args.ldc = sum_stride();
+    args.add = block > 0;
+    cell_.table->gemm(args);
   }
 
   Cell cell_;

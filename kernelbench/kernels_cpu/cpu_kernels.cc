@@ -7,6 +7,7 @@ std::span<const dsb_kernel> cpu_kernels() {
   static const std::vector<dsb_kernel> all = [] {
     std::vector<dsb_kernel> kernels;
     cpu::add_products(kernels);
+    cpu::add_half_products(kernels);
     cpu::add_attention(kernels);
     cpu::add_rows(kernels);
     cpu::add_mhc(kernels);

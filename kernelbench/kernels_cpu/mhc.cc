@@ -17,7 +17,7 @@ constexpr std::int64_t kStreams = 4;
 constexpr std::int64_t kMixes = kStreams * (2 + kStreams);
 constexpr float kEps = 1e-6F;
 constexpr int kSinkhornRounds = 20;
-constexpr std::int64_t kTile = 16;  // tokens that share a reading of fn
+constexpr std::int64_t kTile = 8;  // tokens that share a reading of fn, and stay in the cache for the second pass
 
 float sigmoid(float v) {
   return 1 / (1 + std::exp(-v));

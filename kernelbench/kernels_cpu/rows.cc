@@ -97,19 +97,12 @@ class GroupQuant {
   void run() {
     const auto* x = cell_.input<std::uint16_t>(0);
     in_parts(*cell_.pool, rows_, 4 * width_, [&](std::int64_t begin, std::int64_t end) {
-      alignas(64) float values[kGroup];
-      alignas(64) float up[kGroup];
-      for (std::int64_t at = begin * width_; at < end * width_; at += kGroup) {
-        if constexpr (kSwiglu) {
-          const std::uint16_t* gate = x + at / width_ * 2 * width_ + at % width_;
-          cell_.table->widen(gate, kGroup, values);
-          cell_.table->widen(gate + width_, kGroup, up);
-          cell_.table->swiglu(values, up, kGroup);
-        } else {
-          cell_.table->widen(x + at, kGroup, values);
-        }
-        cell_.output<float>(1)[at / kGroup] =
-            cell_.table->quantise_e4m3(values, kGroup, cell_.output<std::uint8_t>(0) + at);
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t at = row * width_;
+        const std::uint16_t* from = kSwiglu ? x + 2 * at : x + at;
+        cell_.table->quantise_groups(from, kSwiglu ? from + width_ : nullptr,
+                                     static_cast<std::int32_t>(width_ / kGroup),
+                                     cell_.output<std::uint8_t>(0) + at, cell_.output<float>(1) + at / kGroup);
       }
     });
   }
@@ -263,7 +256,7 @@ class Unpermute {
 class RopeKvWrite {
  public:
   static constexpr const char* kOp = "rope_kv_write";
-  static bool supports(const Problem& p) { return p.dtype == "f32"; }
+  static bool supports(const Problem& p) { return p.dtype == "f32" && p["rope"] <= kernels::kMaxRope; }
   explicit RopeKvWrite(const Cell& cell)
       : cell_{cell},
         heads_{cell.problem["heads"]},
@@ -277,28 +270,24 @@ class RopeKvWrite {
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t t = begin; t < end; ++t) {
                  const float* turns = cell_.input<float>(2) + cell_.input<std::int32_t>(3)[t] * rope_;
-                 for (std::int64_t h = t * heads_; h < (t + 1) * heads_; ++h) {
-                   turn(cell_.input<float>(0) + h * rope_, turns, cell_.output<float>(0) + h * rope_);
-                 }
+                 turn(cell_.input<float>(0) + t * heads_ * rope_, heads_, turns,
+                      cell_.output<float>(0) + t * heads_ * rope_);
                  const float* kv = cell_.input<float>(1) + t * width;
                  float* slot = cell_.output<float>(1) + cell_.input<std::int32_t>(4)[t] * width;
                  std::memcpy(slot, kv, static_cast<std::size_t>(kv_lora_) * sizeof(float));
-                 turn(kv + kv_lora_, turns, slot + kv_lora_);
+                 turn(kv + kv_lora_, 1, turns, slot + kv_lora_);
                }
              });
   }
 
  private:
-  void turn(const float* x, const float* turns, float* y) const {
-    const std::int64_t pairs = rope_ / 2;
-    const std::int64_t step = half_ ? 1 : 2;
-    const std::int64_t apart = half_ ? pairs : 1;
-    for (std::int64_t i = 0; i < pairs; ++i) {
-      const float a = x[i * step];
-      const float b = x[i * step + apart];
-      y[i * step] = a * turns[i] - b * turns[pairs + i];
-      y[i * step + apart] = a * turns[pairs + i] + b * turns[i];
-    }
+  void turn(const float* x, std::int64_t heads, const float* turns, float* y) const {
+    cell_.table->rope({.x = x,
+                       .heads = static_cast<std::int32_t>(heads),
+                       .width = static_cast<std::int32_t>(rope_),
+                       .turns = turns,
+                       .halves = half_,
+                       .y = y});
   }
 
   Cell cell_;

@@ -8,6 +8,7 @@
 namespace dsbench::kernelbench::cpu {
 
 void add_products(std::vector<dsb_kernel>& kernels);
+void add_half_products(std::vector<dsb_kernel>& kernels);
 void add_attention(std::vector<dsb_kernel>& kernels);
 void add_rows(std::vector<dsb_kernel>& kernels);
 void add_mhc(std::vector<dsb_kernel>& kernels);

@@ -52,7 +52,7 @@ struct Decode {
 
 struct WgmmaDecode {
   static constexpr const char* kOp = "mla_decode";
-  static bool supports(const Problem& p) { return p.dtype == "bf16" && Decode::supports(p); }
+  static bool supports(const Problem& p) { return Decode::supports(p); }
   static std::uint64_t workspace_bytes(const Problem& p) {
     return kernels::mla_decode_wgmma_workspace_bytes(Decode::shape(p, 1 << 20));
   }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "engine/kernels/cuda/gemm.h"
+#include "engine/kernels/cuda/gemm_swapped.h"
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "kernelbench/kernels_cuda/kernel_adapter.h"
 #include "kernelbench/kernels_cuda/tables.h"
@@ -91,31 +92,46 @@ struct Absorb : Product {
   explicit Absorb(const Cell& cell) : Product(cell, absorb(cell.problem)) {}
 };
 
-struct WgmmaProduct {
-  WgmmaProduct(const Cell& cell, const kernels::GemmArgs& shape) {
-    if (const Status status = kernels::prepare_gemm_wgmma(gemm, with_operands(cell, shape)); status != 0)
+// Those by wgmma, which are prepared with tensor maps.
+struct Wgmma {
+  using Prepared = kernels::WgmmaGemm;
+  static constexpr auto supports = kernels::gemm_wgmma_supports;
+  static constexpr auto workspace_bytes = kernels::gemm_wgmma_workspace_bytes;
+  static constexpr auto prepare = kernels::prepare_gemm_wgmma;
+  static constexpr auto run = kernels::gemm_wgmma;
+};
+struct Swapped {
+  using Prepared = kernels::SwappedGemm;
+  static constexpr auto supports = kernels::gemm_swapped_supports;
+  static constexpr auto workspace_bytes = kernels::gemm_swapped_workspace_bytes;
+  static constexpr auto prepare = kernels::prepare_gemm_swapped;
+  static constexpr auto run = kernels::gemm_swapped;
+};
+
+template <class Way>
+struct PreparedProduct {
+  PreparedProduct(const Cell& cell, const kernels::GemmArgs& shape) {
+    if (const Status status = Way::prepare(gemm, with_operands(cell, shape)); status != 0)
       throw std::runtime_error(std::string{"making the tensor maps: "} + kernels::status_text(status));
   }
-  [[nodiscard]] Status run(void* stream) const { return kernels::gemm_wgmma(gemm, stream); }
-  kernels::WgmmaGemm gemm;
+  [[nodiscard]] Status run(void* stream) const { return Way::run(gemm, stream); }
+  typename Way::Prepared gemm;
 };
 
-struct WgmmaFp8Gemm : WgmmaProduct {
+template <class Way>
+struct PreparedFp8Gemm : PreparedProduct<Way> {
   static constexpr const char* kOp = "fp8_gemm";
-  static bool supports(const Problem& p) { return kernels::gemm_wgmma_supports(dense(p)); }
-  static std::uint64_t workspace_bytes(const Problem& p) {
-    return kernels::gemm_wgmma_workspace_bytes(dense(p));
-  }
-  explicit WgmmaFp8Gemm(const Cell& cell) : WgmmaProduct(cell, dense(cell.problem)) {}
+  static bool supports(const Problem& p) { return Way::supports(dense(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) { return Way::workspace_bytes(dense(p)); }
+  explicit PreparedFp8Gemm(const Cell& cell) : PreparedProduct<Way>(cell, dense(cell.problem)) {}
 };
 
-struct WgmmaGrouped : WgmmaProduct {
+template <class Way>
+struct PreparedGrouped : PreparedProduct<Way> {
   static constexpr const char* kOp = "moe_grouped_gemm";
-  static bool supports(const Problem& p) { return kernels::gemm_wgmma_supports(grouped(p)); }
-  static std::uint64_t workspace_bytes(const Problem& p) {
-    return kernels::gemm_wgmma_workspace_bytes(grouped(p));
-  }
-  explicit WgmmaGrouped(const Cell& cell) : WgmmaProduct(cell, grouped(cell.problem)) {}
+  static bool supports(const Problem& p) { return Way::supports(grouped(p)); }
+  static std::uint64_t workspace_bytes(const Problem& p) { return Way::workspace_bytes(grouped(p)); }
+  explicit PreparedGrouped(const Cell& cell) : PreparedProduct<Way>(cell, grouped(cell.problem)) {}
 };
 
 }  // namespace
@@ -124,8 +140,10 @@ void add_products(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Gemm>::table("mma_slabs"));
   kernels.push_back(Adapter<Fp8Gemm>::table("mma_slabs"));
   kernels.push_back(Adapter<GroupedGemm>::table("mma_slabs"));
-  kernels.push_back(Adapter<WgmmaFp8Gemm>::table("wgmma_tma"));
-  kernels.push_back(Adapter<WgmmaGrouped>::table("wgmma_tma"));
+  kernels.push_back(Adapter<PreparedFp8Gemm<Wgmma>>::table("wgmma_tma"));
+  kernels.push_back(Adapter<PreparedGrouped<Wgmma>>::table("wgmma_tma"));
+  kernels.push_back(Adapter<PreparedFp8Gemm<Swapped>>::table("wgmma_swapped"));
+  kernels.push_back(Adapter<PreparedGrouped<Swapped>>::table("wgmma_swapped"));
   kernels.push_back(Adapter<Absorb>::table("mma_slabs"));
 }
 

@@ -179,7 +179,13 @@ Ceilings measure_cpu_ceilings(ThreadPool& pool, std::int64_t cache_bytes, Clock&
   } else {
     add_peak("f32", fma_plain, "multiply and add");
   }
-  if (__builtin_cpu_supports("avx512bf16")) add_peak("bf16", dot_bf16, "AVX-512 BF16 dot");
+  if (__builtin_cpu_supports("avx512bf16")) {
+    add_peak("bf16", dot_bf16, "AVX-512 BF16 dot");
+  } else {
+    c.peaks.push_back({"bf16", c.peaks.back().flops_per_s, c.peaks.back().measured_by + ", which bf16 products are made of here"});
+  }
+  // e4m3 is multiplied as bf16.
+  c.peaks.push_back({"fp8", c.peaks.back().flops_per_s, c.peaks.back().measured_by + ", which e4m3 is multiplied with"});
   if (__builtin_cpu_supports("avx512vnni")) add_peak("int8", dot_vnni, "AVX-512 VNNI dot");
 #else
   add_peak("f32", fma_plain, "multiply and add");

@@ -104,6 +104,11 @@ class Runner {
       report.google_json = reporter_.finish();
       finish_control(report.run.cells.back());
     }
+    // A ceiling is the best that was seen: what ran beside the first measurement must not make kernels look good.
+    if (options_.timing && !stopped()) {
+      DSBENCH_TRY(const Ceilings* again, device_.ceilings_again());
+      report.run.ceilings = *again;
+    }
     finish(report.run);
     report.run.interrupted = stopped();
     return report;
@@ -258,7 +263,22 @@ class Runner {
     }
   }
 
+  // Somebody who has several kernels for an op, each for some types, has no need to hear which do not do the others'.
+  static void drop_needless_refusals(std::vector<CellResult>& cells) {
+    const auto is_of = [](const CellResult& a, const CellResult& b) {
+      return a.name == b.name && a.kernel.author == b.kernel.author && a.kernel.baseline == b.kernel.baseline;
+    };
+    const std::vector<CellResult> all = cells;
+    std::erase_if(cells, [&](const CellResult& cell) {
+      return cell.state == CellState::unsupported && cell.kernel.name != "-" &&
+             std::any_of(all.begin(), all.end(), [&](const CellResult& other) {
+               return is_of(cell, other) && other.state != CellState::unsupported;
+             });
+    });
+  }
+
   static void finish(KernelRun& run) {
+    drop_needless_refusals(run.cells);
     struct Best {
       double seconds;
       std::string name;

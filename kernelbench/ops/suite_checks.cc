@@ -31,8 +31,8 @@ BackendTypes backend_types(Backend backend) {
             .indexer = "fp8"};
   }
   return {.act = "f32",
-          .products = {"f32", "f32.bf16"},
-          .grouped = {"f32", "f32.bf16"},
+          .products = {"bf16", "f32", "f32.bf16"},
+          .grouped = {"bf16", "fp8", "f32", "f32.bf16"},
           .permuted = {"f32"},
           .indexer = "f32"};
 }
@@ -44,9 +44,7 @@ void add_products(Backend backend, CaseList& list, std::int64_t m, std::int64_t 
     list.add("gemm", type, {{"m", m}, {"n", n}, {"k", k}});
   }
   if (backend == Backend::cpu) list.add("int8_gemm", "int8", {{"m", m}, {"n", n}, {"k", k}});
-  if (backend == Backend::cuda) {
-    list.add("fp8_gemm", "fp8", {{"m", m}, {"n", n}, {"k", (k + 127) / 128 * 128}});
-  }
+  list.add("fp8_gemm", "fp8", {{"m", m}, {"n", n}, {"k", (k + 127) / 128 * 128}});
 }
 
 // V4's attention: chosen entries, all of them, contexts shorter than the window.

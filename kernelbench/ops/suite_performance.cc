@@ -259,6 +259,7 @@ void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
       const CaseList::Params shape{{"m", m}, {"n", product.n}, {"k", product.k}};
       for (const std::string_view type : types.products) list.add("gemm", type, shape, {}, product.label);
       list.add("int8_gemm", "int8", shape, {}, product.label);
+      list.add("fp8_gemm", "fp8", shape, {}, product.label);
     }
   }
   for (const std::int64_t tokens : {1, 32, 256}) {
@@ -328,10 +329,7 @@ void add_quick(Backend backend, const SuiteModels& models, CaseList& list) {
     }
   }
   if (backend == Backend::cpu) list.add("int8_gemm", "int8", {{"m", 16}, {"n", 1024}, {"k", lite.hidden}});
-  if (backend == Backend::cuda) {
-    for (const std::int64_t m : {1, 64})
-      list.add("fp8_gemm", "fp8", {{"m", m}, {"n", 1024}, {"k", lite.hidden}});
-  }
+  for (const std::int64_t m : {1, 64}) list.add("fp8_gemm", "fp8", {{"m", m}, {"n", 1024}, {"k", lite.hidden}});
   list.add("moe_grouped_gemm", types.grouped.back(),
            {{"experts", 8}, {"tokens", 16}, {"top_k", 2}, {"n", 512}, {"k", 1024}});
   add_decode(list, types.act, 2, 512, 16, 1);

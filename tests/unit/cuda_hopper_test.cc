@@ -176,6 +176,58 @@ TEST(EmulatedCluster, ABoxReachesBothBlocksAndArrivalsTheOther) {
   EXPECT_EQ(simt::run({{3, 1}, 32, 0, false, 2}, [] {}), invalid_value);  // three blocks are no pairs
 }
 
+TEST(EmulatedBarrier, WordsAreThereOnceTheirArrivalWasWaitedFor) {
+  alignas(16) static std::array<float, 32> from;
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<float>(i);
+  float early = 0;
+  std::array<float, 32> seen{};
+  const auto run = [&](bool with_copies) {
+    return simt::run({{1, 1}, 64, 256}, [&] {
+      auto* const words = reinterpret_cast<float*>(simt::shared());
+      auto* const full = reinterpret_cast<simt::Barrier*>(simt::shared() + 128);
+      if (simt::thread() == 0) simt::init_barrier(full, 32);
+      simt::sync_block();
+      const int i = simt::thread() % 32;
+      if (simt::thread() >= 32) {
+        if (i < 20) simt::copy_word(words + i, &from[static_cast<std::size_t>(i)], i != 5);
+        if (i == 19) early = words[i];
+        if (with_copies)
+          simt::arrive_with_copies(full);
+        else
+          simt::arrive(full);
+      } else {
+        simt::wait_barrier(full, 0);
+        seen[static_cast<std::size_t>(i)] = words[i];
+      }
+    });
+  };
+  for (const simt::Order order : {simt::Order::forward, simt::Order::backward}) {
+    simt::set_order(order);
+    ASSERT_EQ(run(true), 0);
+    EXPECT_TRUE(std::isnan(early));
+    EXPECT_EQ(seen[19], 19);
+    EXPECT_EQ(seen[5], 0);  // not valid
+    EXPECT_TRUE(std::isnan(seen[20]));
+    ASSERT_EQ(run(false), 0);
+    EXPECT_TRUE(std::isnan(seen[19]));  // who arrives without them says nothing of them
+  }
+  simt::set_order(simt::Order::forward);
+}
+
+TEST(EmulatedRegisters, AreNoMoreThanTheBlockHas) {
+  const auto hand = [](auto takes) {
+    return simt::run({{2, 1}, 384, 0}, [&] {
+      if (simt::thread() < 256)
+        takes();
+      else
+        simt::release_registers<40>();
+    });
+  };
+  EXPECT_EQ(hand([] { simt::take_registers<232>(); }), 0);
+  EXPECT_THAT([&] { (void)hand([] { simt::take_registers<240>(); }); },
+              ThrowsMessage<std::logic_error>(HasSubstr("more registers")));
+}
+
 TEST(EmulatedTma, ABoxIsStoredWithinItsMatrixWhenItIsWaitedFor) {
   alignas(16) std::array<unsigned char, 6 * 160>
       matrix{};  // 5 rows of 160 bytes, and one that is not its own

@@ -14,6 +14,7 @@
 
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/gemm.h"
+#include "engine/kernels/cuda/gemm_swapped.h"
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/mla_decode.h"
 #include "engine/kernels/cuda/mma_layout.h"
@@ -137,6 +138,7 @@ TEST(TileSchedule, CoversEveryTileOnce) {
                3);                                                   // empty experts, first and last too
   expect_cover(Rows::contiguous, {0, 0, 0, 0, 500}, 500, 4, 64, 2);  // all to one
   expect_cover(Rows::contiguous, {0, 0, 0}, 0, 2, 64, 2);            // nothing at all
+  EXPECT_EQ(most_tiles(Rows::contiguous, 64, 6, 16, 3), 18);         // six rows: in six groups at most
   expect_cover(Rows::masked, {0, 192, 1, 64, 0, 65}, 192, 6, 64, 5);
 }
 
@@ -224,6 +226,102 @@ TEST(GemmPlan, PairsBlocksThatShareWeights) {
   EXPECT_EQ(plan(2048, Rows::contiguous, 8).cluster, 1);  // groups of two tiles, more or less
   const GemmPlan odd = plan_gemm_wgmma({.type = Element::e4m3, .rows = 4096, .n = 7168, .k = 2048}, {7});
   EXPECT_EQ(odd.grid, 6u);
+}
+
+TEST(SwappedPlan, RingsFillSharedMemoryAndFit) {
+  for (const int columns : {64, 128}) {
+    for (const int rows : {8, 16, 32, 64, 128}) {
+      if (columns == 64 && rows == 128) continue;  // there is none
+      const SwappedRoom room{columns, rows};
+      EXPECT_LE(room.bytes(1024), 232448);
+      EXPECT_EQ(room.stage_bytes() % 1024, 0);  // atoms of the swizzle
+      EXPECT_EQ(room.beside_stage() % 8, 0);    // barriers
+      // Memory answers after about a microsecond: 36 KB of a processor's share of 4.8 TB/s.
+      EXPECT_GE(room.stages() * room.w_bytes(), 96 * 1024);
+    }
+  }
+  EXPECT_EQ((SwappedRoom{128, 8}.stages()), 12);
+  EXPECT_EQ((SwappedRoom{64, 8}.stages()), 24);
+}
+
+GemmArgs e4m3(int rows, int n, int k) {
+  return {.type = Element::e4m3, .rows = rows, .n = n, .k = k};
+}
+
+TEST(SwappedPlan, TilesAreNoHigherThanTheRows) {
+  const DeviceShape h200{132};
+  for (const auto& [rows, high] :
+       {std::pair{1, 8}, {8, 8}, {9, 16}, {16, 16}, {17, 32}, {33, 64}, {64, 64}, {65, 128}, {200, 128}})
+    EXPECT_EQ(plan_gemm_swapped(e4m3(rows, 4096, 7168), h200).tile_rows, high) << rows;
+  const auto masked = [&](int room, int typical) {
+    GemmArgs args = e4m3(room, 4096, 7168);
+    args.rows_kind = Rows::masked;
+    args.groups = 32;
+    args.typical_rows = typical;
+    return plan_gemm_swapped(args, h200).tile_rows;
+  };
+  EXPECT_EQ(masked(1024, 20), 32);  // groups vary: half as many again
+  EXPECT_EQ(masked(1024, 16), 32);
+  EXPECT_EQ(masked(16, 16), 16);  // but not more than there is room for
+  EXPECT_EQ(masked(1024, 64), 128);
+}
+
+TEST(SwappedPlan, FillsTheProcessorsWithV3sShapes) {
+  const DeviceShape h200{132};
+  const auto plan = [&](int rows, int n, int k) { return plan_gemm_swapped(e4m3(rows, n, k), h200); };
+  for (const int rows : {1, 16, 64, 128}) {
+    for (const auto& [n, k] : {std::pair{2112, 7168},
+                               {576, 7168},
+                               {24576, 1536},
+                               {32768, 512},
+                               {7168, 16384},
+                               {4096, 7168},
+                               {7168, 2048},
+                               {36864, 7168}}) {
+      const GemmPlan cut = plan(rows, n, k);
+      EXPECT_GE(cut.grid, rows == 128 && n == 576 ? 70u : 88u) << rows << ' ' << n << ' ' << k;
+      EXPECT_LE(cut.grid, 132u);
+      EXPECT_GE(k / 128 / cut.splits, 4);
+      if (cut.splits == 1) continue;
+      EXPECT_LE(static_cast<std::size_t>(cut.splits) * static_cast<std::size_t>(rows * n) * sizeof(float),
+                most_parts_bytes(h200));
+    }
+  }
+  EXPECT_EQ(plan(1, 7168, 2048).tile_columns, 64);  // 112 tiles: no second kernel
+  EXPECT_EQ(plan(1, 7168, 2048).splits, 1);
+  EXPECT_EQ(plan(1, 2112, 7168).splits, 7);  // 17 tiles · 7 = 119
+  EXPECT_EQ(plan(1, 36864, 7168).splits, 1);
+  EXPECT_EQ(plan(100, 7168, 2048).tile_columns, 128);
+}
+
+TEST(SwappedPlan, GroupsAreNotSplit) {
+  GemmArgs args = e4m3(8, 256, 7168);
+  args.rows_kind = Rows::contiguous;
+  args.groups = 64;
+  const GemmPlan plan = plan_gemm_swapped(args, {132});
+  EXPECT_EQ(plan.splits, 1);
+  EXPECT_EQ(plan.grid, 32u);  // eight rows reach eight groups at most, of four tiles each
+}
+
+TEST(GemmChoice, RowsDecide) {
+  EXPECT_EQ(choose_gemm(e4m3(1, 2112, 7168), 90), GemmWay::swapped);
+  EXPECT_EQ(choose_gemm(e4m3(128, 2112, 7168), 90), GemmWay::swapped);
+  EXPECT_EQ(choose_gemm(e4m3(129, 2112, 7168), 90), GemmWay::wgmma);
+  EXPECT_EQ(choose_gemm(e4m3(1, 2112, 7168), 80), GemmWay::mma);
+  EXPECT_EQ(choose_gemm({.rows = 1, .n = 2112, .k = 7168}, 90), GemmWay::mma);  // bf16
+  GemmArgs grouped = e4m3(512, 4096, 7168);
+  grouped.rows_kind = Rows::contiguous;
+  grouped.groups = 8;
+  EXPECT_EQ(choose_gemm(grouped, 90), GemmWay::swapped);  // 64 each
+  grouped.rows = 520;
+  EXPECT_EQ(choose_gemm(grouped, 90), GemmWay::wgmma);
+  GemmArgs heads = e4m3(1, 512, 128);
+  heads.groups = 128;
+  EXPECT_EQ(choose_gemm(heads, 90), GemmWay::mma);
+  alignas(16) static std::uint8_t bytes[32] = {};
+  GemmArgs apart = e4m3(1, 2112, 7168);
+  apart.w = bytes + 8;  // TMA reads from 16 bytes
+  EXPECT_EQ(choose_gemm(apart, 90), GemmWay::mma);
 }
 
 // Deals the blocks of these requests to the parts and checks that each is dealt once, that no two pieces

@@ -71,9 +71,14 @@ void gate(const KernelTable& kernels, const GateConfig& config, std::span<float>
   const std::span<float> biased = scratch.first(count);
   for (std::size_t e = 0; e < count; ++e) biased[e] = bias.empty() ? scores[e] : scores[e] + bias[e];
 
+  const bool whole_vectors = group_size % kPanel == 0;
   if (groups > 1) {
     const std::span<float> group_scores = scratch.subspan(count, groups);
-    for (std::size_t g = 0; g < groups; ++g) {
+    if (whole_vectors) {
+      kernels.group_scores(biased.data(), config.groups, static_cast<std::int32_t>(group_size), !bias.empty(),
+                           group_scores.data());
+    }
+    for (std::size_t g = 0; g < groups && !whole_vectors; ++g) {
       float first = kMasked;
       float second = kMasked;
       for (const float b : biased.subspan(g * group_size, group_size)) {
@@ -94,13 +99,16 @@ void gate(const KernelTable& kernels, const GateConfig& config, std::span<float>
       for (float& b : biased.subspan(g * group_size, group_size)) b = kMasked;
     }
   }
+  if (whole_vectors) {
+    kernels.take_largest(biased.data(), config.experts, static_cast<std::int32_t>(experts.size()), experts.data());
+  } else {
+    Tournament tournament(biased);
+    for (std::int32_t& expert : experts) expert = static_cast<std::int32_t>(tournament.take());
+  }
   float sum = 0;
-  Tournament tournament(biased);
   for (std::size_t i = 0; i < experts.size(); ++i) {
-    const std::size_t best = tournament.take();
-    experts[i] = static_cast<std::int32_t>(best);
-    weights[i] = scores[best];
-    sum += scores[best];
+    weights[i] = scores[static_cast<std::size_t>(experts[i])];
+    sum += weights[i];
   }
   const float scale = static_cast<float>(config.routed_scale);
   for (float& weight : weights) weight = (config.renormalise ? weight / sum : weight) * scale;

@@ -7,6 +7,7 @@ extern const KernelTable kBaselineKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
+extern const KernelTable kAvx512Bf16Kernels;
 #endif
 
 std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::int32_t width, KvType kv_type) {
@@ -20,16 +21,16 @@ std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::in
 }
 
 const KernelTable* const* all_kernels() {
-  static const KernelTable* tables[5] = {};
+  static const KernelTable* tables[6] = {};
   static const bool filled = [] {
     int n = 0;
 #if defined(__x86_64__)
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512dq");
-    if (avx512 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni")) {
-      tables[n++] = &kAvx512VnniKernels;
-    }
+    const bool vnni = avx512 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+    if (vnni && __builtin_cpu_supports("avx512bf16")) tables[n++] = &kAvx512Bf16Kernels;
+    if (vnni) tables[n++] = &kAvx512VnniKernels;
     if (avx512) tables[n++] = &kAvx512Kernels;
     if (avx2) tables[n++] = &kAvx2Kernels;
 #endif

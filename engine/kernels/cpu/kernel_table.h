@@ -43,11 +43,47 @@ struct GemmArgs {
   const float* w_scale = nullptr;  // [n up to a whole panel]; of int8 weights
   std::int32_t n = 0;
   std::int32_t k = 0;
+  std::int32_t w_depth = 0;  // steps of k that a panel holds, where they are more than k; not of int8 weights
   std::int32_t panel_begin = 0;
   std::int32_t panel_end = 0;
   float* c = nullptr;  // [m, n]
   std::int64_t ldc = 0;
   bool add = false;  // c += instead of c =; not of int8 weights
+};
+
+// Rows of bf16 or e4m3 as products with half-width weights take them: tiles of `height` rows, words of two steps of k
+// beside each other, the even step in the low half, codes of e4m3 made bf16; zeros in the place of rows beyond m.
+struct HalfRows {
+  std::int32_t m = 0;
+  std::int32_t k = 0;
+  std::int32_t height = 0;         // KernelTable::half_tile_height(m)
+  std::uint32_t* words = nullptr;  // [tiles, (k+1)/2, height]
+  float* scale = nullptr;          // of e4m3: [tiles, k/128, height]
+
+  [[nodiscard]] std::int32_t tiles() const { return (m + height - 1) / height; }
+};
+
+// Lays out the tiles [tile_begin, tile_end).
+struct HalfLayoutArgs {
+  const void* a = nullptr;  // [m, lda]: bf16, or e4m3 where there are scales
+  std::int64_t lda = 0;
+  const float* a_scale = nullptr;  // [m, k/128]
+  HalfRows to;
+  std::int32_t tile_begin = 0;
+  std::int32_t tile_end = 0;
+};
+
+// c[m,n] = Σ_k a·w in bf16, summed in fp32, for the panels [panel_begin, panel_end) of n. With scales a and w are e4m3
+// and k is a multiple of 128: c = Σ_blocks (Σ_128 a·w)·a_scale·w_scale.
+struct HalfGemmArgs {
+  HalfRows rows;
+  const void* w = nullptr;         // bf16 as PackedMatrix; e4m3 [panel, k/2, 16, 2] bytes
+  const float* w_scale = nullptr;  // [⌈n/128⌉, k/128]
+  std::int32_t n = 0;
+  std::int32_t panel_begin = 0;
+  std::int32_t panel_end = 0;
+  std::uint16_t* c = nullptr;  // [m, ldc]
+  std::int64_t ldc = 0;
 };
 
 // Absorbed latent attention of consecutive queries of one sequence over its paged cache (one layer).
@@ -88,6 +124,17 @@ struct IndexerArgs {
   float* logits = nullptr;  // [·]
 };
 
+// Turns the pairs of `heads` rows [heads, width] by one position's angles: y = (a·cos − b·sin, a·sin + b·cos).
+struct RopeArgs {
+  const float* x = nullptr;
+  std::int32_t heads = 0;
+  std::int32_t width = 0;        // even, at most kMaxRope
+  const float* turns = nullptr;  // [width]: cosines of the pairs, then their sines
+  bool halves = false;           // pairs (i, i + width/2); else (2i, 2i + 1)
+  float* y = nullptr;
+};
+inline constexpr std::int32_t kMaxRope = 512;
+
 // A row of scores joins a softmax that goes over blocks of keys.
 struct SoftmaxStep {
   float* row = nullptr;  // [count]: scores in, weights e^(scale·score − largest) out, zeros from visible on
@@ -100,7 +147,7 @@ struct SoftmaxStep {
 };
 
 struct KernelTable {
-  const char* name;  // "avx512vnni", "avx512", "avx2", "baseline"
+  const char* name;  // "avx512bf16", "avx512vnni", "avx512", "avx2", "baseline"
   void (*gemm)(const GemmArgs& args);
   void (*attention)(const AttentionArgs& args);
   // y = x / sqrt(mean(x²) + eps) · weight; x and y may be the same.
@@ -127,6 +174,18 @@ struct KernelTable {
   void (*widen)(const std::uint16_t* x, std::int32_t n, float* y);
   // An entry of a cache (see AttentionArgs) as kv_lora + rope floats: what attention computes with.
   void (*widen_entry)(const AttentionArgs& args, const void* entry, float* y);
+  // Products in bf16 and e4m3: how many rows a tile has, rows laid out in tiles, tiles times panels.
+  std::int32_t (*half_tile_height)(std::int32_t m);
+  void (*lay_out_half)(const HalfLayoutArgs& args);
+  void (*gemm_half)(const HalfGemmArgs& args);
+  // Groups of 128 values of x, or of silu(x)·up where up is given, from bf16: codes and scales as quantise_e4m3's.
+  void (*quantise_groups)(const std::uint16_t* x, const std::uint16_t* up, std::int32_t groups, std::uint8_t* codes,
+                          float* scales);
+  void (*rope)(const RopeArgs& args);
+  // Scores of groups of experts, `size` values each, a multiple of 16: the largest plus, where `two`, the second.
+  void (*group_scores)(const float* x, std::int32_t groups, std::int32_t size, bool two, float* scores);
+  // The k largest of x[n], n a multiple of 16, largest first; the lowest index wins a tie. x is masked where taken.
+  void (*take_largest)(float* x, std::int32_t n, std::int32_t k, std::int32_t* ids);
 };
 
 // Floats of scratch for attention, however long the context.

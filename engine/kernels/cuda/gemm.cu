@@ -201,16 +201,36 @@ gemm_kernel(GemmArgs args, int splits) {
   }
 }
 
-// Adds the parts of a split product, always in the same order.
+// Adds the parts of a split product, always in the same order; a thread to kWidth neighbouring columns.
+template <int kWidth>
 DSB_KERNEL(block_threads, 4)
 add_parts_kernel(const float* partial, Bf16* c, int splits, int rows, int n, long long c_row) {
   simt::wait_for_previous();
-  const long long i = static_cast<long long>(simt::block_x()) * block_threads + simt::thread();
-  const long long all = static_cast<long long>(rows) * n;
-  if (i >= all) return;
-  float sum = 0;
-  for (int part = 0; part < splits; ++part) sum += partial[part * all + i];
-  c[i / n * c_row + i % n] = simt::to_bf16(sum);
+  const int of_row = n / kWidth;
+  const int i = simt::block_x() * block_threads + simt::thread();
+  if (i >= rows * of_row) return;
+  float sum[kWidth] = {};
+  DSB_UNROLL_4
+  for (int part = 0; part < splits; ++part) {
+    float v[kWidth];
+    load_vector(partial + (static_cast<long long>(part) * rows * of_row + i) * kWidth, v);
+    DSB_UNROLL
+    for (int k = 0; k < kWidth; ++k) sum[k] += v[k];
+  }
+  Bf16* const to = c + i / of_row * c_row + i % of_row * kWidth;
+  if constexpr (kWidth == 4)
+    simt::store8(to, simt::to_bf16x2(sum[0], sum[1]), simt::to_bf16x2(sum[2], sum[3]));
+  else
+    *to = simt::to_bf16(sum[0]);
+}
+
+template <int kWidth>
+Status start_adding(const GemmArgs& args, int splits, void* stream) {
+  const int threads = args.rows * (args.n / kWidth);
+  const LaunchShape shape{
+      {static_cast<unsigned>(ceil_div(threads, block_threads)), 1}, block_threads, 0, true};
+  return launch(&add_parts_kernel<kWidth>, shape, stream, static_cast<const float*>(args.partial),
+                static_cast<Bf16*>(args.c), splits, args.rows, args.n, static_cast<long long>(args.c_row));
 }
 
 template <bool kE4m3, int kRows, bool kAligned>
@@ -252,11 +272,10 @@ Status gemm(const GemmArgs& asked, void* stream) {
 }
 
 Status add_gemm_parts(const GemmArgs& args, int splits, void* stream) {
-  const std::int64_t all = static_cast<std::int64_t>(args.rows) * args.n;
-  const LaunchShape shape{
-      {static_cast<unsigned>(ceil_div<std::int64_t>(all, block_threads)), 1}, block_threads, 0, true};
-  return launch(&add_parts_kernel, shape, stream, static_cast<const float*>(args.partial),
-                static_cast<Bf16*>(args.c), splits, args.rows, args.n, static_cast<long long>(args.c_row));
+  const bool fours = args.n % 4 == 0 && args.c_row % 4 == 0 &&
+                     reinterpret_cast<std::uintptr_t>(args.c) % 8 == 0 &&
+                     reinterpret_cast<std::uintptr_t>(args.partial) % 16 == 0;
+  return fours ? start_adding<4>(args, splits, stream) : start_adding<1>(args, splits, stream);
 }
 
 }  // namespace dsbench::engine::kernels::cuda

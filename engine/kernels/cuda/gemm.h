@@ -34,14 +34,25 @@ struct GemmArgs {
 
 // What will be launched: how the planner cuts the product.
 struct GemmPlan {
-  int tile_rows = 128;  // 16, 64 or 128; columns are always 128
-  int splits = 1;       // along k; then a second kernel adds the parts in order
-  int stages = 4;       // slabs of 128 bytes under way
+  int tile_rows = 128;     // 16, 64 or 128; gemm_swapped: 8, 16, 32, 64 or 128
+  int tile_columns = 128;  // gemm_swapped: 64 or 128
+  int splits = 1;          // along k; then a second kernel adds the parts in order
+  int stages = 4;          // slabs of 128 bytes under way
   unsigned grid = 1;
   int cluster = 1;            // gemm_wgmma: blocks that share what they fetch of the weights
   bool boxed_stores = false;  // gemm_wgmma: whole tiles of c leave by TMA
 };
+// Parts of a product never take more bytes than this.
+[[nodiscard]] constexpr std::size_t most_parts_bytes(const DeviceShape& device) {
+  return static_cast<std::size_t>(device.processors) * 2 * 128 * 128 * sizeof(float);
+}
+// Rows that a group is expected to have.
+[[nodiscard]] int typical_rows(const GemmArgs& args);
 [[nodiscard]] GemmPlan plan_gemm(const GemmArgs& args, const DeviceShape& device);
+
+// Which kernel is to take a product on a device of this SM version (gemm, gemm_wgmma, gemm_swapped).
+enum class GemmWay : std::uint8_t { mma, wgmma, swapped };
+[[nodiscard]] GemmWay choose_gemm(const GemmArgs& args, int arch);
 
 // At most 1,024 groups; e4m3: k a multiple of 128. bf16 rows that do not start on 16 bytes go the slow way.
 [[nodiscard]] bool gemm_supports(const GemmArgs& args);

@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 
 #include "engine/kernels/cuda/gemm.h"
+#include "engine/kernels/cuda/gemm_swapped.h"
 #include "engine/kernels/cuda/gemm_wgmma.h"
 
 namespace dsbench::engine::kernels::cuda {
@@ -10,18 +13,45 @@ namespace {
 constexpr int tile_columns = 128;
 constexpr int least_slabs = 4;  // a part along k shorter than the pipeline is all start-up
 
+std::size_t parts_bytes(const GemmArgs& args, int splits) {
+  if (splits == 1) return 0;
+  return static_cast<std::size_t>(splits) * static_cast<std::size_t>(args.rows) *
+         static_cast<std::size_t>(args.n) * sizeof(float);
+}
+
+// Rows of a tile of gemm_swapped: all of a dense product, and of a group half as many again as are expected,
+// because a second tile of rows fetches the weights once more.
+int swapped_rows(const GemmArgs& args) {
+  const int typical = typical_rows(args);
+  const bool groups = args.rows_kind != Rows::same;
+  const int wanted = groups ? std::min(typical + ceil_div(typical, 2), args.rows) : typical;
+  int rows = 8;
+  while (rows < wanted && rows < 128) rows *= 2;
+  return rows;
+}
+
+// What a swapped product takes, as the bytes that a processor's share of the memory's bandwidth brings
+// meanwhile. Assumed and not measured: a processor can take half as much again as its share where others are
+// idle; rows of a come from the second-level cache, twice as fast; so do parts, which are written and read.
+long long swapped_cost(const GemmArgs& args, const GemmPlan& plan, long long tiles,
+                       const DeviceShape& device) {
+  constexpr long long begin_and_end = 4096;   // of a tile
+  constexpr long long second_kernel = 32768;  // that adds the parts: about a microsecond
+  const int slabs = ceil_div(args.k / 128, plan.splits);
+  const long long of_tile = slabs * (plan.tile_columns * 128LL + plan.tile_rows * 128 / 2) + begin_and_end;
+  const long long all = tiles * plan.splits;
+  const long long evenly = all * of_tile / device.processors;
+  const long long busiest = ceil_div<long long>(all, device.processors) * of_tile;
+  const long long parts = static_cast<long long>(parts_bytes(args, plan.splits)) / device.processors;
+  return std::max(evenly, busiest * 2 / 3) + (plan.splits > 1 ? second_kernel + parts : 0);
+}
+
+}  // namespace
+
 int typical_rows(const GemmArgs& args) {
   if (args.typical_rows > 0) return args.typical_rows;
   return args.rows_kind == Rows::contiguous ? ceil_div(args.rows, args.groups) : args.rows;
 }
-
-std::size_t parts_bytes(const GemmArgs& args, const GemmPlan& plan) {
-  if (plan.splits == 1) return 0;
-  return static_cast<std::size_t>(plan.splits) * static_cast<std::size_t>(args.rows) *
-         static_cast<std::size_t>(args.n) * sizeof(float);
-}
-
-}  // namespace
 
 GemmPlan plan_gemm(const GemmArgs& args, const DeviceShape& device) {
   GemmPlan plan;
@@ -45,7 +75,7 @@ bool gemm_supports(const GemmArgs& args) {
 }
 
 std::size_t gemm_workspace_bytes(const GemmArgs& args) {
-  return parts_bytes(args, plan_gemm(args, device_shape()));
+  return parts_bytes(args, plan_gemm(args, device_shape()).splits);
 }
 
 GemmPlan plan_gemm_wgmma(const GemmArgs& args, const DeviceShape& device) {
@@ -84,7 +114,55 @@ bool gemm_wgmma_supports(const GemmArgs& args) {
 }
 
 std::size_t gemm_wgmma_workspace_bytes(const GemmArgs& args) {
-  return parts_bytes(args, plan_gemm_wgmma(args, device_shape()));
+  return parts_bytes(args, plan_gemm_wgmma(args, device_shape()).splits);
+}
+
+GemmPlan plan_gemm_swapped(const GemmArgs& args, const DeviceShape& device) {
+  const bool dense = args.rows_kind == Rows::same;
+  const int tile_rows = swapped_rows(args);
+  // Groups that will have rows, as far as one can tell: the grid is for the most that there can be.
+  const int groups = args.rows_kind == Rows::contiguous ? std::min(args.groups, args.rows) : args.groups;
+  const long long row_tiles = static_cast<long long>(groups) * ceil_div(typical_rows(args), tile_rows);
+  const int most_splits = dense ? std::max(1, args.k / 128 / least_slabs) : 1;
+  GemmPlan best;
+  long long least = std::numeric_limits<long long>::max();
+  // Narrow tiles are more evenly dealt, but each reads all of a: not with the most rows.
+  for (const int columns : {128, 64}) {
+    if (columns == 64 && tile_rows == 128) continue;
+    for (int splits = 1; splits <= most_splits; ++splits) {
+      if (parts_bytes(args, splits) > most_parts_bytes(device)) break;
+      GemmPlan plan;
+      plan.tile_rows = tile_rows;
+      plan.tile_columns = columns;
+      plan.splits = splits;
+      const long long cost = swapped_cost(args, plan, row_tiles * ceil_div(args.n, columns), device);
+      if (cost >= least) continue;
+      least = cost;
+      best = plan;
+    }
+  }
+  best.stages = SwappedRoom{best.tile_columns, best.tile_rows}.stages();
+  const long long tiles =
+      most_tiles(args.rows_kind, args.groups, args.rows, best.tile_rows, ceil_div(args.n, best.tile_columns));
+  best.grid = static_cast<unsigned>(
+      std::max<long long>(1, std::min<long long>(tiles * best.splits, device.processors)));
+  return best;
+}
+
+bool gemm_swapped_supports(const GemmArgs& args) {
+  return gemm_wgmma_supports(args) && typical_rows(args) <= 256;
+}
+
+std::size_t gemm_swapped_workspace_bytes(const GemmArgs& args) {
+  return parts_bytes(args, plan_gemm_swapped(args, device_shape()).splits);
+}
+
+GemmWay choose_gemm(const GemmArgs& args, int arch) {
+  const auto aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };
+  if (arch != 90 || !gemm_wgmma_supports(args) || !aligned(args.a) || !aligned(args.w)) return GemmWay::mma;
+  // One tile of rows, or each of them reads the weights; of groups, which vary, most should have but one.
+  const int most = args.rows_kind == Rows::same ? 128 : 64;
+  return typical_rows(args) <= most ? GemmWay::swapped : GemmWay::wgmma;
 }
 
 }  // namespace dsbench::engine::kernels::cuda

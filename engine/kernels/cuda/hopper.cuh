@@ -9,6 +9,9 @@
 //   Barrier; init_barrier(b, arrivals), fence_barriers(), expect_bytes(b, n) [arrives], arrive(b),
 //   wait_barrier(b, parity)
 //   copy_box(to, map, b, byte, row)       a box of a TensorMap; its bytes count at b
+//   prefetch(from, bytes)                 into the second-level cache; both multiples of 16
+//   copy_word(to, from, valid)            4 bytes by cp.async; zeros when not valid
+//   arrive_with_copies(b)                 arrives once this thread's copies (of words) so far are there
 //   cluster_rank(), sync_cluster()        see LaunchShape::cluster
 //   arrive_at(b, rank)                    at the same barrier of a block of the cluster
 //   copy_box_to_pair(to, map, b, byte, row)   to both blocks of a cluster of two, counted at the barrier of
@@ -60,6 +63,17 @@ DSB_DEVICE void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, i
       "[%2];" ::"r"(shared_address(to)),
       "l"(&map), "r"(shared_address(b)), "r"(byte), "r"(row)
       : "memory");
+}
+DSB_DEVICE void prefetch(const void* from, int bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
+DSB_DEVICE void copy_word(void* to, const void* from, bool valid) {
+  const int bytes = valid ? 4 : 0;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+               : "memory");
+}
+DSB_DEVICE void arrive_with_copies(Barrier* b) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(b)) : "memory");
 }
 DSB_DEVICE int cluster_rank() {
   int rank = 0;
@@ -124,6 +138,32 @@ DSB_DEVICE void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, boo
       "57,%58,%59,%60,%61,%62,"
       "%63}, %64, %65, p, 1, 1;\n}"
       : DSB_F16(c, 0), DSB_F16(c, 16), DSB_F16(c, 32), DSB_F16(c, 48)
+      : "l"(a), "l"(b), "r"(keep));
+}
+DSB_DEVICE void wgmma_e4m3_n8(float (&c)[4], std::uint64_t a, std::uint64_t b, bool add) {
+  const int keep = add ? 1 : 0;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %6, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%0,%1,%2,%3}, %4, %5, p, 1, 1;\n}"
+      : DSB_F4(c, 0)
+      : "l"(a), "l"(b), "r"(keep));
+}
+DSB_DEVICE void wgmma_e4m3_n16(float (&c)[8], std::uint64_t a, std::uint64_t b, bool add) {
+  const int keep = add ? 1 : 0;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k32.f32.e4m3.e4m3 {%0,%1,%2,%3,%4,%5,%6,%7}, %8, %9, p, 1, 1;\n}"
+      : DSB_F4(c, 0), DSB_F4(c, 4)
+      : "l"(a), "l"(b), "r"(keep));
+}
+DSB_DEVICE void wgmma_e4m3_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add) {
+  const int keep = add ? 1 : 0;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n32k32.f32.e4m3.e4m3 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+      "}, %16, %17, p, 1, 1;\n}"
+      : DSB_F16(c, 0)
       : "l"(a), "l"(b), "r"(keep));
 }
 DSB_DEVICE void wgmma_e4m3_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add) {

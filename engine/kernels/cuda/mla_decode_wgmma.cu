@@ -2,6 +2,7 @@
 
 #include "engine/kernels/cuda/hopper.cuh"
 #include "engine/kernels/cuda/launch.cuh"
+#include "engine/kernels/cuda/mla_pages.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/split_plan.h"
@@ -13,16 +14,6 @@ namespace dsbench::engine::kernels::cuda {
 
 namespace {
 
-constexpr int tile_rows = 64;
-constexpr int consumers = 2;
-constexpr int group_threads = 128;
-constexpr int block_threads = (consumers + 1) * group_threads;
-constexpr int consumer_threads = consumers * group_threads;
-constexpr int box_columns = 64;  // 128 bytes of bf16
-constexpr int boxes = mla_width / box_columns;
-constexpr int box_bytes = 64 * 128;  // 64 rows of queries or of a page
-constexpr int tile_bytes = boxes * box_bytes;
-constexpr int buffers = 2;
 constexpr int score_columns = mla_block / consumers;    // of a warpgroup
 constexpr int output_columns = mla_latent / consumers;  // of a warpgroup
 constexpr int consumer_barrier = 1;
@@ -30,68 +21,17 @@ constexpr float log2_e = 1.44269504088896340736f;
 constexpr float ln_2 = 0.69314718055994530942f;
 constexpr float score_scale = 0.07216878364870322056f;  // 192^−0.5
 
-struct Barriers {
-  simt::Barrier q_full;
-  simt::Barrier q_empty;
-  simt::Barrier kv_full[buffers];
-  simt::Barrier kv_empty[buffers];
+// Who makes a page of an FP8 cache bf16 needs registers for what is under way.
+template <bool kFp8>
+struct Registers {
+  static constexpr int fetching = kFp8 ? 88 : 40;
+  static constexpr int attending = kFp8 ? 208 : 232;
 };
 
 constexpr std::size_t shared_bytes =
     tile_bytes + buffers * tile_bytes + box_bytes + consumers * tile_rows * sizeof(float) + sizeof(Barriers);
 
-struct Turn {
-  int buffer = 0;
-  int phase = 0;
-  DSB_DEVICE void next() {
-    if (++buffer == buffers) {
-      buffer = 0;
-      phase ^= 1;
-    }
-  }
-};
-
-// The pieces of this block's part, one after another: work(request, piece, blocks of the request).
-template <class Work>
-DSB_DEVICE void for_each_piece(const MlaDecodeArgs& args, const int* first, const Work& work) {
-  const int per_part = part_blocks(first[args.requests], simt::grid_x());
-  const int begin = simt::block_x() * per_part;
-  DSB_NO_UNROLL
-  for (int r = request_at(first, args.requests, begin); r < args.requests && first[r] < begin + per_part;
-       ++r) {
-    const int blocks = first[r + 1] - first[r];
-    if (blocks > 0) work(r, piece_of(simt::block_x(), per_part, first[r], blocks), blocks);
-  }
-}
-
-DSB_DEVICE void fetch_pieces(const MlaDecodeArgs& args, const int* first, const TensorMap& q_map,
-                             const TensorMap& cache_map, unsigned char* q_tile, unsigned char* kv_tiles,
-                             Barriers* barriers) {
-  const int rows = args.queries * args.heads;
-  Turn turn;
-  int q_phase = 0;
-  for_each_piece(args, first, [&](int request, const KvPiece& piece, int) {
-    simt::wait_barrier(&barriers->q_empty, q_phase ^ 1);
-    q_phase ^= 1;
-    simt::expect_bytes(&barriers->q_full, tile_bytes);
-    // Rows beyond the request are the next one's: they only reach rows that are not written.
-    DSB_NO_UNROLL
-    for (int box = 0; box < boxes; ++box)
-      simt::copy_box(q_tile + box * box_bytes, q_map, &barriers->q_full, box * 128,
-                     request * rows + simt::block_y() * tile_rows);
-    DSB_NO_UNROLL
-    for (int b = piece.begin; b < piece.end; ++b, turn.next()) {
-      simt::wait_barrier(&barriers->kv_empty[turn.buffer], turn.phase ^ 1);
-      simt::expect_bytes(&barriers->kv_full[turn.buffer], tile_bytes);
-      const int page = args.block_table[static_cast<long long>(request) * args.max_blocks + b];
-      DSB_NO_UNROLL
-      for (int box = 0; box < boxes; ++box)
-        simt::copy_box(kv_tiles + turn.buffer * tile_bytes + box * box_bytes, cache_map,
-                       &barriers->kv_full[turn.buffer], box * 128, page * mla_block);
-    }
-  });
-}
-
+template <bool kFp8>
 DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const MlaPartials& partials,
                               unsigned char* q_tile, unsigned char* kv_tiles, unsigned char* p_tile,
                               float* exchange, Barriers* barriers) {
@@ -128,7 +68,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       const std::uint32_t kv_address = simt::shared_address(kv);
       simt::wait_barrier(&barriers->kv_full[turn.buffer], turn.phase);
       const int inside = length - b * mla_block;
-      if (inside < mla_block) {
+      if (!kFp8 && inside < mla_block) {
         // Slots beyond the length may hold NaN, and 0 · NaN would reach the output.
         for (int i = simt::thread(); i < (mla_block - inside) * boxes * 8; i += consumer_threads) {
           const int row = inside + i / (boxes * 8);
@@ -266,6 +206,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
 }
 
 // block_x is the part of the cache, block_y the tile of rows.
+template <bool kFp8>
 DSB_KERNEL(block_threads, 1)
 mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_CONSTANT TensorMap cache_map,
                         const DSB_GRID_CONSTANT MlaDecodeArgs args, const int* first, MlaPartials partials) {
@@ -278,7 +219,7 @@ mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_
     simt::init_barrier(&barriers->q_full, 1);
     simt::init_barrier(&barriers->q_empty, consumer_threads / 32);
     for (int i = 0; i < buffers; ++i) {
-      simt::init_barrier(&barriers->kv_full[i], 1);
+      simt::init_barrier(&barriers->kv_full[i], kFp8 ? group_threads / 32 : 1);
       simt::init_barrier(&barriers->kv_empty[i], consumer_threads / 32);
     }
     simt::fence_barriers();
@@ -289,12 +230,14 @@ mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_
   const int per_part = part_blocks(first[args.requests], simt::grid_x());
   if (simt::block_x() * per_part >= first[args.requests]) return;
   if (simt::thread() / group_threads == consumers) {
-    simt::release_registers<40>();
-    if (simt::thread() % group_threads == 0)
+    simt::release_registers<Registers<kFp8>::fetching>();
+    if constexpr (kFp8)
+      widen_pieces(args, first, q_map, q_tile, kv_tiles, barriers);
+    else if (simt::thread() % group_threads == 0)
       fetch_pieces(args, first, q_map, cache_map, q_tile, kv_tiles, barriers);
   } else {
-    simt::take_registers<232>();
-    attend_pieces(args, first, partials, q_tile, kv_tiles, p_tile, exchange, barriers);
+    simt::take_registers<Registers<kFp8>::attending>();
+    attend_pieces<kFp8>(args, first, partials, q_tile, kv_tiles, p_tile, exchange, barriers);
   }
 }
 
@@ -305,13 +248,13 @@ std::size_t mla_decode_wgmma_workspace_bytes(const MlaDecodeArgs& args) {
 }
 
 Status prepare_mla_decode_wgmma(WgmmaMla& mla, const MlaDecodeArgs& args, std::int64_t cache_blocks) {
-  if (args.ids != nullptr || args.fp8_cache) return invalid_value;
+  if (args.ids != nullptr) return invalid_value;
   mla.args = args;
   mla.plan = plan_mla_decode(args, device_shape(), tile_rows);
   const std::int64_t rows = static_cast<std::int64_t>(args.requests) * args.queries * args.heads;
   const Status status =
       make_tensor_map(mla.q, args.q, static_cast<std::uint64_t>(rows), mla_width * 2, tile_rows);
-  if (status != 0) return status;
+  if (status != 0 || args.fp8_cache) return status;
   return make_tensor_map(mla.cache, args.cache, static_cast<std::uint64_t>(cache_blocks * mla_block),
                          mla_width * 2, mla_block);
 }
@@ -329,7 +272,8 @@ Status mla_decode_wgmma(const WgmmaMla& mla, void* stream) {
                           shared_bytes,
                           true};
   const int* const known = first;
-  status = launch(&mla_decode_wgmma_kernel, shape, stream, mla.q, mla.cache, args, known, partials);
+  status = launch(args.fp8_cache ? &mla_decode_wgmma_kernel<true> : &mla_decode_wgmma_kernel<false>, shape,
+                  stream, mla.q, mla.cache, args, known, partials);
   return status != 0 ? status : mla_combine(args, known, partials, mla.plan.parts, stream);
 }
 

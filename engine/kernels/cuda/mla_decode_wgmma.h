@@ -6,12 +6,13 @@
 namespace dsbench::engine::kernels::cuda {
 
 // Paged mla_decode by wgmma and TMA: tiles of 64 rows; one warpgroup fetches pages, two share the scores by
-// columns and the output by halves of the latent, which is what 64 × 512 sums in registers ask for.
+// columns and the output by halves of the latent, which is what 64 × 512 sums in registers ask for. Of an FP8
+// cache the one warpgroup makes pages bf16 as it brings them.
 struct WgmmaMla {
   MlaDecodeArgs args;
   MlaDecodePlan plan;
   TensorMap q;
-  TensorMap cache;
+  TensorMap cache;  // bf16 only
 };
 
 [[nodiscard]] std::size_t mla_decode_wgmma_workspace_bytes(const MlaDecodeArgs& args);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/mla_fp8.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/split_plan.h"
@@ -66,18 +67,11 @@ DSB_DEVICE void turn_back(const float* turns, int request, int pair, float& x, f
 // Sixteen e4m3 codes, times their scale, as two pieces of a tile of bf16.
 DSB_DEVICE void store_scaled(unsigned char* tile, const Bytes16& codes, float scale, int row, int chunk,
                              int row_chunks) {
+  Bytes16 out[2];
+  widen_codes(codes, scale, out);
   DSB_UNROLL
-  for (int half = 0; half < 2; ++half) {
-    Bytes16 out;
-    DSB_UNROLL
-    for (int w = 0; w < 4; ++w) {
-      float low = 0;
-      float high = 0;
-      simt::from_e4m3x2(codes.word[half * 2 + w / 2] >> (w % 2 * 16) & 0xffffu, low, high);
-      out.word[w] = simt::to_bf16x2(low * scale, high * scale);
-    }
-    simt::store16(tile + swizzled_offset(row, chunk * 2 + half, row_chunks), out);
-  }
+  for (int half = 0; half < 2; ++half)
+    simt::store16(tile + swizzled_offset(row, chunk * 2 + half, row_chunks), out[half]);
 }
 
 // A part of the cache (block_x) for some rows (block_y) of each request that it holds pieces of.

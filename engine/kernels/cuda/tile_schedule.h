@@ -52,8 +52,10 @@ enum class Rows : int {
 // At most this many tiles, whatever the routing: for a grid that is chosen before the counts are known.
 [[nodiscard]] DSB_HD constexpr long long most_tiles(Rows kind, int groups, long long rows, int tile_rows,
                                                     int col_tiles) {
+  // Of rows dealt out, a group that has any adds at most a tile that is not full.
+  const long long dealt = rows < groups ? rows : groups;
   const long long row_tiles = kind == Rows::contiguous
-                                  ? (rows + tile_rows - 1) / tile_rows + groups
+                                  ? (rows + dealt * (tile_rows - 1)) / tile_rows
                                   : static_cast<long long>(groups) * ((rows + tile_rows - 1) / tile_rows);
   return row_tiles * col_tiles;
 }

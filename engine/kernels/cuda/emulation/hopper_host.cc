@@ -5,6 +5,7 @@
 #include <cstring>
 #include <deque>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -34,6 +35,17 @@ struct Box {
 };
 std::vector<Box>
     under_way;  // of the block that runs; all have arrived when it ends, or it would not have waited
+
+// Four bytes that a thread copies, and the barrier that it arrived at with them.
+struct Word {
+  std::uint64_t block;
+  int thread;
+  unsigned char* to;
+  const void* from;  // null: zeros
+  simt::Barrier* barrier;
+};
+constexpr int word_bytes = 4;
+std::vector<Word> words;
 
 // A box on its way to its matrix.
 struct Store {
@@ -91,6 +103,27 @@ void land(const Box& box) {
   maybe_next_phase(*box.barrier);
 }
 
+void land(const Word& word) {
+  if (word.from != nullptr)
+    std::memcpy(word.to, word.from, word_bytes);
+  else
+    std::memset(word.to, 0, word_bytes);
+  word.barrier->bytes -= word_bytes * 2;
+  maybe_next_phase(*word.barrier);
+}
+
+// What is on its way to this barrier lands; whether there was anything.
+template <class Copy>
+bool land_all(std::vector<Copy>& copies, const simt::Barrier* b) {
+  const auto lands = [&](const Copy& copy) { return copy.barrier == b; };
+  if (std::ranges::none_of(copies, lands)) return false;
+  for (const Copy& copy : copies) {
+    if (lands(copy)) land(copy);
+  }
+  std::erase_if(copies, lands);
+  return true;
+}
+
 constexpr int group_threads = 128;  // a warpgroup
 
 }  // namespace
@@ -127,18 +160,8 @@ void expect_bytes(Barrier* b, int bytes) {
 void wait_barrier(Barrier* b, int parity) {
   detail::check_shared(b, 8, 8);
   while (parity_of(*b) == (parity != 0)) {
-    bool landed = false;
-    for (std::size_t i = 0; i < under_way.size();) {
-      if (under_way[i].barrier == b) {
-        const Box box = under_way[i];
-        under_way.erase(under_way.begin() + static_cast<std::ptrdiff_t>(i));
-        land(box);
-        landed = true;
-      } else {
-        ++i;
-      }
-    }
-    if (!landed) detail::wait_for_change(reinterpret_cast<const std::uint64_t*>(b));
+    const bool boxes = land_all(under_way, b);
+    if (!land_all(words, b) && !boxes) detail::wait_for_change(reinterpret_cast<const std::uint64_t*>(b));
   }
 }
 
@@ -151,6 +174,25 @@ void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row) {
   if (byte < 0 || row < 0) throw std::logic_error("a box before the beginning of its matrix");
   std::memset(to, 0xff, static_cast<std::size_t>(bytes));
   under_way.push_back({static_cast<unsigned char*>(to), host, b, byte, row});
+}
+
+void copy_word(void* to, const void* from, bool valid) {
+  detail::check_shared(to, word_bytes, word_bytes);
+  if (valid) require_aligned(from, word_bytes);
+  std::memset(to, 0xff, word_bytes);
+  words.push_back(
+      {detail::block_serial(), thread(), static_cast<unsigned char*>(to), valid ? from : nullptr, nullptr});
+}
+
+// Counted as bytes that the barrier waits for: what arrives is what was copied.
+void arrive_with_copies(Barrier* b) {
+  std::erase_if(words, [](const Word& word) { return word.block < detail::cluster_serial(); });
+  for (Word& word : words) {
+    if (word.block != detail::block_serial() || word.thread != thread() || word.barrier != nullptr) continue;
+    word.barrier = b;
+    b->bytes += word_bytes * 2;
+  }
+  arrive(b);
 }
 
 void arrive_at(Barrier* b, int rank) {
@@ -415,6 +457,15 @@ void issue_bf16(float* c, int n, std::uint64_t a, const std::uint32_t* a_registe
 void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add) {
   issue_e4m3(c, 128, a, b, add);
 }
+void wgmma_e4m3_n8(float (&c)[4], std::uint64_t a, std::uint64_t b, bool add) {
+  issue_e4m3(c, 8, a, b, add);
+}
+void wgmma_e4m3_n16(float (&c)[8], std::uint64_t a, std::uint64_t b, bool add) {
+  issue_e4m3(c, 16, a, b, add);
+}
+void wgmma_e4m3_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add) {
+  issue_e4m3(c, 32, a, b, add);
+}
 void wgmma_e4m3_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add) {
   issue_e4m3(c, 64, a, b, add);
 }
@@ -430,6 +481,25 @@ void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4], std::uin
 void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add) {
   issue_bf16(c, 256, a, nullptr, b, true, add);
 }
+
+namespace detail {
+
+// A kernel that hands registers on is compiled for as many as its threads can have, in eights.
+void set_registers(int registers) {
+  constexpr int of_processor = 65536;
+  static std::array<int, 8> wanted;
+  static std::uint64_t block = 0;
+  if (block != block_serial()) {
+    wanted = {};
+    block = block_serial();
+  }
+  wanted[static_cast<std::size_t>(thread() / group_threads)] = registers;
+  const int groups = threads() / group_threads;
+  if (std::accumulate(wanted.begin(), wanted.end(), 0) > groups * (of_processor / threads() / 8 * 8))
+    throw std::logic_error("warpgroups want more registers than their block has");
+}
+
+}  // namespace detail
 
 void sync_threads_of(int id, int threads) {
   detail::meet_named(id, threads);

@@ -6,7 +6,8 @@
 #define DSB_GRID_CONSTANT
 
 // hopper.cuh on the host. A copy by TMA arrives only when somebody waits at its barrier, and spoils its
-// destination before: who reads without waiting, or fetches into a stage that is still read, gets NaN. A
+// destination before: who reads without waiting, or fetches into a stage that is still read, gets NaN. So do
+// words that a thread copies and arrives with; those that it never arrives with never come. A
 // box is stored when the thread that asked for it waits, with what was there when it asked, or, in the
 // backward order, with what is there then: it must be the same. A product is computed only when somebody
 // waits for its group: its sums are NaN until then, and operands that were overwritten meanwhile show.
@@ -25,6 +26,12 @@ void expect_bytes(Barrier* b, int bytes);
 void arrive(Barrier* b);
 void wait_barrier(Barrier* b, int parity);
 void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row);
+inline void prefetch(const void* from, int bytes) {
+  require_aligned(from, 16);
+  if (bytes <= 0 || bytes % 16 != 0) throw std::logic_error("a prefetch of no pieces of 16 bytes");
+}
+void copy_word(void* to, const void* from, bool valid);
+void arrive_with_copies(Barrier* b);
 void arrive_at(Barrier* b, int rank);
 void copy_box_to_pair(void* to, const TensorMap& map, Barrier* b, int byte, int row);
 void store_box(const TensorMap& map, const void* from, int byte, int row);
@@ -41,6 +48,9 @@ void wgmma_wait(Sums&... /*settled*/) {
   detail::settle_products(kLeft);
 }
 void wgmma_e4m3(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_e4m3_n8(float (&c)[4], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_e4m3_n16(float (&c)[8], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_e4m3_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_e4m3_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n128(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
@@ -48,9 +58,17 @@ void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4], std::uin
 void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add);
 inline void fence_async() {}
 void sync_threads_of(int id, int threads);
+namespace detail {
+void set_registers(int registers);
+}
+// Warpgroups that together want more than the block was launched with would wait for ever.
 template <int kRegisters>
-void release_registers() {}
+void release_registers() {
+  detail::set_registers(kRegisters);
+}
 template <int kRegisters>
-void take_registers() {}
+void take_registers() {
+  detail::set_registers(kRegisters);
+}
 
 }  // namespace dsbench::engine::kernels::cuda::simt
