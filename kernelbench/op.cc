@@ -13,7 +13,7 @@ std::span<const Op* const> all_ops() {
       &mla_prefill_op(),   &mla_absorb_op(),  &moe_gate_op(),      &moe_align_op(),        &moe_permute_op(),
       &moe_unpermute_op(), &swiglu_op(),      &swiglu_quant_op(),  &group_quant_op(),      &row_quant_op(),
       &rmsnorm_op(),       &add_rmsnorm_op(), &rope_kv_write_op(), &dsa_indexer_op(),      &dsa_topk_op(),
-      &sparse_mla_op(),    &mhc_pre_op(),     &mhc_post_op()};
+      &sparse_mla_op(),    &csa_decode_op(),  &kv_compress_op(),   &mhc_pre_op(),          &mhc_post_op()};
   return ops;
 }
 

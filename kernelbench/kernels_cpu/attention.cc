@@ -1,13 +1,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <vector>
 
 #include "engine/kernels/cpu/moe_rows.h"
 #include "engine/kernels/cpu/packed_matrix.h"
 #include "kernelbench/kernels_cpu/kernel_adapter.h"
 #include "kernelbench/kernels_cpu/split.h"
+#include "kernelbench/kernels_cpu/split_attention.h"
 #include "kernelbench/kernels_cpu/tables.h"
 
 // Attention: over a paged latent cache, over chosen entries of one, and causal over spelt-out keys and
@@ -16,128 +16,6 @@ namespace dsbench::kernelbench::cpu {
 namespace {
 
 constexpr float kLatentScale = 0.07216878364870323F;  // 192^-0.5
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-
-// Some entries of a request for some of its queries: one unit of split attention.
-struct Part {
-  kernels::AttentionArgs args;
-  std::int64_t row = 0;  // of o and lse: the first (query, head)
-};
-
-// The parts of every request side by side, then their results joined by weight of e^lse.
-class SplitAttention {
- public:
-  SplitAttention(const Cell& cell, std::int64_t queries, std::int64_t heads, std::int64_t kv_lora,
-                 std::int64_t width)
-      : cell_{cell}, rows_{queries * heads}, heads_{heads}, kv_lora_{kv_lora} {
-    scratch_size_ =
-        kernels::attention_scratch(static_cast<std::int32_t>(queries), static_cast<std::int32_t>(heads),
-                                   static_cast<std::int32_t>(width));
-    scratch_.resize(static_cast<std::size_t>(cell.pool->threads()));
-    for (kernels::FloatBuffer& one : scratch_) one.grow(scratch_size_);
-  }
-
-  void begin() {
-    parts_.clear();
-    groups_.clear();
-  }
-  // One request: `args` for all its entries, of which it has `entries`, in blocks of args.block_size. `row`
-  // is its first row of o and lse.
-  void add(const kernels::AttentionArgs& args, std::int64_t entries, std::int64_t row, std::int64_t splits) {
-    const std::int64_t block = args.block_size;
-    const std::int64_t blocks = (entries + block - 1) / block;
-    splits = std::clamp<std::int64_t>(splits, 1, blocks);
-    groups_.push_back(
-        {parts_.size(), static_cast<std::size_t>(splits), row, std::int64_t{args.queries} * args.heads});
-    for (std::int64_t s = 0; s < splits; ++s) {
-      const std::int64_t first = blocks * s / splits * block;
-      const std::int64_t last = std::min(entries, blocks * (s + 1) / splits * block);
-      Part& part = parts_.emplace_back(Part{args, row});
-      part.args.blocks = args.blocks + first / block;
-      part.args.first_position = static_cast<std::int32_t>(args.first_position - first);
-      part.args.positions = static_cast<std::int32_t>(last - first);
-    }
-  }
-
-  void run() {
-    std::size_t partial = 0;
-    for (const Group& group : groups_) {
-      if (group.parts > 1) partial += group.parts * static_cast<std::size_t>(group.rows);
-    }
-    partial_o_.grow(static_cast<std::int64_t>(partial) * kv_lora_);
-    partial_lse_.grow(static_cast<std::int64_t>(partial));
-    std::int64_t at = 0;
-    for (const Group& group : groups_) {
-      for (std::size_t i = group.first; i < group.first + group.parts; ++i) {
-        kernels::AttentionArgs& args = parts_[i].args;
-        args.out = cell_.output<float>(0) + group.row * kv_lora_;
-        args.lse = cell_.output<float>(1) + group.row;
-        if (group.parts == 1) continue;
-        args.out = partial_o_.data() + at * kv_lora_;
-        args.lse = partial_lse_.data() + at;
-        at += group.rows;
-      }
-    }
-    cell_.pool->run(static_cast<int>(parts_.size()), [&](int unit, int thread) {
-      kernels::AttentionArgs args = parts_[static_cast<std::size_t>(unit)].args;
-      args.scratch = scratch_[static_cast<std::size_t>(thread)].data();
-      cell_.table->attention(args);
-    });
-    for (const Group& group : groups_) {
-      if (group.parts > 1) join(group);
-    }
-  }
-
-  void nothing(std::int64_t row, std::int64_t rows) {
-    std::fill_n(cell_.output<float>(0) + row * kv_lora_, rows * kv_lora_, 0.0F);
-    std::fill_n(cell_.output<float>(1) + row, rows, kMinusInfinity);
-  }
-
- private:
-  struct Group {
-    std::size_t first = 0;
-    std::size_t parts = 0;
-    std::int64_t row = 0;
-    std::int64_t rows = 0;
-  };
-
-  void join(const Group& group) {
-    in_parts(*cell_.pool, group.rows, static_cast<std::int64_t>(group.parts) * kv_lora_,
-             [&](std::int64_t begin, std::int64_t end) {
-               std::vector<const float*> rows(group.parts);
-               std::vector<float> weights(group.parts);
-               for (std::int64_t r = begin; r < end; ++r) {
-                 float largest = kMinusInfinity;
-                 for (std::size_t s = 0; s < group.parts; ++s) {
-                   const kernels::AttentionArgs& args = parts_[group.first + s].args;
-                   rows[s] = args.out + r * kv_lora_;
-                   largest = std::max(largest, args.lse[r]);
-                 }
-                 float sum = 0;
-                 for (std::size_t s = 0; s < group.parts; ++s) {
-                   weights[s] = std::exp(parts_[group.first + s].args.lse[r] - largest);
-                   sum += weights[s];
-                 }
-                 for (float& weight : weights) weight /= sum;
-                 cell_.table->combine(rows.data(), weights.data(), static_cast<std::int32_t>(group.parts),
-                                      static_cast<std::int32_t>(kv_lora_),
-                                      cell_.output<float>(0) + (group.row + r) * kv_lora_);
-                 cell_.output<float>(1)[group.row + r] = largest + std::log(sum);
-               }
-             });
-  }
-
-  Cell cell_;
-  std::int64_t rows_;
-  std::int64_t heads_;
-  std::int64_t kv_lora_;
-  std::int64_t scratch_size_ = 0;
-  std::vector<kernels::FloatBuffer> scratch_;
-  std::vector<Part> parts_;
-  std::vector<Group> groups_;
-  kernels::FloatBuffer partial_o_;
-  kernels::FloatBuffer partial_lse_;
-};
 
 bool latent_widths_fit(const Problem& p) {
   // The kernel reads whole vectors of latents; what is too much must be the rotary part.

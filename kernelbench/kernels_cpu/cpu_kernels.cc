@@ -11,6 +11,8 @@ std::span<const dsb_kernel> cpu_kernels() {
     cpu::add_attention(kernels);
     cpu::add_rows(kernels);
     cpu::add_mhc(kernels);
+    cpu::add_csa(kernels);
+    cpu::add_compress(kernels);
 #if defined(DSBENCH_ONEDNN)
     cpu::add_onednn(kernels);
 #endif

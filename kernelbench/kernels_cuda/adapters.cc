@@ -11,6 +11,7 @@ std::span<const dsb_kernel> adapters() {
     add_attention(kernels);
     add_moe(kernels);
     add_rows(kernels);
+    add_compress(kernels);
     add_mhc(kernels);
     return kernels;
   }();

@@ -2,6 +2,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/kernels/cuda/csa_decode.h"
 #include "engine/kernels/cuda/dsa.h"
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/mla_decode.h"
@@ -68,11 +69,14 @@ struct WgmmaDecode {
 struct Sparse {
   static constexpr const char* kOp = "sparse_mla";
   static bool supports(const Problem& p) {
-    return p.dtype == "bf16" && latent_shape(p) && p["heads"] <= 4096;
+    return (p.dtype == "bf16" || p.dtype == "fp8") && latent_shape(p) && p["heads"] <= 4096;
   }
   static kernels::MlaDecodeArgs shape(const Problem& p, const std::int32_t* ids) {
-    return {
-        .ids = ids, .requests = number(p, "batch"), .heads = number(p, "heads"), .top_k = number(p, "top_k")};
+    return {.ids = ids,
+            .requests = number(p, "batch"),
+            .heads = number(p, "heads"),
+            .top_k = number(p, "top_k"),
+            .fp8_cache = p.dtype == "fp8"};
   }
   static std::uint64_t workspace_bytes(const Problem& p) {
     static constexpr std::int32_t named = 0;  // that there are ids is part of the plan
@@ -87,6 +91,40 @@ struct Sparse {
   }
   [[nodiscard]] Status run(void* stream) const { return kernels::mla_decode(args, stream); }
   kernels::MlaDecodeArgs args;
+};
+
+struct Csa {
+  static constexpr const char* kOp = "csa_decode";
+  static bool supports(const Problem& p) {
+    return (p.dtype == "bf16" || p.dtype == "fp8") && p["heads"] <= 4096;
+  }
+  static kernels::CsaDecodeArgs shape(const Problem& p, int listed) {
+    return {.requests = number(p, "batch"),
+            .heads = number(p, "heads"),
+            .listed = listed,
+            .ratio = number(p, "ratio"),
+            .window_entries = number(p, "window"),
+            .page_entries = number(p, "page"),
+            .fp8_cache = p.dtype == "fp8"};
+  }
+  // As in Decode: more entries than there are make no larger plan than the processors do.
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    return kernels::csa_decode_workspace_bytes(shape(p, 1 << 20));
+  }
+  explicit Csa(const Cell& cell) : args{shape(cell.problem, static_cast<int>(cell.in[3].shape[1]))} {
+    args.q = cell.input(0);
+    args.window = cell.input(1);
+    args.compressed = cell.input(2);
+    args.ids = cell.input<std::int32_t>(3);
+    args.lengths = cell.input<std::int32_t>(4);
+    args.sink = cell.input<float>(5);
+    if (cell.problem.word("turn_back") == "yes") args.turn = cell.input<float>(6);
+    args.o = cell.output(0);
+    args.lse = cell.output<float>(1);
+    args.workspace = cell.workspace;
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::csa_decode(args, stream); }
+  kernels::CsaDecodeArgs args;
 };
 
 struct Prefill {
@@ -179,6 +217,7 @@ void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<WgmmaIndexer>::table("wgmma_keys"));
   kernels.push_back(Adapter<Topk>::table("radix_select"));
   kernels.push_back(Adapter<Sparse>::table("mma_gather"));
+  kernels.push_back(Adapter<Csa>::table("mma_gather"));
 }
 
 }  // namespace dsbench::kernelbench::cuda

@@ -12,6 +12,7 @@ void add_mhc(std::vector<dsb_kernel>& kernels);        // hyper-connections
 void add_moe(std::vector<dsb_kernel>& kernels);        // gate, align, permute, unpermute
 void add_products(std::vector<dsb_kernel>& kernels);   // dense, grouped and absorb products
 void add_attention(std::vector<dsb_kernel>& kernels);  // MLA decode and prefill, sparse attention
+void add_compress(std::vector<dsb_kernel>& kernels);   // V4's compressor
 void add_baselines(std::vector<dsb_kernel>& kernels);  // cuBLAS; only in a build with nvcc
 
 }  // namespace dsbench::kernelbench::cuda

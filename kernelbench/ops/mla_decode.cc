@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "core/rng.h"
 #include "kernelbench/ops/attention.h"
 #include "kernelbench/ops/fill.h"
+#include "kernelbench/ops/latent_entry.h"
 #include "kernelbench/ops/lengths.h"
 #include "kernelbench/ops/ops.h"
 #include "kernelbench/ops/product_types.h"
@@ -18,83 +18,18 @@ namespace {
 constexpr std::int64_t kQkDim = 192;          // 128 + 64: what the scores are scaled by
 constexpr double kGarbageBlock = 2147480000;  // in the tails of adversarial block tables
 
-// An entry of the cache. With fp8 it is bytes: e4m3 codes of the latent, an f32 scale for every 128 of them,
-// the rotary numbers in bf16 (what an engine's FP8 cache has); all else is bf16 then.
-struct Entry {
-  explicit Entry(const Problem& p)
-      : fp8{p.dtype == "fp8"},
-        latent{p["kv_lora"]},
-        rope{p["rope"]},
-        number{fp8 ? Dtype::bf16 : product_types(p.dtype).act},
-        cache{fp8 ? Dtype::u8 : number},
-        scales_at{latent},
-        rope_at{latent + latent / kGroup * 4},
-        elements{fp8 ? rope_at + 2 * rope : latent + rope},
-        bytes{static_cast<double>(elements * size_of(cache))} {}
-
-  bool fp8;
-  std::int64_t latent;
-  std::int64_t rope;
-  Dtype number;  // of queries and outputs
-  Dtype cache;
-  std::int64_t scales_at;  // bytes; fp8
-  std::int64_t rope_at;
-  std::int64_t elements;
-  double bytes;
-};
-
-void fill_cache(const Problem& p, const Entry& entry, HostTensor& cache) {
-  if (!entry.fp8) return fill_uniform(p, cache);
-  const std::int64_t entries = cache.elements() / entry.elements;
-  const std::int64_t groups = entry.latent / kGroup;
-  HostTensor codes("cache", Dtype::e4m3, {entries, entry.latent});
-  HostTensor scales("cache_scale", Dtype::f32, {entries, groups});
-  HostTensor rope("cache_rope", Dtype::bf16, {entries, entry.rope});
-  fill_e4m3(p, codes, scales, entry.latent, 1);
-  // Uniform numbers have much the same scale everywhere: that of a neighbour would hardly show.
-  for (std::int64_t i = 0; i < scales.elements(); ++i)
-    scales.as<float>()[i] *= 1 - 0.25F * static_cast<float>((i + i / groups) % 4);
-  fill_uniform(p, rope);
-  for (std::int64_t i = 0; i < entries; ++i) {
-    std::byte* const to = cache.data() + i * entry.elements;
-    std::copy_n(codes.data() + i * entry.latent, entry.latent, to);
-    std::copy_n(scales.data() + i * groups * 4, groups * 4, to + entry.scales_at);
-    std::copy_n(rope.data() + i * entry.rope * 2, entry.rope * 2, to + entry.rope_at);
-  }
-}
-
-// Code · scale in f32, rounded to bf16: what the tensor cores are given.
-void decode_entry(const Entry& entry, const HostTensor& cache, std::int64_t slot, double* to) {
-  if (!entry.fp8) return decode_range(cache, slot * entry.elements, entry.elements, to);
-  const std::byte* const from = cache.data() + slot * entry.elements;
-  for (std::int64_t i = 0; i < entry.latent; ++i) {
-    float scale = 0;
-    std::memcpy(&scale, from + entry.scales_at + i / kGroup * 4, 4);
-    std::uint16_t rounded = 0;
-    encode(Dtype::bf16, static_cast<float>(decode(Dtype::e4m3, from + i)) * scale, &rounded);
-    to[i] = decode(Dtype::bf16, &rounded);
-  }
-  for (std::int64_t i = 0; i < entry.rope; ++i)
-    to[entry.latent + i] = decode(Dtype::bf16, from + entry.rope_at + 2 * i);
-}
-
 class MlaDecode : public OpBase {
  public:
   using OpBase::OpBase;
 
   [[nodiscard]] Result<void> validate(const Problem& p) const override {
-    if (p.dtype == "fp8" && p["kv_lora"] % kGroup != 0) {
-      return fail(ErrorKind::usage,
-                  "mla_decode: kv_lora is {}; with fp8, which has a scale for every {} numbers, it must be a "
-                  "multiple of that",
-                  p["kv_lora"], kGroup);
-    }
+    DSBENCH_CHECK(LatentEntry::validate(p));
     return check_lengths(p, p["batch"], std::int64_t{1} << 31);
   }
 
   [[nodiscard]] double operand_bytes(const Problem& p) const override {
     const Layout layout(p);
-    const Entry entry(p);
+    const LatentEntry entry(p);
     const auto size = static_cast<double>(size_of(entry.number));
     const auto rows = static_cast<double>(p["batch"] * p["queries"] * p["heads"]);
     return rows * static_cast<double>(2 * p["kv_lora"] + p["rope"]) * size + 4 * rows +
@@ -104,14 +39,14 @@ class MlaDecode : public OpBase {
 
   [[nodiscard]] Operands make(const Problem& p) const override {
     const Layout layout(p);
-    const Entry entry(p);
+    const LatentEntry entry(p);
     const Dtype type = entry.number;
     const std::int64_t rows = p["batch"] * p["queries"];
     const std::int64_t block = p["block"];
     Operands operands;
     fill_uniform(p, operands.in.emplace_back("q", type, std::vector{rows, p["heads"], layout.width}));
     HostTensor cache("cache", entry.cache, {layout.blocks, block, entry.elements});
-    fill_cache(p, entry, cache);
+    entry.fill(p, cache);
     HostTensor table("block_table", Dtype::i32, {p["batch"], layout.max_blocks});
     HostTensor lengths("lengths", Dtype::i32, {p["batch"]});
 
@@ -150,7 +85,7 @@ class MlaDecode : public OpBase {
   }
 
   [[nodiscard]] Work work(const Problem& p, const Operands& operands) const override {
-    const Entry entry(p);
+    const LatentEntry entry(p);
     const auto size = static_cast<double>(size_of(entry.number));
     const auto width = static_cast<double>(p["kv_lora"] + p["rope"]);
     const auto kv_lora = static_cast<double>(p["kv_lora"]);
@@ -259,7 +194,7 @@ class MlaDecode : public OpBase {
     const std::int64_t block = p["block"];
     const std::int64_t kv_lora = p["kv_lora"];
     const std::int64_t width = kv_lora + p["rope"];
-    const Entry entry(p);
+    const LatentEntry entry(p);
     const std::int64_t request = rows.front() / (queries * heads);
     const auto length = static_cast<std::int64_t>(in[3].get(request));
     const std::int32_t* table = in[2].as<std::int32_t>() + request * in[2].dim(1);
@@ -275,7 +210,7 @@ class MlaDecode : public OpBase {
                              .keys = [&](std::int64_t begin, std::int64_t end, double* to) {
                                for (std::int64_t t = begin; t < end; ++t) {
                                  const std::int64_t slot = table[t / block] * block + t % block;
-                                 decode_entry(entry, in[1], slot, to + (t - begin) * width);
+                                 entry.decode(in[1], slot, to + (t - begin) * width);
                                }
                              }};
     attend(keys, wanted);

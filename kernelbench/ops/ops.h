@@ -75,6 +75,8 @@ class OpBase : public Op {
 [[nodiscard]] const Op& dsa_indexer_op();
 [[nodiscard]] const Op& dsa_topk_op();
 [[nodiscard]] const Op& sparse_mla_op();
+[[nodiscard]] const Op& csa_decode_op();
+[[nodiscard]] const Op& kv_compress_op();
 [[nodiscard]] const Op& mhc_pre_op();
 [[nodiscard]] const Op& mhc_post_op();
 

@@ -47,6 +47,45 @@ void add_products(Backend backend, CaseList& list, std::int64_t m, std::int64_t 
   list.add("fp8_gemm", "fp8", {{"m", m}, {"n", n}, {"k", (k + 127) / 128 * 128}});
 }
 
+// V4's attention: chosen entries, all of them, contexts shorter than the window.
+void add_csa_checks(Backend backend, CaseList& list, bool corner) {
+  const auto add = [&](std::string_view dtype, std::int64_t batch, std::int64_t context, std::int64_t heads,
+                       std::int64_t top_k, std::int64_t ratio,
+                       const CaseList::Words& words = {}) -> Problem& {
+    return list.add(
+        "csa_decode", dtype,
+        {{"batch", batch}, {"context", context}, {"heads", heads}, {"top_k", top_k}, {"ratio", ratio}},
+        words);
+  };
+  std::vector<std::string_view> types{backend_types(backend).act};
+  if (backend == Backend::cuda) types.push_back("fp8");
+  for (const std::string_view type : types) {
+    if (corner) {
+      add(type, 1, 1, 16, 0, 128);
+      add(type, 5, 300, 16, 40, 4).adversarial = true;
+      add(type, 6, 700, 5, 0, 16, {{"turn_back", "yes"}}).adversarial = true;
+      add(type, 4, 530, 64, 100, 4, {{"lengths", "list"}}).list = {0, 3, 127, 530};
+    } else {
+      add(type, 2, 600, 16, 100, 4);
+      add(type, 2, 900, 64, 64, 4, {{"turn_back", "yes"}});
+      add(type, 3, 1500, 32, 0, 8, {{"lengths", "normal"}});
+      add(type, 1, 700, 128, 96, 4);
+    }
+  }
+  const std::string_view act = types.front();
+  if (corner) {
+    list.add("kv_compress", act, {{"tokens", 4}});
+    list.add("kv_compress", act, {{"tokens", 31}, {"dim", 128}, {"ratio", 3}}).adversarial = true;
+    list.add("kv_compress", act, {{"tokens", 45}, {"ratio", 7}, {"dim", 256}, {"rope", 0}},
+             {{"overlap", "no"}})
+        .adversarial = true;
+  } else {
+    list.add("kv_compress", act, {{"tokens", 150}});
+    list.add("kv_compress", act, {{"tokens", 150}, {"dim", 128}});
+    list.add("kv_compress", act, {{"tokens", 520}, {"ratio", 128}}, {{"overlap", "no"}});
+  }
+}
+
 }  // namespace
 
 void add_correctness(Backend backend, CaseList& list) {
@@ -115,6 +154,11 @@ void add_correctness(Backend backend, CaseList& list) {
   list.add("dsa_topk", "f32", {{"rows", 5}, {"context", 3000}, {"top_k", 2048}}, {{"lengths", "normal"}});
   list.add("sparse_mla", act, {{"batch", 3}, {"context", 600}, {"heads", 16}, {"top_k", 256}});
   list.add("sparse_mla", act, {{"batch", 2}, {"context", 100}, {"heads", 64}, {"top_k", 128}});
+  if (backend == Backend::cuda) {
+    for (const std::int64_t heads : {16, 32, 128})
+      list.add("sparse_mla", "fp8", {{"batch", 2}, {"context", 500}, {"heads", heads}, {"top_k", 256}});
+  }
+  add_csa_checks(backend, list, false);
 }
 
 void add_corner(Backend backend, CaseList& list) {
@@ -220,6 +264,11 @@ void add_corner(Backend backend, CaseList& list) {
       true;
   list.add("sparse_mla", act, {{"batch", 2}, {"context", 20}, {"heads", 3}, {"top_k", 64}}).adversarial =
       true;
+  if (backend == Backend::cuda) {
+    list.add("sparse_mla", "fp8", {{"batch", 5}, {"context", 90}, {"heads", 16}, {"top_k", 70}}).adversarial =
+        true;
+  }
+  add_csa_checks(backend, list, true);
 }
 
 }  // namespace dsbench::kernelbench

@@ -108,6 +108,27 @@ void add_dsa(CaseList& list, const BackendTypes& types, std::int64_t batch, std:
            {{"batch", batch}, {"context", context}, {"heads", heads}, {"top_k", top_k}}, {}, "v3.2");
 }
 
+// V4-Flash has 64 heads and chooses 512 entries, V4-Pro 128 and 1,024; every other layer sees all entries of
+// 128 positions each.
+void add_csa(CaseList& list, std::string_view dtype, std::int64_t batch, std::int64_t context, bool flash,
+             bool chosen) {
+  const std::int64_t top_k = flash ? 512 : 1024;
+  list.add("csa_decode", dtype,
+           {{"batch", batch},
+            {"context", context},
+            {"heads", flash ? 64 : 128},
+            {"top_k", chosen ? top_k : 0},
+            {"ratio", chosen ? 4 : 128}},
+           {}, fmt::format("v4-{} {}", flash ? "flash" : "pro", chosen ? "CSA" : "HCA"));
+}
+
+// V4's compressors of CSA, of its indexer (128 numbers) and of HCA.
+void add_compress(CaseList& list, std::string_view act, std::int64_t tokens, bool whole) {
+  list.add("kv_compress", act, {{"tokens", tokens}}, {}, "v4 CSA");
+  if (whole) list.add("kv_compress", act, {{"tokens", tokens}, {"dim", 128}}, {}, "v4 indexer");
+  list.add("kv_compress", act, {{"tokens", tokens}, {"ratio", 128}}, {{"overlap", "no"}}, "v4 HCA");
+}
+
 void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
   const BackendTypes types = backend_types(Backend::cuda);
   const ModelProfile& v3 = models.v3;
@@ -192,10 +213,27 @@ void add_cuda(const SuiteModels& models, bool whole, CaseList& list) {
   }
   add_dsa(list, types, 1, 32768, 128, 2048);
   add_dsa(list, types, 32, 32768, 128, 2048);
+  const auto add_sparse = [&](std::string_view dtype, std::int64_t context, std::int64_t heads) {
+    list.add("sparse_mla", dtype, {{"batch", 32}, {"context", context}, {"heads", heads}, {"top_k", 2048}},
+             {}, "v3.2");
+  };
+  add_sparse("fp8", 32768, 128);  // of the cache; the products are bf16
   if (whole) {
     add_dsa(list, types, 32, 65536, 64, 2048);
-    list.add("sparse_mla", types.act, {{"batch", 32}, {"context", 65536}, {"heads", 16}, {"top_k", 2048}}, {},
-             "v3.2");
+    add_sparse("bf16", 65536, 16);
+    for (const std::int64_t heads : {16, 64}) add_sparse("fp8", 65536, heads);
+  }
+  // With fp8 the cache is; the products are bf16.
+  add_csa(list, "fp8", 128, 16384, true, true);
+  add_csa(list, "fp8", 128, 16384, false, true);
+  add_csa(list, "fp8", 32, 131072, true, false);
+  add_compress(list, types.act, 4096, whole);
+  if (whole) {
+    add_csa(list, "bf16", 128, 16384, true, true);
+    add_csa(list, "bf16", 128, 16384, false, true);
+    add_csa(list, "fp8", 1, 131072, true, true);
+    add_csa(list, "fp8", 1, 131072, false, true);
+    add_csa(list, "fp8", 32, 131072, false, false);
   }
 }
 
@@ -263,7 +301,13 @@ void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
     if (whole || tokens == 512) add_mhc(list, types, tokens, true);
   }
   add_dsa(list, types, 1, 8192, 16, 2048);
-  if (whole) add_dsa(list, types, 8, 8192, 64, 2048);
+  add_csa(list, "f32", 1, 8192, true, true);
+  add_compress(list, "f32", 1024, whole);
+  if (whole) {
+    add_dsa(list, types, 8, 8192, 64, 2048);
+    add_csa(list, "f32", 8, 8192, true, true);
+    add_csa(list, "f32", 8, 32768, true, false);
+  }
 }
 
 }  // namespace
@@ -294,6 +338,7 @@ void add_quick(Backend backend, const SuiteModels& models, CaseList& list) {
   list.add("moe_gate", "f32", gate_params(models.v3, 64), gate_words(models.v3), "v3");
   add_glue(list, types, lite, 64);
   add_dsa(list, types, 2, 1024, 16, 256);
+  list.add("csa_decode", types.act, {{"batch", 1}, {"context", 1024}, {"heads", 16}, {"top_k", 128}});
 }
 
 }  // namespace dsbench::kernelbench

@@ -148,6 +148,8 @@ INSTANTIATE_TEST_SUITE_P(
     Rows, EmulatedKernel,
     testing::Values(
         R"({"op": "rmsnorm", "dtype": "bf16", "params": {"tokens": 3, "hidden": 7168}})",
+        R"({"op": "kv_compress", "dtype": "bf16", "params": {"tokens": 31}, "adversarial": true})",
+        R"({"op": "kv_compress", "dtype": "f32", "params": {"tokens": 300, "ratio": 128, "dim": 384}, "words": {"overlap": "no"}})",
         R"({"op": "rmsnorm", "dtype": "f32", "params": {"tokens": 40, "hidden": 264}})",
         R"({"op": "add_rmsnorm", "dtype": "bf16", "params": {"tokens": 2, "hidden": 2048}})",
         R"({"op": "add_rmsnorm", "dtype": "f32", "params": {"tokens": 20, "hidden": 512}})",
@@ -227,7 +229,15 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 3, "context": 3000, "top_k": 512}})",
         R"({"op": "dsa_topk", "dtype": "f32", "params": {"rows": 4, "context": 700, "top_k": 512}, "words": {"lengths": "normal"}})",
         R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 2, "context": 300, "heads": 16, "top_k": 100}})",
-        R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})"));
+        R"({"op": "sparse_mla", "dtype": "bf16", "params": {"batch": 1, "context": 80, "heads": 64, "top_k": 128}, "adversarial": true})",
+        R"({"op": "sparse_mla", "dtype": "fp8", "params": {"batch": 2, "context": 700, "heads": 16, "top_k": 500}})",
+        R"({"op": "sparse_mla", "dtype": "fp8", "params": {"batch": 2, "context": 300, "heads": 64, "top_k": 200}, "adversarial": true})",
+        R"({"op": "csa_decode", "dtype": "bf16", "params": {"batch": 2, "context": 600, "heads": 16, "top_k": 100}})",
+        R"({"op": "csa_decode", "dtype": "bf16", "params": {"batch": 3, "context": 700, "heads": 40, "top_k": 0, "ratio": 8}, "words": {"lengths": "normal", "turn_back": "yes"}})",
+        R"({"op": "csa_decode", "dtype": "fp8", "params": {"batch": 2, "context": 3000, "heads": 16, "top_k": 600, "page": 16}})",
+        R"({"op": "csa_decode", "dtype": "fp8", "params": {"batch": 3, "context": 900, "heads": 32, "top_k": 64}, "words": {"turn_back": "yes"}})",
+        R"({"op": "csa_decode", "dtype": "fp8", "params": {"batch": 4, "context": 530, "heads": 64, "top_k": 100, "page": 2}, "words": {"lengths": "list", "turn_back": "yes"}, "list": [0, 3, 127, 530]})",
+        R"({"op": "csa_decode", "dtype": "fp8", "params": {"batch": 5, "context": 400, "heads": 128, "top_k": 0, "ratio": 7, "window": 50}, "adversarial": true})"));
 
 }  // namespace
 }  // namespace dsbench::kernelbench

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
@@ -84,6 +85,29 @@ TEST(Emulation, ACopyIsThereOnlyAfterItWasWaitedFor) {
   EXPECT_TRUE(std::isnan(early));
   EXPECT_EQ(late, 3);
   EXPECT_EQ(zero, 0);
+}
+
+TEST(Emulation, ACopyOfEightBytesLeavesItsNeighboursAlone) {
+  alignas(16) std::array<float, 4> from{1, 2, 3, 4};
+  std::array<float, 6> got{};
+  (void)simt::run({{1, 1}, 32, 64}, [&] {
+    auto* to = reinterpret_cast<float*>(simt::shared());
+    if (simt::thread() != 0) return;
+    for (int i = 0; i < 6; ++i) to[i] = 7;
+    simt::copy_async8(to + 2, from.data() + 2, true);
+    simt::commit_copies();
+    simt::wait_copies<0>();
+    std::copy_n(to, 6, got.begin());
+  });
+  EXPECT_EQ(got, (std::array<float, 6>{7, 7, 3, 4, 7, 7}));
+  const auto misplaced = [&](int to_at, int from_at) {
+    (void)simt::run({{1, 1}, 32, 64}, [&] {
+      auto* to = reinterpret_cast<float*>(simt::shared());
+      if (simt::thread() == 0) simt::copy_async8(to + to_at, from.data() + from_at, true);
+    });
+  };
+  EXPECT_THROW(misplaced(1, 0), std::logic_error);
+  EXPECT_THROW(misplaced(0, 1), std::logic_error);
 }
 
 TEST(Emulation, AMissingBarrierShowsAsADifferenceBetweenTheOrders) {

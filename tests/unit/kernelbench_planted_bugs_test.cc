@@ -9,44 +9,17 @@
 #include <limits>
 
 #include "kernelbench/suite.h"
-#include "tests/unit/kernelbench_right_results.h"
+#include "tests/unit/kernelbench_planted_bugs.h"
 
 namespace dsbench::kernelbench {
 namespace {
 
+using testing::check;
+using testing::expect_caught;
+using testing::kFull;
+using testing::kSampled;
+using testing::problem;
 using testing::right;
-
-constexpr double kFull = 1e13;
-constexpr double kSampled = 1;
-
-Problem problem(std::string_view json) {
-  Result<Problem> read = problem_from_json(json);
-  EXPECT_TRUE(read) << (read ? "" : read.error().message);
-  return read ? *read : Problem{};
-}
-
-CheckResult check(const Problem& p, const Operands& operands, double budget) {
-  return find_op(p.op)->check(p, operands.in, operands.out, budget);
-}
-
-// The result passes both checks as it is, and neither when damaged. Gives what the sampled check said.
-std::string expect_caught(std::string_view json,
-                          const std::function<void(const Problem&, Operands&)>& damage) {
-  const Problem p = problem(json);
-  Operands operands = right(p);
-  const CheckResult full = check(p, operands, kFull);
-  EXPECT_TRUE(full.passed) << name_of(p) << ": " << full.what;
-  EXPECT_EQ(full.rows_checked, full.rows);
-  const CheckResult sampled = check(p, operands, kSampled);
-  EXPECT_TRUE(sampled.passed) << name_of(p) << ": " << sampled.what;
-  damage(p, operands);
-  const CheckResult all = check(p, operands, kFull);
-  EXPECT_FALSE(all.passed) << name_of(p) << ": not caught by the check of all rows";
-  EXPECT_FALSE(all.what.empty());
-  const CheckResult some = check(p, operands, kSampled);
-  EXPECT_FALSE(some.passed) << name_of(p) << ": not caught by the sampled check";
-  return some.what;
-}
 
 void zero_row(HostTensor& tensor, std::int64_t row) {
   const std::int64_t width = tensor.dim(tensor.shape().size() - 1);
@@ -234,22 +207,26 @@ TEST(PlantedBugs, ARequestWithTheResultOfAnother) {
 }
 
 TEST(PlantedBugs, AnFp8CacheReadWithTheNextGroupsScale) {
-  const Problem p = problem(
-      R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 2, "context": 100, "heads": 16, "queries": 1}})");
-  Operands operands = right(p);
-  EXPECT_TRUE(check(p, operands, kFull).passed) << check(p, operands, kFull).what;
-  Operands wrong = operands;
-  HostTensor& cache = wrong.in[1];
-  for (std::int64_t slot = 0; slot < cache.dim(0) * cache.dim(1); ++slot) {
-    std::byte* const scales = cache.data() + slot * 656 + 512;
-    std::copy_n(scales + 4, 4, scales);
+  for (
+      const std::string_view json :
+      {R"({"op": "mla_decode", "dtype": "fp8", "params": {"batch": 2, "context": 100, "heads": 16, "queries": 1}})",
+       R"({"op": "sparse_mla", "dtype": "fp8", "params": {"batch": 2, "context": 200, "heads": 16, "top_k": 100}})"}) {
+    const Problem p = problem(json);
+    Operands operands = right(p);
+    EXPECT_TRUE(check(p, operands, kFull).passed) << check(p, operands, kFull).what;
+    Operands wrong = operands;
+    HostTensor& cache = wrong.in[1];
+    for (std::int64_t slot = 0; slot < cache.elements() / 656; ++slot) {
+      std::byte* const scales = cache.data() + slot * 656 + 512;
+      std::copy_n(scales + 4, 4, scales);
+    }
+    auto [f32, same] = testing::in_f32(p, wrong);
+    ASSERT_EQ(testing::run_kernel(*testing::cpu_kernel_for(f32), f32, same, 2), "");
+    for (std::int64_t at = 0; at < operands.out[0].elements(); ++at)
+      operands.out[0].set(at, same.out[0].get(at));
+    EXPECT_FALSE(check(p, operands, kFull).passed);
+    EXPECT_FALSE(check(p, operands, kSampled).passed);
   }
-  auto [f32, same] = testing::in_f32(p, wrong);
-  ASSERT_EQ(testing::run_kernel(*testing::cpu_kernel_for(f32), f32, same, 2), "");
-  for (std::int64_t at = 0; at < operands.out[0].elements(); ++at)
-    operands.out[0].set(at, same.out[0].get(at));
-  EXPECT_FALSE(check(p, operands, kFull).passed);
-  EXPECT_FALSE(check(p, operands, kSampled).passed);
 }
 
 TEST(PlantedBugs, AnEmptyRequestThatIsNotZero) {
@@ -293,7 +270,7 @@ TEST(PlantedBugs, ACausalMaskThatIsOffByOne) {
 }
 
 TEST(PlantedBugs, AHoleInSparseAttentionTakenForEntryZero) {
-  for (const std::string_view dtype : {"f32", "bf16"}) {
+  for (const std::string_view dtype : {"f32", "bf16", "fp8"}) {
     Problem p =
         problem(R"({"op": "sparse_mla", "params": {"batch": 4, "context": 200, "heads": 16, "top_k": 150}})");
     p.dtype = dtype;

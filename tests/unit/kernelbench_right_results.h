@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,10 +39,12 @@ inline HostTensor cache_f32(const Problem& p, const HostTensor& bytes) {
   const auto layout =
       engine::kernels::kv_layout(engine::kernels::KvType::fp8, static_cast<std::int32_t>(p["kv_lora"]),
                                  static_cast<std::int32_t>(p["rope"]));
-  EXPECT_EQ(layout.slot_bytes, bytes.dim(2));
+  EXPECT_EQ(layout.slot_bytes, bytes.shape().back());
   const std::int64_t width = p["kv_lora"] + p["rope"];
-  HostTensor cache("cache", Dtype::f32, {bytes.dim(0), bytes.dim(1), width});
-  for (std::int64_t slot = 0; slot < bytes.dim(0) * bytes.dim(1); ++slot) {
+  std::vector<std::int64_t> shape = bytes.shape();
+  shape.back() = width;
+  HostTensor cache("cache", Dtype::f32, shape);
+  for (std::int64_t slot = 0; slot < bytes.elements() / layout.slot_bytes; ++slot) {
     const std::byte* const entry = bytes.data() + slot * layout.slot_bytes;
     float* const to = cache.as<float>() + slot * width;
     for (std::int64_t i = 0; i < layout.kv_lora; ++i) {
@@ -52,6 +55,25 @@ inline HostTensor cache_f32(const Problem& p, const HostTensor& bytes) {
     }
     for (std::int64_t i = 0; i < layout.rope; ++i)
       to[layout.kv_lora + i] = static_cast<float>(decode(Dtype::bf16, entry + layout.rope_at + 2 * i));
+  }
+  return cache;
+}
+
+// Pages of V4's cache as numbers, `entries` of a page.
+inline HostTensor csa_pages_f32(const HostTensor& bytes, std::int64_t entries) {
+  HostTensor cache(bytes.name(), Dtype::f32, {bytes.dim(0), entries, 512});
+  float* to = cache.as<float>();
+  for (std::int64_t page = 0; page < bytes.dim(0); ++page) {
+    const std::byte* const begin = bytes.data() + page * bytes.dim(1);
+    for (std::int64_t slot = 0; slot < entries; ++slot) {
+      const std::byte* const entry = begin + slot * 576;
+      const std::byte* const scales = begin + entries * 576 + slot * 8;
+      for (std::int64_t i = 0; i < 448; ++i)
+        *to++ = static_cast<float>(decode(Dtype::e4m3, entry + i) *
+                                   std::exp2(static_cast<double>(scales[i / 64]) - 127));
+      for (std::int64_t i = 0; i < 64; ++i)
+        *to++ = static_cast<float>(decode(Dtype::bf16, entry + 448 + 2 * i));
+    }
   }
   return cache;
 }
@@ -84,8 +106,10 @@ inline std::pair<Problem, Operands> in_f32(const Problem& problem, const Operand
         }
       }
       same.in.push_back(std::move(all));
-    } else if (problem.op == "mla_decode" && in.type() == Dtype::u8) {
+    } else if ((problem.op == "mla_decode" || problem.op == "sparse_mla") && in.type() == Dtype::u8) {
       same.in.push_back(cache_f32(problem, in));
+    } else if (problem.op == "csa_decode" && in.type() == Dtype::u8) {
+      same.in.push_back(csa_pages_f32(in, in.name() == "window" ? problem["window"] : problem["page"]));
     } else if (in.type() == Dtype::i32) {
       same.in.push_back(in);
     } else {

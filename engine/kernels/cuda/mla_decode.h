@@ -34,7 +34,7 @@ struct MlaDecodeArgs {
   int heads = 0;
   int max_blocks = 0;  // of the block table
   int top_k = 0;       // sparse
-  // Paged: the cache is [blocks, 64, 656 bytes]; code · scale is rounded to bf16 on the way in.
+  // Entries of the cache are 656 bytes; code · scale is rounded to bf16 on the way in.
   bool fp8_cache = false;
 };
 

@@ -111,6 +111,11 @@ DSB_DEVICE void copy_async(void* to, const void* from, bool valid) {
                "r"(bytes)
                : "memory");
 }
+DSB_DEVICE void copy_async8(void* to, const void* from, bool valid) {
+  const int bytes = valid ? 8 : 0;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+               : "memory");
+}
 DSB_DEVICE void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }

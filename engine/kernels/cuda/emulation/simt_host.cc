@@ -19,6 +19,7 @@ constexpr std::size_t most_shared = 232448;  // what a block may have on Hopper
 struct Copy {
   void* to;
   const void* from;
+  int bytes;
   bool valid;
 };
 
@@ -400,12 +401,12 @@ void check_shared(const void* p, int bytes, int alignment) {
     throw std::logic_error("misaligned access to shared memory");
 }
 
-void queue_copy(void* to, const void* from, bool valid) {
-  check_shared(to, 16, 16);
-  if (valid) require_aligned(from, 16);
+void queue_copy(void* to, const void* from, int bytes, bool valid) {
+  check_shared(to, bytes, bytes);
+  if (valid) require_aligned(from, static_cast<std::uintptr_t>(bytes));
   // What the copy will overwrite is undefined from now on.
-  std::memset(to, 0xff, 16);
-  mine().open.push_back({to, from, valid});
+  std::memset(to, 0xff, static_cast<std::size_t>(bytes));
+  mine().open.push_back({to, from, bytes, valid});
 }
 
 void commit() {
@@ -419,9 +420,9 @@ void wait(int left) {
   while (static_cast<int>(fiber.groups.size()) > left) {
     for (const Copy& copy : fiber.groups.front()) {
       if (copy.valid)
-        std::memcpy(copy.to, copy.from, 16);
+        std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.bytes));
       else
-        std::memset(copy.to, 0, 16);
+        std::memset(copy.to, 0, static_cast<std::size_t>(copy.bytes));
     }
     fiber.groups.erase(fiber.groups.begin());
   }

@@ -68,7 +68,7 @@ void let_others_run();
 // Until the word is another one than now.
 void wait_for_change(const std::uint64_t* word);
 void check_shared(const void* p, int bytes, int alignment);
-void queue_copy(void* to, const void* from, bool valid);
+void queue_copy(void* to, const void* from, int bytes, bool valid);
 void commit();
 void wait(int left);
 std::uint8_t encode_e4m3(float v);
@@ -146,7 +146,10 @@ inline void mma_e4m3(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b
   detail::mma(c, a, b0, b1, true);
 }
 inline void copy_async(void* to, const void* from, bool valid) {
-  detail::queue_copy(to, from, valid);
+  detail::queue_copy(to, from, 16, valid);
+}
+inline void copy_async8(void* to, const void* from, bool valid) {
+  detail::queue_copy(to, from, 8, valid);
 }
 inline void commit_copies() {
   detail::commit();

@@ -1,0 +1,191 @@
+#include "engine/kernels/cuda/csa_decode.h"
+
+#include "engine/kernels/cuda/launch.cuh"
+#include "engine/kernels/cuda/mla_pieces.cuh"
+#include "engine/kernels/cuda/warp_scan.cuh"
+
+namespace dsbench::engine::kernels::cuda {
+
+namespace {
+
+static_assert(csa_width == mla_latent, "the pieces' output is a whole entry");
+
+constexpr int row_chunks = csa_width * 2 / 16;
+constexpr int data_chunks = csa_data_bytes / 16;
+constexpr int row_threads = mla_threads / mla_block;  // that fetch a row, and make it bf16
+
+// A request's list: what is in the window, then the compressed entries that are named.
+struct CsaList {
+  int recent;
+  int count;
+};
+DSB_DEVICE CsaList list_of(const CsaDecodeArgs& args, int request) {
+  const int length = args.lengths[request];
+  const int recent = length < args.window_entries ? length : args.window_entries;
+  const int whole = length / args.ratio;
+  return {recent, recent + (whole < args.listed ? whole : args.listed)};
+}
+
+DSB_KERNEL(32, 1)
+csa_first_blocks_kernel(CsaDecodeArgs args, int* first) {
+  simt::launch_next();
+  prefix_of(first, args.requests, [&](int r) { return ceil_div(list_of(args, r).count, mla_block); });
+}
+
+template <bool kFp8>
+struct CsaContext {
+  const CsaDecodeArgs& args;
+  int request;
+  CsaList list;
+
+  [[nodiscard]] DSB_DEVICE int seen_by(int /*row*/) const { return list.count; }
+  [[nodiscard]] DSB_DEVICE bool hole(int at) const { return at >= list.recent && named(at) < 0; }
+
+  DSB_DEVICE void fetch(int kv_block, unsigned char* to) const {
+    const int row = simt::thread() / row_threads;
+    const Place place = place_of(kv_block * mla_block + row);
+    DSB_UNROLL_4
+    for (int chunk = simt::thread() % row_threads; chunk < (kFp8 ? data_chunks : row_chunks);
+         chunk += row_threads) {
+      simt::copy_async(
+          to + (kFp8 ? (row * data_chunks + chunk) * 16 : swizzled_offset(row, chunk, row_chunks)),
+          place.data + chunk * 16, place.there);
+    }
+    if (kFp8 && simt::thread() % row_threads == 0)
+      simt::copy_async8(to + mla_block * csa_data_bytes + row * csa_scale_bytes, place.scales, place.there);
+  }
+
+ private:
+  // Where an entry lies. What nobody sees is never read: it may be NaN, and 0 · NaN would reach the output.
+  struct Place {
+    const unsigned char* data;
+    const unsigned char* scales;  // fp8
+    bool there;
+  };
+  [[nodiscard]] DSB_DEVICE int named(int at) const {
+    return args.ids[static_cast<long long>(request) * args.listed + at - list.recent];
+  }
+  [[nodiscard]] DSB_DEVICE Place place_of(int at) const {
+    const bool near = at < list.recent;
+    const int id = near ? at : at < list.count ? named(at) : -1;
+    const int entries = near ? args.window_entries : args.page_entries;
+    const auto* const pages = static_cast<const unsigned char*>(near ? args.window : args.compressed);
+    const bool there = id >= 0;
+    if constexpr (!kFp8) {
+      const long long row = (near ? static_cast<long long>(request) * entries : 0) + (there ? id : 0);
+      return {pages + row * (row_chunks * 16), nullptr, there};
+    }
+    const int page = near ? request : there ? id / entries : 0;
+    const int slot = near ? at : there ? id % entries : 0;
+    const unsigned char* const begin = pages + page * csa_page_bytes(entries);
+    return {begin + slot * csa_data_bytes, begin + entries * csa_data_bytes + slot * csa_scale_bytes, there};
+  }
+};
+
+template <bool kFp8>
+struct CsaCache {
+  static constexpr int width = csa_width;
+  static constexpr int raw_bytes = kFp8 ? mla_block * (csa_data_bytes + csa_scale_bytes) : 0;
+  static constexpr float score_scale = 0.04419417382415922028f;  // 512^−0.5
+  static constexpr bool plain = false;
+  const CsaDecodeArgs& args;
+
+  [[nodiscard]] DSB_DEVICE CsaContext<kFp8> of(int request) const {
+    return {args, request, list_of(args, request)};
+  }
+
+  // Entries that were not read are zeros.
+  static DSB_DEVICE void dequantise(unsigned char* kv, const unsigned char* raw) {
+    const int row = simt::thread() / row_threads;
+    const int first = simt::thread() % row_threads;
+    const unsigned char* const data = raw + row * csa_data_bytes;
+    const unsigned char* const scales = raw + mla_block * csa_data_bytes + row * csa_scale_bytes;
+    static_assert(row_threads * 16 == csa_tile);  // so a turn has a scale
+    DSB_UNROLL_4
+    for (int turn = 0; turn < csa_codes / csa_tile; ++turn) {
+      const int chunk = turn * row_threads + first;
+      store_scaled(kv, simt::load16(data + chunk * 16), power_of_two(scales[turn]), row, chunk, row_chunks);
+    }
+    DSB_UNROLL
+    for (int chunk = first; chunk < csa_rope * 2 / 16; chunk += row_threads) {
+      simt::store16(kv + swizzled_offset(row, csa_codes * 2 / 16 + chunk, row_chunks),
+                    simt::load16(data + csa_codes + chunk * 16));
+    }
+  }
+
+ private:
+  // 2^(byte − 127): a float's exponent, but for the least, which is subnormal.
+  static DSB_DEVICE float power_of_two(std::uint32_t byte) {
+    return simt::bits_float(byte == 0 ? 1u << 22 : byte << 23);
+  }
+};
+
+template <int kRowTiles, bool kFp8>
+DSB_KERNEL(mla_threads, 1)
+csa_decode_kernel(CsaDecodeArgs args, MlaRows rows, const int* first, MlaPartials outputs) {
+  simt::wait_for_previous();
+  simt::launch_next();
+  attend_part<kRowTiles>(CsaCache<kFp8>{args}, rows, first, outputs);
+}
+
+MlaRows rows_of(const CsaDecodeArgs& args) {
+  return {.q = args.q,
+          .o = args.o,
+          .lse = args.lse,
+          .requests = args.requests,
+          .heads = args.heads,
+          .sink = args.sink,
+          .turn = args.turn};
+}
+
+// The same work in MLA's words, for the plan and the workspace.
+MlaDecodeArgs shape_of(const CsaDecodeArgs& args) {
+  return {.workspace = args.workspace,
+          .requests = args.requests,
+          .heads = args.heads,
+          .max_blocks = ceil_div(args.window_entries + args.listed, mla_block)};
+}
+
+template <int kRowTiles, bool kFp8>
+Status start(const CsaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
+             const MlaPartials& outputs, void* stream) {
+  const LaunchShape shape{{static_cast<unsigned>(plan.parts), static_cast<unsigned>(plan.row_blocks)},
+                          mla_threads,
+                          Share<kRowTiles, CsaCache<kFp8>>::shared_bytes,
+                          true};
+  return launch(&csa_decode_kernel<kRowTiles, kFp8>, shape, stream, args, rows_of(args), first, outputs);
+}
+
+template <bool kFp8>
+Status start(const CsaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
+             const MlaPartials& outputs, void* stream) {
+  switch (plan.tile_rows) {
+    case 16:
+      return start<1, kFp8>(args, plan, first, outputs, stream);
+    case 32:
+      return start<2, kFp8>(args, plan, first, outputs, stream);
+    default:
+      return start<4, kFp8>(args, plan, first, outputs, stream);
+  }
+}
+
+}  // namespace
+
+std::size_t csa_decode_workspace_bytes(const CsaDecodeArgs& args) {
+  return mla_decode_workspace_bytes(shape_of(args));
+}
+
+Status csa_decode(const CsaDecodeArgs& args, void* stream) {
+  if (args.requests == 0 || args.heads == 0) return 0;
+  const MlaDecodeArgs shape = shape_of(args);
+  const MlaDecodePlan plan = plan_mla_decode(shape, device_shape());
+  const MlaPartials outputs = mla_partials(shape, mla_workspace(shape, plan));
+  int* const first = static_cast<int*>(args.workspace);
+  Status status = launch(&csa_first_blocks_kernel, LaunchShape{{1, 1}, 32, 0}, stream, args, first);
+  if (status == 0)
+    status = args.fp8_cache ? start<true>(args, plan, first, outputs, stream)
+                            : start<false>(args, plan, first, outputs, stream);
+  return status != 0 ? status : mla_combine(rows_of(args), first, outputs, plan.parts, stream);
+}
+
+}  // namespace dsbench::engine::kernels::cuda

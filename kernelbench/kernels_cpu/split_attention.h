@@ -1,0 +1,132 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "engine/kernels/cpu/packed_matrix.h"
+#include "kernelbench/kernels_cpu/kernel_adapter.h"
+#include "kernelbench/kernels_cpu/split.h"
+
+namespace dsbench::kernelbench::cpu {
+
+// The parts of every request side by side, then their results joined by weight of e^lse.
+class SplitAttention {
+ public:
+  SplitAttention(const Cell& cell, std::int64_t queries, std::int64_t heads, std::int64_t kv_lora,
+                 std::int64_t width)
+      : cell_{cell}, kv_lora_{kv_lora} {
+    scratch_size_ =
+        kernels::attention_scratch(static_cast<std::int32_t>(queries), static_cast<std::int32_t>(heads),
+                                   static_cast<std::int32_t>(width));
+    scratch_.resize(static_cast<std::size_t>(cell.pool->threads()));
+    for (kernels::FloatBuffer& one : scratch_) one.grow(scratch_size_);
+  }
+
+  void begin() {
+    parts_.clear();
+    groups_.clear();
+  }
+  // One request: `args` for all its entries, of which it has `entries`, in blocks of args.block_size. `row`
+  // is its first row of o and lse.
+  void add(const kernels::AttentionArgs& args, std::int64_t entries, std::int64_t row, std::int64_t splits) {
+    groups_.push_back({parts_.size(), 0, row, std::int64_t{args.queries} * args.heads});
+    also(args, entries, splits);
+  }
+  // More entries of the request that was added last.
+  void also(const kernels::AttentionArgs& args, std::int64_t entries, std::int64_t splits) {
+    const std::int64_t block = args.block_size;
+    const std::int64_t blocks = (entries + block - 1) / block;
+    splits = std::clamp<std::int64_t>(splits, 1, blocks);
+    groups_.back().parts += static_cast<std::size_t>(splits);
+    for (std::int64_t s = 0; s < splits; ++s) {
+      const std::int64_t first = blocks * s / splits * block;
+      const std::int64_t last = std::min(entries, blocks * (s + 1) / splits * block);
+      kernels::AttentionArgs& part = parts_.emplace_back(args);
+      part.blocks = args.blocks + first / block;
+      part.first_position = static_cast<std::int32_t>(args.first_position - first);
+      part.positions = static_cast<std::int32_t>(last - first);
+    }
+  }
+
+  void run() {
+    std::size_t partial = 0;
+    for (const Group& group : groups_) {
+      if (group.parts > 1) partial += group.parts * static_cast<std::size_t>(group.rows);
+    }
+    partial_o_.grow(static_cast<std::int64_t>(partial) * kv_lora_);
+    partial_lse_.grow(static_cast<std::int64_t>(partial));
+    std::int64_t at = 0;
+    for (const Group& group : groups_) {
+      for (std::size_t i = group.first; i < group.first + group.parts; ++i) {
+        kernels::AttentionArgs& args = parts_[i];
+        args.out = cell_.output<float>(0) + group.row * kv_lora_;
+        args.lse = cell_.output<float>(1) + group.row;
+        if (group.parts == 1) continue;
+        args.out = partial_o_.data() + at * kv_lora_;
+        args.lse = partial_lse_.data() + at;
+        at += group.rows;
+      }
+    }
+    cell_.pool->run(static_cast<int>(parts_.size()), [&](int unit, int thread) {
+      kernels::AttentionArgs args = parts_[static_cast<std::size_t>(unit)];
+      args.scratch = scratch_[static_cast<std::size_t>(thread)].data();
+      cell_.table->attention(args);
+    });
+    for (const Group& group : groups_) {
+      if (group.parts > 1) join(group);
+    }
+  }
+
+  void nothing(std::int64_t row, std::int64_t rows) {
+    std::fill_n(cell_.output<float>(0) + row * kv_lora_, rows * kv_lora_, 0.0F);
+    std::fill_n(cell_.output<float>(1) + row, rows, -std::numeric_limits<float>::infinity());
+  }
+
+ private:
+  struct Group {
+    std::size_t first = 0;
+    std::size_t parts = 0;
+    std::int64_t row = 0;
+    std::int64_t rows = 0;
+  };
+
+  void join(const Group& group) {
+    in_parts(*cell_.pool, group.rows, static_cast<std::int64_t>(group.parts) * kv_lora_,
+             [&](std::int64_t begin, std::int64_t end) {
+               std::vector<const float*> rows(group.parts);
+               std::vector<float> weights(group.parts);
+               for (std::int64_t r = begin; r < end; ++r) {
+                 float largest = -std::numeric_limits<float>::infinity();
+                 for (std::size_t s = 0; s < group.parts; ++s) {
+                   const kernels::AttentionArgs& args = parts_[group.first + s];
+                   rows[s] = args.out + r * kv_lora_;
+                   largest = std::max(largest, args.lse[r]);
+                 }
+                 float sum = 0;
+                 for (std::size_t s = 0; s < group.parts; ++s) {
+                   weights[s] = std::exp(parts_[group.first + s].lse[r] - largest);
+                   sum += weights[s];
+                 }
+                 for (float& weight : weights) weight /= sum;
+                 cell_.table->combine(rows.data(), weights.data(), static_cast<std::int32_t>(group.parts),
+                                      static_cast<std::int32_t>(kv_lora_),
+                                      cell_.output<float>(0) + (group.row + r) * kv_lora_);
+                 cell_.output<float>(1)[group.row + r] = largest + std::log(sum);
+               }
+             });
+  }
+
+  Cell cell_;
+  std::int64_t kv_lora_;
+  std::int64_t scratch_size_ = 0;
+  std::vector<kernels::FloatBuffer> scratch_;
+  std::vector<kernels::AttentionArgs> parts_;
+  std::vector<Group> groups_;
+  kernels::FloatBuffer partial_o_;
+  kernels::FloatBuffer partial_lse_;
+};
+
+}  // namespace dsbench::kernelbench::cpu
