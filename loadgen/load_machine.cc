@@ -131,6 +131,9 @@ struct LoadMachine::Impl {
     return next;
   }
 
+  // The slot's timer is about an attempt that may be answered, not about one yet to begin.
+  [[nodiscard]] bool awaits_events(std::uint32_t slot) const { return !slots[slot].waiting; }
+
   void arm_patience(std::uint32_t slot) {
     if (const auto next = deadline(slots[slot])) {
       arm(slot, next->at, TimerClass::timeout);
@@ -294,7 +297,8 @@ struct LoadMachine::Impl {
   // Writes an attempt's record, and tells router and budget.
   void close_attempt(std::uint32_t slot, Nanos at, Reason reason) {
     InFlight& f = slots[slot];
-    f.record.done = at;
+    // The loser of a hedge may have been heard of, or sent, after the winner's token was received.
+    f.record.done = std::max({at, f.record.sent, f.record.first_byte, f.record.last_token});
     f.record.reason = reason;
     sink.attempt(f.record);
     if (reason == Reason::unsent) ++unsent;
@@ -513,11 +517,13 @@ std::optional<Nanos> LoadMachine::next_deadline() const {
   return next;
 }
 
-void LoadMachine::on_time(Nanos now, std::vector<Action>& actions) {
+void LoadMachine::on_time(Nanos now, Nanos heard, std::vector<Action>& actions) {
   Impl& m = *impl_;
   for (;;) {
     const bool arrival_waits = m.next_arrival < m.arrivals.size() && m.arrivals[m.next_arrival].due <= now;
-    const bool timer_waits = !m.timers.empty() && m.timers.first_at() <= now;
+    const bool timer_waits =
+        !m.timers.empty() &&
+        m.timers.first_at() <= (m.awaits_events(m.timers.first()) ? std::min(heard, now) : now);
     const auto sleeper_due = m.sleepers.first_due();
     const bool sleeper_waits = sleeper_due && *sleeper_due <= now;
     if (!arrival_waits && !timer_waits && !sleeper_waits) return;
