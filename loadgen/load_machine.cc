@@ -182,7 +182,7 @@ struct LoadMachine::Impl {
     r.output_tokens = 0;
     r.output_tokens_asked = f.attempt.output_tokens;
     r.cached_prompt_tokens = r.reasoning_tokens = -1;
-    r.dns_time = r.connect_time = r.tls_time = never;
+    r.dns_time = r.connect_time = r.tls_time = r.read_lag = never;
     r.prompt_tokens_asked = f.attempt.prompt_tokens;
     r.images = f.attempt.images;
     r.image_bytes = f.attempt.image_bytes;
@@ -570,6 +570,7 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
   InFlight& f = m.slots[slot];
   AttemptRecord& r = f.record;
   if (event.http_status != 0) r.http_status = event.http_status;
+  r.read_lag = std::max(r.read_lag, event.read_lag);
   if (event.reused) r.dns_time = r.connect_time = r.tls_time = Nanos{0};
   if (event.dns_time) r.dns_time = *event.dns_time;
   if (event.connect_time) r.connect_time = *event.connect_time;
