@@ -25,7 +25,8 @@ struct BreakerLaw {
   [[nodiscard]] bool ever_opens() const { return consecutive_failures > 0 || failure_share.has_value(); }
 };
 
-// A circuit breaker: closed → open → half open → closed. Pure: time is passed in and never goes back.
+// A circuit breaker: closed → open → half open → closed. Pure: time is passed in. What it is told of may have
+// been received a little before what it was told of last: that counts with the latest slice of the window.
 //
 // A probe succeeds at its first token; in the closed state an attempt counts once, as a failure when it fails
 // or its first token is slow, as a success when it has ended whole: a provider that begins and breaks off

@@ -131,6 +131,9 @@ struct LoadMachine::Impl {
     return next;
   }
 
+  // The slot's timer is about an attempt that may be answered, not about one yet to begin.
+  [[nodiscard]] bool awaits_events(std::uint32_t slot) const { return !slots[slot].waiting; }
+
   void arm_patience(std::uint32_t slot) {
     if (const auto next = deadline(slots[slot])) {
       arm(slot, next->at, TimerClass::timeout);
@@ -179,7 +182,7 @@ struct LoadMachine::Impl {
     r.output_tokens = 0;
     r.output_tokens_asked = f.attempt.output_tokens;
     r.cached_prompt_tokens = r.reasoning_tokens = -1;
-    r.dns_time = r.connect_time = r.tls_time = never;
+    r.dns_time = r.connect_time = r.tls_time = r.read_lag = never;
     r.prompt_tokens_asked = f.attempt.prompt_tokens;
     r.images = f.attempt.images;
     r.image_bytes = f.attempt.image_bytes;
@@ -294,7 +297,8 @@ struct LoadMachine::Impl {
   // Writes an attempt's record, and tells router and budget.
   void close_attempt(std::uint32_t slot, Nanos at, Reason reason) {
     InFlight& f = slots[slot];
-    f.record.done = at;
+    // The loser of a hedge may have been heard of, or sent, after the winner's token was received.
+    f.record.done = std::max({at, f.record.sent, f.record.first_byte, f.record.last_token});
     f.record.reason = reason;
     sink.attempt(f.record);
     if (reason == Reason::unsent) ++unsent;
@@ -513,11 +517,13 @@ std::optional<Nanos> LoadMachine::next_deadline() const {
   return next;
 }
 
-void LoadMachine::on_time(Nanos now, std::vector<Action>& actions) {
+void LoadMachine::on_time(Nanos now, Nanos heard, std::vector<Action>& actions) {
   Impl& m = *impl_;
   for (;;) {
     const bool arrival_waits = m.next_arrival < m.arrivals.size() && m.arrivals[m.next_arrival].due <= now;
-    const bool timer_waits = !m.timers.empty() && m.timers.first_at() <= now;
+    const bool timer_waits =
+        !m.timers.empty() &&
+        m.timers.first_at() <= (m.awaits_events(m.timers.first()) ? std::min(heard, now) : now);
     const auto sleeper_due = m.sleepers.first_due();
     const bool sleeper_waits = sleeper_due && *sleeper_due <= now;
     if (!arrival_waits && !timer_waits && !sleeper_waits) return;
@@ -564,6 +570,7 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
   InFlight& f = m.slots[slot];
   AttemptRecord& r = f.record;
   if (event.http_status != 0) r.http_status = event.http_status;
+  r.read_lag = std::max(r.read_lag, event.read_lag);
   if (event.reused) r.dns_time = r.connect_time = r.tls_time = Nanos{0};
   if (event.dns_time) r.dns_time = *event.dns_time;
   if (event.connect_time) r.connect_time = *event.connect_time;

@@ -27,8 +27,9 @@ struct Action {
 // give up, when to retry, when a request has ended. Reads no clock, opens no socket, starts no thread. The
 // wire loop and the virtual-time loop feed it and carry out its actions; both therefore behave alike.
 //
-// One machine serves one issuer thread. Points of time are since the start of the run and never go back
-// between calls.
+// One machine serves one issuer thread. Points of time are since the start of the run. Those of on_time()
+// never go back; those of one attempt's events neither, but an event may be told when others, and timers,
+// that came after it have been: what was received first is not always read first.
 class LoadMachine {
  public:
   // The sink must outlive the machine. `seed` feeds the jitter of retries (stream "retries"), the patience of
@@ -52,8 +53,10 @@ class LoadMachine {
   // The next instant at which on_time() has something to do; nothing when only events can wake us.
   [[nodiscard]] std::optional<Nanos> next_deadline() const;
 
-  // Fires what is due at or before `now`: arrivals, retries, timeouts.
-  void on_time(Nanos now, std::vector<Action>& actions);
+  // Fires what is due at or before `now`: arrivals, retries, timeouts. Every event stamped up to `heard` has
+  // been told: a timeout after that waits, because the token that was in time may not have been read yet.
+  void on_time(Nanos now, Nanos heard, std::vector<Action>& actions);
+  void on_time(Nanos now, std::vector<Action>& actions) { on_time(now, now, actions); }
   // An event of an attempt that has ended or was cancelled is ignored.
   void on_event(const TargetEvent& event, std::vector<Action>& actions);
   // Ends everything in flight as `interrupted`.

@@ -71,6 +71,8 @@ struct TargetEvent {
   std::uint32_t attempt = 0;
   EventKind kind = EventKind::sent;
   Nanos at{0};  // since the start of the run
+  // How long the bytes that tell of it had been with our kernel when we read them; never: that is not known.
+  Nanos read_lag = results::never;
   std::int32_t tokens = 0;
   results::Reason reason = results::Reason::ok;
   std::int32_t http_status = 0;

@@ -155,9 +155,11 @@ const LatencySummary& latency_of(const StageSummary& stage, Metric metric) {
     case Metric::ntpot:
       return stage.ntpot;
     case Metric::send_lag:
+      return stage.send_lag;
+    case Metric::read_lag:
       break;
   }
-  return stage.send_lag;
+  return stage.read_lag;
 }
 
 // The gaps between chunks, which the records have in whole microseconds, from the histograms, which have them

@@ -4,7 +4,7 @@ namespace dsbench::results {
 
 std::string_view to_word(Metric metric) {
   static constexpr std::array<std::string_view, metric_count> words{
-      "ttft", "ttft_service", "tpot", "itl", "e2e", "e2e_service", "ntpot", "send_lag"};
+      "ttft", "ttft_service", "tpot", "itl", "e2e", "e2e_service", "ntpot", "send_lag", "read_lag"};
   return words[static_cast<std::size_t>(metric)];
 }
 
@@ -29,6 +29,7 @@ std::optional<Nanos> latency_of(const RequestRecord& request, Metric metric) {
       return e2e / request.output_tokens;
     case Metric::itl:
     case Metric::send_lag:
+    case Metric::read_lag:
       break;
   }
   return std::nullopt;
@@ -37,7 +38,8 @@ std::optional<Nanos> latency_of(const RequestRecord& request, Metric metric) {
 void MetricSet::add(const RequestRecord& request) {
   if (!ended_well(request.reason)) {
     for (std::size_t i = 0; i < metric_count; ++i) {
-      if (i != static_cast<std::size_t>(Metric::send_lag)) sets_[i].record_infinite();
+      const auto metric = static_cast<Metric>(i);
+      if (metric != Metric::send_lag && metric != Metric::read_lag) sets_[i].record_infinite();
     }
     return;
   }
@@ -52,6 +54,7 @@ void MetricSet::add(const AttemptRecord& attempt) {
     at(Metric::send_lag).record(attempt.sent - attempt.due);
   else if (attempt.reason == Reason::unsent)
     at(Metric::send_lag).record_infinite();
+  if (attempt.read_lag != never) at(Metric::read_lag).record(attempt.read_lag);
 }
 
 void MetricSet::add(const MetricSet& other) {

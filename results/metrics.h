@@ -13,11 +13,22 @@ namespace dsbench::results {
 
 // The latency metrics of a stage; their words are the fields of StageSummary and the first half of an .hlog
 // tag.
-enum class Metric : std::uint8_t { ttft, ttft_service, tpot, itl, e2e, e2e_service, ntpot, send_lag };
-inline constexpr std::size_t metric_count = 8;
+enum class Metric : std::uint8_t {
+  ttft,
+  ttft_service,
+  tpot,
+  itl,
+  e2e,
+  e2e_service,
+  ntpot,
+  send_lag,
+  read_lag,
+};
+inline constexpr std::size_t metric_count = 9;
 [[nodiscard]] std::string_view to_word(Metric metric);
 
-// A metric of a request that ended well, where it is defined. itl and send_lag are not of requests.
+// A metric of a request that ended well, where it is defined. itl, send_lag and read_lag are not of
+// requests.
 [[nodiscard]] std::optional<Nanos> latency_of(const RequestRecord& request, Metric metric);
 
 // One histogram per metric.
@@ -28,8 +39,10 @@ inline constexpr std::size_t metric_count = 8;
 //   ntpot         e2e ÷ n                           itl           gaps between content chunks, all attempts
 //   pooled send_lag      sent − due of every attempt; infinite when we could not send, absent when the target
 //   refused us before
+//   read_lag      the longest that bytes of an attempt's answer waited in our kernel; absent where the wire
+//   does not tell
 //
-// A request that failed is one infinite sample in each but send_lag.
+// A request that failed is one infinite sample in each but the two lags.
 class MetricSet {
  public:
   void add(const RequestRecord& request);

@@ -93,7 +93,10 @@ struct AttemptRecord {
   Nanos dns_time = never;      // its name; 0 where it was looked up before the run
   Nanos connect_time = never;  // TCP, after it
   Nanos tls_time = never;      // TLS, after that
-  std::vector<Nanos> gaps;     // between consecutive content chunks
+  // The longest that bytes of the answer had been with our kernel when we read them: it is in no stamp.
+  // `never` where the wire does not tell.
+  Nanos read_lag = never;
+  std::vector<Nanos> gaps;  // between consecutive content chunks
 };
 
 // One request: what a user wanted, over all its attempts.

@@ -30,7 +30,7 @@ create table attempts(request integer not null, attempt integer not null, stage 
   token_source text not null, reason text not null, http_status integer not null,
   turn integer not null, tenant integer not null, provider integer not null, cached_prompt_tokens integer, reasoning_tokens integer,
   connect_ns integer, tls_ns integer, gaps_us blob, dns_ns integer, prompt_tokens_asked integer not null,
-  prompt_token_source text not null, images integer not null, image_bytes integer not null);
+  prompt_token_source text not null, images integer not null, image_bytes integer not null, read_lag_ns integer);
 create table requests(request integer not null, stage integer not null, attempts integer not null, due_ns integer,
   sent_ns integer, final_sent_ns integer, first_token_ns integer, last_token_ns integer, done_ns integer,
   prompt_tokens integer not null, output_tokens integer not null, reason text not null, good integer not null,
@@ -128,6 +128,7 @@ AttemptRow to_row(const AttemptRecord& r) {
           r.dns_time,
           r.connect_time,
           r.tls_time,
+          r.read_lag,
           r.prompt_tokens_asked,
           r.images,
           r.image_bytes,
@@ -186,7 +187,7 @@ Result<RecordDatabase> RecordDatabase::create(const std::filesystem::path& path,
   DSBENCH_CHECK(handles->prepare(handles->stage, "insert or replace into stages values(?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(handles->prepare(
       handles->attempt,
-      "insert into attempts values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+      "insert into attempts values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(
       handles->prepare(handles->request, "insert into requests values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
   DSBENCH_CHECK(handles->prepare(handles->decision, "insert into decisions values(?,?,?,?)"));
@@ -249,7 +250,7 @@ Result<void> RecordDatabase::write(const AttemptRow& r, std::string_view gaps) {
   else
     row.bytes(gaps);
   row.time(r.dns_time).integer(r.prompt_tokens_asked).text(to_word(r.prompt_token_source));
-  row.integer(r.images).integer(r.image_bytes);
+  row.integer(r.images).integer(r.image_bytes).time(r.read_lag);
   return handles_->step(handles_->attempt, "write");
 }
 

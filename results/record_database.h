@@ -25,12 +25,13 @@
 //   done_ns,
 //            prompt_tokens, output_tokens, output_tokens_asked, token_source, reason, http_status, turn,
 //            tenant, provider, cached_prompt_tokens, reasoning_tokens, connect_ns, tls_ns, gaps_us, dns_ns,
-//            prompt_tokens_asked, prompt_token_source, images, image_bytes)
+//            prompt_tokens_asked, prompt_token_source, images, image_bytes, read_lag_ns)
 //   requests(request, stage, attempts, due_ns, sent_ns, final_sent_ns, first_token_ns, last_token_ns,
 //   done_ns,
 //            prompt_tokens, output_tokens, reason, good)
 //
-// gaps_us is a BLOB of results/gap_codec.h, NULL for none. Rows stand in the order in which they ended; no
+// gaps_us is a BLOB of results/gap_codec.h, NULL for none. Rows stand in the order in which we heard of their
+// end (what was received first is not always read first); no
 // index, so that writing stays cheap: `create index` in a copy where you need one.
 namespace dsbench::results {
 
@@ -42,7 +43,7 @@ struct AttemptRow {
   Nanos due = never, sent = never, first_byte = never, first_token = never, last_token = never, done = never;
   std::int32_t prompt_tokens = 0, output_tokens = 0, output_tokens_asked = 0, http_status = 0;
   std::int32_t cached_prompt_tokens = -1, reasoning_tokens = -1;
-  Nanos dns_time = never, connect_time = never, tls_time = never;
+  Nanos dns_time = never, connect_time = never, tls_time = never, read_lag = never;
   std::int32_t prompt_tokens_asked = 0, images = 0;
   std::int64_t image_bytes = 0;
   TokenSource token_source = TokenSource::chunks, prompt_token_source = TokenSource::asked;

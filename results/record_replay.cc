@@ -115,7 +115,8 @@ constexpr std::array<const char*, 3> selects{
     "select done_ns, request, attempt, stage, worker, due_ns, sent_ns, first_byte_ns, first_token_ns, "
     "last_token_ns, done_ns, prompt_tokens, output_tokens, output_tokens_asked, token_source, reason, "
     "http_status, turn, tenant, provider, cached_prompt_tokens, reasoning_tokens, connect_ns, tls_ns, "
-    "gaps_us, dns_ns, prompt_tokens_asked, prompt_token_source, images, image_bytes from attempts "
+    "gaps_us, dns_ns, prompt_tokens_asked, prompt_token_source, images, image_bytes, read_lag_ns from "
+    "attempts "
     "order by done_ns, rowid",
     "select done_ns, request, stage, attempts, due_ns, sent_ns, final_sent_ns, first_token_ns, "
     "last_token_ns, done_ns, prompt_tokens, output_tokens, reason, turn, tenant, provider from requests "
@@ -183,6 +184,7 @@ struct RecordReplay::Handles {
     r.prompt_token_source = source_of(row.text());
     row.to(r.images);
     row.to(r.image_bytes);
+    r.read_lag = row.time();
     return {};
   }
   void read_request(Row row) {

@@ -154,6 +154,7 @@ class FileRecorder final : public Recorder {
     s.e2e_service = summarize_latency(metrics[Metric::e2e_service]);
     s.ntpot = summarize_latency(metrics[Metric::ntpot]);
     s.send_lag = summarize_latency(metrics[Metric::send_lag]);
+    s.read_lag = summarize_latency(metrics[Metric::read_lag]);
     return s;
   }
 

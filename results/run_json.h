@@ -73,6 +73,7 @@ void describe_stage(A& a, S& s) {
   a.object("e2e_service", s.e2e_service, latency);
   a.object("ntpot", s.ntpot, latency);
   a.object("send_lag", s.send_lag, latency);
+  a.object("read_lag", s.read_lag, latency);
   a.optional_object("ledger", s.ledger, [](A& inner, auto& l) { describe_ledger(inner, l); });
   a.texts("invalid_causes", s.invalid_causes);
 }

@@ -70,8 +70,8 @@ struct StageSummary {
   StepVerdict verdict = StepVerdict::unclear;
   std::int64_t output_tokens = 0;  // of completed requests
   // Origin due: ttft, e2e (response latency). Origin sent, final attempt: ttft_service, e2e_service. send_lag
-  // is per attempt.
-  LatencySummary ttft, ttft_service, tpot, itl, e2e, e2e_service, ntpot, send_lag;
+  // and read_lag are per attempt.
+  LatencySummary ttft, ttft_service, tpot, itl, e2e, e2e_service, ntpot, send_lag, read_lag;
   std::optional<Ledger> ledger;             // over [start, end)
   std::vector<std::string> invalid_causes;  // empty: the generator was fit to measure this stage
 };

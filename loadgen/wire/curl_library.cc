@@ -1,4 +1,5 @@
 #include "loadgen/wire/curl_library.h"
+#include "loadgen/wire/curl_memory.h"
 
 #include <dlfcn.h>
 
@@ -31,7 +32,9 @@ Result<void> open_curl() {
   }
   DSBENCH_CURL_FUNCTIONS(DSBENCH_CURL_LOOK_UP)
 #undef DSBENCH_CURL_LOOK_UP
-  if (library.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+  if (library.global_init_mem(CURL_GLOBAL_DEFAULT, curl_memory::allocate, curl_memory::release,
+                              curl_memory::reallocate, curl_memory::duplicate,
+                              curl_memory::allocate_zeroed) != CURLE_OK) {
     return fail(ErrorKind::internal, "libcurl refused to initialise itself");
   }
   opened = true;

@@ -12,15 +12,25 @@ namespace dsbench::loadgen {
 //
 // One pointer for each function that we call, without the prefix: curl().easy_init() is curl_easy_init().
 struct CurlLibrary {
-#define DSBENCH_CURL_FUNCTIONS(X)                                                                            \
-  X(easy_cleanup)                                                                                            \
-  X(easy_getinfo)                                                                                            \
-  X(easy_init)                                                                                               \
-  X(easy_perform)                                                                                            \
-  X(easy_setopt)                                                                                             \
-  X(easy_strerror) X(free) X(getdate) X(global_init) X(multi_add_handle) X(multi_cleanup) X(multi_info_read) \
-      X(multi_init) X(multi_remove_handle) X(multi_setopt) X(multi_socket_action) X(slist_append)            \
-          X(slist_free_all) X(strnequal) X(url) X(url_cleanup) X(url_get) X(url_set) X(url_strerror) X(version_info)
+#define DSBENCH_CURL_FUNCTIONS(X) \
+  X(easy_cleanup)                 \
+  X(easy_getinfo)                 \
+  X(easy_init)                    \
+  X(easy_perform)                 \
+  X(easy_setopt)                  \
+  X(easy_strerror)                \
+  X(free)                         \
+  X(getdate)                      \
+  X(global_init_mem)              \
+  X(multi_add_handle)             \
+  X(multi_cleanup)                \
+  X(multi_info_read)              \
+  X(multi_init)                   \
+  X(multi_remove_handle)          \
+  X(multi_setopt)                 \
+  X(multi_socket_action)          \
+  X(slist_append)                 \
+  X(slist_free_all) X(strnequal) X(url) X(url_cleanup) X(url_get) X(url_set) X(url_strerror) X(version_info)
 #define DSBENCH_CURL_POINTER(name) decltype(&curl_##name) name = nullptr;
   DSBENCH_CURL_FUNCTIONS(DSBENCH_CURL_POINTER)
 #undef DSBENCH_CURL_POINTER

@@ -87,7 +87,6 @@ HeaderList make_headers(const ProviderConfig& provider, const Codec& codec) {
   for (const auto& [name, value] : ours) {
     if (!named(own, name) && !named(provider.headers, name)) add(name, value);
   }
-  append(list, "Expect:");
   for (const auto& [name, value] : own) {
     if (!named(provider.headers, name)) add(name, value);
   }
@@ -103,7 +102,9 @@ void set_common_options(CURL* easy, const WireConfig& config) {
   const std::string agent = fmt::format("dsbench/{}", version());
   curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl().easy_setopt(easy, CURLOPT_PROXY, config.proxy.c_str());
-  if (!config.proxy.empty()) {
+  if (config.proxy.empty()) {
+    curl().easy_setopt(easy, CURLOPT_NOPROXY, "");  // or it asks the environment twice for every request
+  } else {
     curl().easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (config.proxy_auth)
       curl().easy_setopt(easy, CURLOPT_PROXYUSERPWD, config.proxy_auth->reveal().c_str());

@@ -16,8 +16,7 @@ namespace dsbench::loadgen {
 // unreachable.
 [[nodiscard]] Result<std::string> resolve_once(const BaseUrl& base);
 
-// Content type, what we accept, the API key, the codec's own and those the user gave; "Expect" taken out (its
-// 100-continue would add a round trip to long prompts).
+// Content type, what we accept, the API key, the codec's own and those the user gave.
 [[nodiscard]] HeaderList make_headers(const ProviderConfig& provider, const Codec& codec);
 
 // Appends a line to a list that may be empty.

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <deque>
 #include <map>
+#include <tuple>
+#include <utility>
 
 #include "loadgen/codec/codec.h"
 #include "loadgen/codec/prompt_text.h"
@@ -31,6 +33,10 @@ constexpr Nanos linger_limit{1'000'000'000};
 // Longer than any run: the policy says how long a client waits for a connection, libcurl's own 300 s do not.
 constexpr long no_connect_timeout_ms = 86'400'000;
 
+// From 1 MiB on libcurl would ask the server's leave for a body ("Expect: 100-continue": a round trip) if no
+// header forbade it.
+constexpr std::size_t would_expect = 1'000'000;
+
 struct Key {
   std::uint64_t request;
   std::uint32_t attempt;
@@ -46,11 +52,13 @@ struct CurlTransport::Impl {
   struct Provider {
     std::shared_ptr<const Codec> codec;
     HeaderList headers;
+    HeaderList large_headers;  // with "Expect:", which libcurl compares with all that it would write
     Url url;
     std::string unix_socket;
     TokenScale scale;
-    // The same with the lines of CallerLines, by tenant and attempt; each is made once.
-    std::map<std::pair<std::uint16_t, std::uint32_t>, HeaderList> told = {};
+    // The same with the lines of CallerLines, by tenant, attempt and whether the body is large; each is made
+    // once.
+    std::map<std::tuple<std::uint16_t, std::uint32_t, bool>, HeaderList> told = {};
   };
 
   // One multi handle with its own connections. libcurl keeps its address: never moved.
@@ -63,6 +71,7 @@ struct CurlTransport::Impl {
     std::optional<Nanos> timer;  // when libcurl wants to be called; since the epoch
     bool touched = false;        // is in `touched`
     std::size_t active = 0;
+    std::size_t open = 0;  // connections
     std::vector<Slot*> free_slots;
     // The slots' easy handles go after the multi, as libcurl wants: members die in reverse.
     std::vector<std::unique_ptr<Slot>> slots;
@@ -78,8 +87,10 @@ struct CurlTransport::Impl {
     Shard& shard;
     std::uint32_t number;  // in all_slots
     Body body;
-    std::size_t body_sent = 0;     // of a body in several pieces
-    Provider* provider = nullptr;  // whose URL, headers and reader the handle has
+    std::size_t body_sent = 0;      // of a body in several pieces
+    Provider* provider = nullptr;   // whose URL and reader the handle has
+    curl_slist* headers = nullptr;  // that the handle has
+    long connect_timeout_ms = 0;    // likewise
     std::unique_ptr<ReplyReader> reader;
     AnswerText text;  // kept for `answers`
     RetryHeaders retry;
@@ -128,6 +139,7 @@ struct CurlTransport::Impl {
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
   Nanos stamp{0};                              // of the call in progress; never goes back
+  bool adding = false;                         // a handle, of which libcurl will be asked at once
   RequestTable live;                           // attempts that have not ended, by slot
   std::vector<Slot*> all_slots;                // by number
   std::deque<Lingering> lingering;             // in order of `until`
@@ -239,6 +251,7 @@ struct CurlTransport::Impl {
 
   static int on_timer(CURLM*, long timeout_ms, void* user) {
     Shard& shard = *static_cast<Shard*>(user);
+    if (shard.transport.adding) return 0;
     if (timeout_ms < 0) {
       shard.timer.reset();
     } else {
@@ -270,6 +283,7 @@ struct CurlTransport::Impl {
       return CURL_SOCKET_BAD;
     }
     t.poller.lasting(fd, t.config.http == HttpVersion::http1);
+    ++slot.shard.open;
     ++t.counts.connections_opened;
     ++t.counts.connections_open;
     t.counts.connections_peak = std::max(t.counts.connections_peak, t.counts.connections_open);
@@ -279,8 +293,10 @@ struct CurlTransport::Impl {
   }
 
   static int on_close(void* user, curl_socket_t fd) {
-    Impl& t = *static_cast<Impl*>(user);
+    Shard& shard = *static_cast<Shard*>(user);
+    Impl& t = shard.transport;
     t.poller.forget(fd);
+    --shard.open;
     --t.counts.connections_open;
     return ::close(fd);
   }
@@ -393,7 +409,6 @@ struct CurlTransport::Impl {
     if (resolve) curl().easy_setopt(e, CURLOPT_RESOLVE, resolve.get());
     if (config.resolve_each) curl().easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     curl().easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L);
-    curl().easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
     curl().easy_setopt(e, CURLOPT_MAXAGE_CONN,
                        std::max(1L, static_cast<long>(config.idle_connection_limit.count() / 1'000'000'000)));
     curl().easy_setopt(e, CURLOPT_PRIVATE, &slot);
@@ -408,7 +423,7 @@ struct CurlTransport::Impl {
     curl().easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, &Impl::on_open);
     curl().easy_setopt(e, CURLOPT_OPENSOCKETDATA, &slot);
     curl().easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, &Impl::on_close);
-    curl().easy_setopt(e, CURLOPT_CLOSESOCKETDATA, this);
+    curl().easy_setopt(e, CURLOPT_CLOSESOCKETDATA, &shard);
     return slot;
   }
 
@@ -420,7 +435,6 @@ struct CurlTransport::Impl {
     if (answers != nullptr) slot.reader->keep_text(&slot.text);
     CURL* const e = slot.easy.get();
     curl().easy_setopt(e, CURLOPT_CURLU, provider.url.get());
-    curl().easy_setopt(e, CURLOPT_HTTPHEADER, provider.headers.get());
     if (!provider.unix_socket.empty() || providers.size() > 1) {
       curl().easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH,
                          provider.unix_socket.empty() ? nullptr : provider.unix_socket.c_str());
@@ -435,19 +449,34 @@ struct CurlTransport::Impl {
     }
   }
 
-  void say_caller(Slot& slot, const Attempt& attempt) {
-    HeaderList& list = slot.provider->told[{attempt.tenant, attempt.attempt}];
-    if (!list) {
-      for (const curl_slist* h = slot.provider->headers.get(); h != nullptr; h = h->next)
-        append(list, h->data);
-      std::string lines;
-      caller.append(lines, attempt.tenant, attempt.attempt);
-      for (std::size_t end = lines.find("\r\n"); end != std::string::npos; end = lines.find("\r\n")) {
-        append(list, lines.substr(0, end));
-        lines.erase(0, end + 2);
+  void say_headers(Slot& slot, const Attempt& attempt) {
+    Provider& provider = *slot.provider;
+    const bool large = slot.body.size() >= would_expect;
+    curl_slist* list = large ? provider.large_headers.get() : provider.headers.get();
+    if (caller.any()) {
+      HeaderList& told = provider.told[{attempt.tenant, attempt.attempt, large}];
+      if (!told) {
+        for (const curl_slist* h = list; h != nullptr; h = h->next) append(told, h->data);
+        std::string lines;
+        caller.append(lines, attempt.tenant, attempt.attempt);
+        for (std::size_t end = lines.find("\r\n"); end != std::string::npos; end = lines.find("\r\n")) {
+          append(told, lines.substr(0, end));
+          lines.erase(0, end + 2);
+        }
       }
+      list = told.get();
     }
-    curl().easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER, list.get());
+    if (std::exchange(slot.headers, list) != list)
+      curl().easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER, list);
+  }
+
+  // A limit costs libcurl a timer for each attempt, and where none was asked for, an attempt that finds a
+  // connection open needs none. (If that has died, libcurl's own 300 s hold for the new one.)
+  void limit_connecting(Slot& slot) {
+    const bool finds_open = config.http == HttpVersion::http1 && slot.shard.open > slot.shard.active;
+    const long limit = finds_open && connect_timeout_ms == no_connect_timeout_ms ? 0 : connect_timeout_ms;
+    if (std::exchange(slot.connect_timeout_ms, limit) != limit)
+      curl().easy_setopt(slot.easy.get(), CURLOPT_CONNECTTIMEOUT_MS, limit);
   }
 
   void release(Slot& slot) {
@@ -547,6 +576,8 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
     }
     DSBENCH_TRY(provider.codec, make_codec(codec_config(p)));
     provider.headers = make_headers(p, *provider.codec);
+    provider.large_headers = make_headers(p, *provider.codec);
+    append(provider.large_headers, "Expect:");
     provider.unix_socket = p.unix_socket;
     provider.scale = p.scale;
     provider.url.reset(curl().url());
@@ -566,7 +597,6 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
 void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& events) {
   Impl& t = *impl_;
   t.events = &events;
-  t.stamp = std::max(t.stamp, t.read_clock());
   Impl::Shard& shard = t.shard_with_room();
   Impl::Slot& slot = t.free_slot(shard);
   slot.key = {attempt.request, attempt.attempt};
@@ -579,10 +609,11 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   slot.retry = {};
   slot.text.clear();
   t.aim(slot, t.providers[attempt.provider]);
-  if (t.caller.any()) t.say_caller(slot, attempt);
   slot.reader->begin(0);
   t.prompts.set_scale(slot.provider->scale);
   slot.provider->codec->encode(attempt, t.prompts, slot.body);
+  t.say_headers(slot, attempt);
+  t.limit_connecting(slot);
   if (slot.provider->codec->method() != "GET") {
     CURL* const e = slot.easy.get();
     curl().easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
@@ -593,7 +624,10 @@ void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   ++shard.active;
   const std::size_t from = events.size();
   const std::uint64_t use = slot.use;
-  if (curl().multi_add_handle(shard.multi.get(), slot.easy.get()) != CURLM_OK) {
+  t.adding = true;
+  const CURLMcode added = curl().multi_add_handle(shard.multi.get(), slot.easy.get());
+  t.adding = false;
+  if (added != CURLM_OK) {
     t.tell_end(slot, EventKind::failed, Reason::unsent);
     t.release(slot);
     return;

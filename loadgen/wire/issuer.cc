@@ -22,6 +22,9 @@ namespace {
 // Attempts begun in one turn. After a pause of ours many are due at once; between the portions we look what
 // has arrived, so that the stamps of streams already under way do not suffer.
 constexpr std::size_t starts_per_turn = 16;
+// For so long a timeout waits for what may lie unread. A thread that never comes to the end of what is ready
+// must fire its timeouts all the same.
+constexpr Nanos longest_unheard{100'000'000};
 
 }  // namespace
 
@@ -187,7 +190,8 @@ void Issuer::run() {
     // What has arrived, before what is due: a token that came in time must not meet its own timeout.
     p.transport->handle(ready, now, p.events);
     p.decide_on_events();
-    p.machine.on_time(now, p.decided);
+    const Nanos heard = std::max(p.poller->reported_until() - p.epoch, now - longest_unheard);
+    p.machine.on_time(now, heard, p.decided);
     p.enqueue();
     if (abandon) {
       // What was decided and not yet begun never leaves us.

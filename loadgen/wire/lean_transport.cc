@@ -19,7 +19,9 @@
 #include "loadgen/wire/curl_setup.h"
 #include "loadgen/wire/http_response_parser.h"
 #include "loadgen/wire/lean_provider.h"
+#include "loadgen/wire/receive_clock.h"
 #include "loadgen/wire/retry_advice.h"
+#include "loadgen/wire/stamped_socket.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -95,11 +97,13 @@ struct LeanTransport::Impl {
     bool ended = false;  // done or failed was told; the rest is read in silence
     bool got_byte = false;
     bool lingers = false;
+    bool stamped = false;  // the kernel says when it received what is read
     std::int32_t status = 0;
     std::uint32_t attempt = 0;
     std::uint64_t request = 0;
     std::uint64_t use = 0;  // counts attempts and closings, so that a timer knows its own
     std::size_t tried = 0;  // addresses
+    Nanos told{0};          // stamp of the attempt's last event
     Nanos opened{0};
     std::optional<Nanos> connect_time;  // to be told
     Nanos idle_since{0};
@@ -128,7 +132,7 @@ struct LeanTransport::Impl {
   };
 
   Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p,
-       AnswerSink* a)
+       AnswerSink* a, WallClock w)
       : idle_limit{config.idle_connection_limit},
         connect_timeout{policy.connect_timeout},
         tell_alive{policy.comments_feed_timeout},
@@ -136,7 +140,10 @@ struct LeanTransport::Impl {
         epoch{e},
         poller{p},
         answers{a},
-        buffer(buffer_size) {}
+        wall_clock{w},
+        buffer(buffer_size) {
+    for (int i = 0; i < 16; ++i) (void)look_at_clocks();
+  }
 
   const Nanos idle_limit;
   const std::optional<Nanos> connect_timeout;
@@ -145,6 +152,8 @@ struct LeanTransport::Impl {
   const Nanos epoch;
   Poller& poller;
   AnswerSink* const answers;
+  const WallClock wall_clock;
+  const ReceiveStamps stamps;
   std::vector<char> buffer;
   std::deque<Provider> providers;
   std::deque<Connection> connections;
@@ -158,10 +167,55 @@ struct LeanTransport::Impl {
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
   Nanos stamp{0};                              // of the call in progress; never goes back
+  Nanos at{0};                                 // of what is told now: `stamp`, or when its bytes came
+  Nanos read_lag = results::never;             // how long they had waited for us, where that is known
+  ReceiveClock receive_clock;
+  bool has_dated = false;  // something in this turn, by the kernel's stamp
   std::uint64_t turn = 0;
   std::uint32_t next_owner = 0;
 
   [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
+
+  // ---- dating
+
+  // True: the wall clock has been set.
+  bool look_at_clocks() {
+    Nanos before = read_clock(), wall{0}, after{0};
+    for (int i = 0; i < 3; ++i) {  // again, when something came between the readings
+      if (i > 0) before = after;
+      wall = wall_clock();
+      after = read_clock();
+      if (after - before < ReceiveClock::vague) break;
+    }
+    return receive_clock.look(before, wall, after);
+  }
+
+  void date_by_clock() {
+    at = stamp;
+    read_lag = results::never;
+  }
+
+  // What was read just now came when the kernel says so, and never after this moment.
+  void date(const Received& read) {
+    date_by_clock();
+    if (read.wall == Nanos{0}) return;
+    const auto came = receive_clock.run_time(read.wall);
+    if (!came) return;
+    const Nanos now = read_clock();
+    at = std::min(*came, now);
+    read_lag = now - at;
+    has_dated = true;
+  }
+
+  // After a turn: if the wall clock was set in it, the kernel's stamps are not what they seemed, and all that
+  // was read came when the turn began.
+  void check_dates(std::size_t first) {
+    if (!std::exchange(has_dated, false) || !look_at_clocks()) return;
+    for (std::size_t i = first; i < events->size(); ++i) {
+      (*events)[i].at = stamp;
+      (*events)[i].read_lag = results::never;
+    }
+  }
 
   // ---- telling
 
@@ -170,7 +224,8 @@ struct LeanTransport::Impl {
     e.request = c.request;
     e.attempt = c.attempt;
     e.kind = kind;
-    e.at = stamp;
+    e.at = c.told = std::max(c.told, at);
+    e.read_lag = read_lag;
     e.http_status = c.status;
     e.reason = reason;
     if (c.connect_time && kind != EventKind::sent) {
@@ -239,6 +294,7 @@ struct LeanTransport::Impl {
     c.attempt = attempt.attempt;
     c.ended = c.got_byte = c.lingers = false;
     c.status = 0;
+    c.told = Nanos{0};
     ++c.use;
     c.retry = {};
     c.text.clear();
@@ -317,6 +373,7 @@ struct LeanTransport::Impl {
         const int on = 1;
         (void)::setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       }
+      c.stamped = a.family() != AF_UNIX && ask_for_receive_stamps(c.fd);
       ++counts.connections_opened;
       ++counts.connections_open;
       counts.connections_peak = std::max(counts.connections_peak, counts.connections_open);
@@ -392,17 +449,21 @@ struct LeanTransport::Impl {
   void read_some(Connection& c, std::uint32_t ready) {
     const bool to_the_end = (ready & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     for (int i = 0; i < most_reads || to_the_end; ++i) {
-      const ssize_t n = ::recv(c.fd, buffer.data(), buffer.size(), 0);
-      if (n > 0) {
-        c.parser.feed({buffer.data(), static_cast<std::size_t>(n)});
+      const Received got = c.stamped ? receive_stamped(c.fd, buffer.data(), buffer.size())
+                                     : Received{::recv(c.fd, buffer.data(), buffer.size(), 0)};
+      if (got.size > 0) {
+        const auto n = static_cast<std::size_t>(got.size);
+        date(got);
+        c.parser.feed({buffer.data(), n});
         const std::uint64_t use = c.use;
         digest(c);
+        date_by_clock();     // the end of a connection has no stamp
         if (c.use != use) {  // ended; what came after it is the end of the connection, or nobody's
           if (to_the_end && c.state == State::idle) close(c);
           return;
         }
-        if (static_cast<std::size_t>(n) < buffer.size() && !to_the_end) return;
-      } else if (n == 0) {
+        if (n < buffer.size() && !to_the_end) return;
+      } else if (got.size == 0) {
         if (c.parser.close() == PieceKind::end) {
           end_response(c);
         } else {
@@ -565,7 +626,8 @@ Result<std::string> LeanTransport::beyond(const WireConfig& config) {
 
 Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& config,
                                                            const ClientPolicy& policy, const Clock& clock,
-                                                           Nanos epoch, Poller& poller, AnswerSink* answers) {
+                                                           Nanos epoch, Poller& poller, AnswerSink* answers,
+                                                           WallClock wall_clock) {
   DSBENCH_TRY(const std::string more, beyond(config));
   if (!more.empty()) {
     return fail(
@@ -574,7 +636,7 @@ Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& con
         "compression (--wire automatic takes libcurl where it must)",
         more);
   }
-  auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller, answers);
+  auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller, answers, wall_clock);
   if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
     DSBENCH_TRY(LeanProvider provider, make_lean_provider(p));
@@ -597,6 +659,7 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   Impl::Connection& c = open != nullptr ? *open : t.closed_connection(provider);
   t.assign(c, attempt);
   t.stamp = std::max(t.stamp, t.read_clock());
+  t.date_by_clock();
   if (open != nullptr) {
     t.tell(c, EventKind::sent);
     switch (send_rest(c.fd, out)) {
@@ -628,6 +691,7 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   c.outgoing = std::move(t.scratch);
   if (error == 0) {
     t.stamp = std::max(t.stamp, t.read_clock());
+    t.date_by_clock();
     t.connected(c);
   } else if (t.connect_timeout) {
     t.connects.push_back({t.stamp + *t.connect_timeout, &c, c.use});
@@ -655,7 +719,9 @@ void LeanTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
   Impl& t = *impl_;
   t.events = &events;
   t.stamp = std::max(t.stamp, now);
+  t.date_by_clock();
   ++t.turn;
+  const std::size_t first = events.size();
   for (const Poller::Ready& r : ready) {
     const auto fd = static_cast<std::size_t>(r.fd);
     if (r.owner == 0 || fd >= t.by_fd.size()) continue;
@@ -663,6 +729,7 @@ void LeanTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
     if (Impl::Connection* const c = t.by_fd[fd]; c != nullptr && c->owner == r.owner)
       t.on_ready(*c, r.events);
   }
+  t.check_dates(first);
   Impl::fire_due(t.connects, now, [&](Impl::Connection& c) {
     if (c.state == Impl::State::connecting) t.fail_connect(c, Reason::connect_timeout);
   });

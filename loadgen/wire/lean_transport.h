@@ -15,6 +15,10 @@ namespace dsbench::loadgen {
 // whether the server has closed them. All attempts of a thread share one reading buffer and one body; a
 // stream keeps only its parsers' states and an unfinished line.
 //
+// What was read over TCP is dated by the kernel's receive stamp (receive_clock.h), so that a thread of ours
+// that comes late makes no answer late. The end of a connection has no stamp, nor has a unix socket: there
+// the clock says when we came to read.
+//
 // Several addresses of a name are tried one after the other, and the one that answered is tried first from
 // then on. Where a name has addresses of both families and the first may hang rather than refuse, libcurl,
 // which races them, is the better wire.
@@ -24,12 +28,12 @@ class LeanTransport final : public Transport {
   // transport can do all of it.
   [[nodiscard]] static Result<std::string> beyond(const WireConfig& config);
 
+  using WallClock = Nanos (*)();  // since the Unix epoch
+
   // Errors: usage, also for what is beyond it; unreachable.
-  [[nodiscard]] static Result<std::unique_ptr<LeanTransport>> make(const WireConfig& config,
-                                                                   const ClientPolicy& policy,
-                                                                   const Clock& clock, Nanos epoch,
-                                                                   Poller& poller,
-                                                                   AnswerSink* answers = nullptr);
+  [[nodiscard]] static Result<std::unique_ptr<LeanTransport>> make(
+      const WireConfig& config, const ClientPolicy& policy, const Clock& clock, Nanos epoch, Poller& poller,
+      AnswerSink* answers = nullptr, WallClock wall_clock = wall_clock_now);
   ~LeanTransport() override;
   LeanTransport(const LeanTransport&) = delete;
   LeanTransport& operator=(const LeanTransport&) = delete;

@@ -96,14 +96,16 @@ std::span<const Poller::Ready> Poller::wait(std::optional<Nanos> deadline, Nanos
   for (;;) {
     timespec timeout{};
     bool last = !deadline;
+    const Nanos asked = clock_.now();
     if (deadline) {
-      const Nanos left = *deadline - clock_.now();
+      const Nanos left = *deadline - asked;
       last = left <= Nanos{0};
       const Nanos sleep = left > spin ? left - spin : Nanos{0};
       timeout.tv_sec = static_cast<time_t>(sleep.count() / 1'000'000'000);
       timeout.tv_nsec = static_cast<long>(sleep.count() % 1'000'000'000);
     }
     const int n = collect(deadline ? &timeout : nullptr);
+    if (n >= 0 && n < static_cast<int>(most_ready)) reported_until_ = asked;
     std::size_t count = 0;
     for (int i = 0; i < n; ++i) {
       const epoll_event& raw = raw_[static_cast<std::size_t>(i)];

@@ -46,6 +46,9 @@ class Poller {
 
   static constexpr std::size_t most_ready = 64;
 
+  // All that was ready by this time of the clock has been reported.
+  [[nodiscard]] Nanos reported_until() const { return reported_until_; }
+
  private:
   struct Entry {
     std::uint32_t wanted = 0;
@@ -63,6 +66,7 @@ class Poller {
   const Clock& clock_;
   int epoll_;
   bool has_pwait2_ = true;
+  Nanos reported_until_{0};
   std::vector<Entry> entries_;  // by descriptor
   std::array<epoll_event, most_ready> raw_{};
   std::array<Ready, most_ready> ready_{};

@@ -26,8 +26,10 @@ namespace dsbench::loadgen {
 //               connect(). Connecting is thereby the target's time, not ours: a full backlog or a distant TLS
 //               handshake shows in the service latency, never as our send lag. An attempt for which we had no
 //               descriptor or port was never sent.
-//   first_byte, tokens, done   when epoll said that the bytes were there (the turn's `now`), before any of
-//               them is parsed.
+//   first_byte, tokens, done   when the kernel received the bytes, on the lean wire over TCP; else when epoll
+//               said that they were there (the turn's `now`), before any of them is parsed.
+//
+// The stamps of one attempt never go back; between attempts they may, by as much as we read one of them late.
 //
 // An attempt is written once. When a reused connection dies before the first byte of the answer, the attempt
 // fails as send_failed and is not sent again behind anybody's back.
@@ -54,7 +56,7 @@ class Transport {
 
   // When handle() wants to be called even if nothing is ready; since the epoch.
   [[nodiscard]] virtual std::optional<Nanos> next_timer() const = 0;
-  // Carries on what is ready and what is due, as of `now`. Appends what happened; the stamps never go back.
+  // Carries on what is ready and what is due, as of `now`. Appends what happened.
   virtual void handle(std::span<const Poller::Ready> ready, Nanos now, std::vector<TargetEvent>& events) = 0;
 
   // Attempts started and neither ended nor cancelled.

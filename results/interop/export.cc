@@ -44,8 +44,8 @@ Result<const StageData*> stage_of(const RunSummary& run, const std::vector<Stage
 
 const LatencySummary& summary_of(const StageSummary& stage, Metric metric) {
   const std::array<const LatencySummary*, metric_count> all{
-      &stage.ttft, &stage.ttft_service, &stage.tpot,  &stage.itl,
-      &stage.e2e,  &stage.e2e_service,  &stage.ntpot, &stage.send_lag};
+      &stage.ttft,        &stage.ttft_service, &stage.tpot,     &stage.itl,     &stage.e2e,
+      &stage.e2e_service, &stage.ntpot,        &stage.send_lag, &stage.read_lag};
   return *all[static_cast<std::size_t>(metric)];
 }
 

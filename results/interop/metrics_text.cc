@@ -16,9 +16,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<Metric, 8> all_metrics{Metric::ttft,  Metric::ttft_service, Metric::tpot,
-                                            Metric::itl,   Metric::e2e,          Metric::e2e_service,
-                                            Metric::ntpot, Metric::send_lag};
+constexpr std::array<Metric, metric_count> all_metrics{
+    Metric::ttft,        Metric::ttft_service, Metric::tpot,     Metric::itl,     Metric::e2e,
+    Metric::e2e_service, Metric::ntpot,        Metric::send_lag, Metric::read_lag};
 
 std::string label_text(std::string_view value) {
   std::string text;

@@ -123,7 +123,7 @@ class Export(TestCase):
             samples[key] = float(found.group(3))
         stage = self.summary["stages"][0]
         self.assertEqual(samples["dsbench_requests_total", 'stage="hold 12/s",index="0"'], stage["requests"])
-        for metric in ("ttft", "e2e", "itl", "send_lag"):
+        for metric in ("ttft", "e2e", "itl", "send_lag", "read_lag"):
             self.assertEqual(types[f"dsbench_{metric}_seconds"], "histogram")
             for index, s in enumerate(self.summary["stages"]):
                 of = f'stage="{s["name"]}",index="{index}"'

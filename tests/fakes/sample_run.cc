@@ -91,8 +91,8 @@ StageSummary any_stage(Rng& rng) {
   s.good_share_upper = any_share(rng);
   s.verdict = any_of<StepVerdict>(rng, 3);
   s.output_tokens = any_count(rng);
-  for (LatencySummary* l :
-       {&s.ttft, &s.ttft_service, &s.tpot, &s.itl, &s.e2e, &s.e2e_service, &s.ntpot, &s.send_lag}) {
+  for (LatencySummary* l : {&s.ttft, &s.ttft_service, &s.tpot, &s.itl, &s.e2e, &s.e2e_service, &s.ntpot,
+                            &s.send_lag, &s.read_lag}) {
     *l = any_latency(rng);
   }
   s.ledger = maybe<Ledger>(rng, any_ledger);
@@ -256,6 +256,7 @@ RunSummary sample_run() {
   s.e2e_service = latency(900us, 716, 4);
   s.ntpot = latency(30us, 716, 4);
   s.send_lag = latency(1us, 731, 0);
+  s.read_lag = latency(2us, 728, 0);
   s.ledger = Ledger{50'000, 1'200, 300, 22'912, 3};
   r.stages = {s};
   s.index = 1;

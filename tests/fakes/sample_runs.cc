@@ -106,6 +106,7 @@ class Builder {
         latency(s.completed, failed_requests, queue * 0.98 + 47 * tpot, ttft99 * 0.97 + 80 * tpot);
     s.ntpot = latency(s.completed, failed_requests, queue / 48 + tpot, ttft99 / 48 + tpot);
     s.send_lag = latency(s.attempts, 0, 0.00009, 0.0011);
+    s.read_lag = latency(s.attempts, 0, 0.00004, 0.0007);
     if (ledger_) s.ledger = ledger_of(s);
     seconds_of(s, b, rate, length);
     clock_ += length;

@@ -96,6 +96,21 @@ ClientPolicy hedged(std::uint16_t providers = 1) {
 
 // ---- hedging
 
+// The winner's token was received before the hedge was sent, and read after: no attempt ends before it began.
+TEST(Hedging, ALoserDoesNotEndBeforeItWasSent) {
+  Bench b{hedged(2)};
+  b.arrive(1s);
+  b.time(1s);
+  b.feed(EventKind::sent, 1s);
+  b.time(1100ms);
+  b.feed(EventKind::sent, 1112ms, 1);
+  b.feed(EventKind::tokens, 1110ms, 0);
+  EXPECT_EQ(b.heard(), "start 0/0@0, start 0/1@1, cancel 0/1@1");
+  ASSERT_EQ(b.attempts(), "1 superseded");
+  EXPECT_EQ(b.kept.attempts[0].sent, 1112ms);
+  EXPECT_EQ(b.kept.attempts[0].done, 1112ms);
+}
+
 TEST(Hedging, TheHedgeWins) {
   Bench b{hedged(2)};
   b.arrive(1s);

@@ -88,6 +88,33 @@ ClientPolicy with_retries(std::int32_t n) {
   return p;
 }
 
+// A token that the kernel had in time may lie unread while the clock goes on.
+TEST(LoadMachine, ATimeoutWaitsUntilAllThatCameBeforeItIsRead) {
+  ClientPolicy policy;
+  policy.first_token_timeout = Nanos{100ms};
+  policy.stall_timeout = Nanos{50ms};
+  Bench b{policy};
+  const auto time = [&](Nanos now, Nanos heard) {
+    b.take([&](auto& actions) { b.machine.on_time(now, heard, actions); });
+  };
+  b.arrive(0s);
+  time(0s, 0s);
+  b.arrive(130ms, 1);
+  time(140ms, 90ms);
+  EXPECT_EQ(b.heard(), (Words{"start 0/0", "start 1/0"})) << "what is due does not wait";
+  EXPECT_EQ(b.machine.next_deadline(), 100ms);
+  b.feed(event(EventKind::tokens, 100ms));
+  time(160ms, 120ms);
+  b.feed(event(EventKind::tokens, 145ms));  // read after one of 140 ms was; its stall ends at 195 ms
+  time(200ms, 194ms);
+  EXPECT_EQ(b.heard(), Words{});
+  time(200ms, 195ms);
+  EXPECT_EQ(b.heard(), Words{"cancel 0/0"});
+  ASSERT_EQ(b.kept.attempts.size(), 1U);
+  EXPECT_EQ(b.kept.attempts[0].reason, Reason::stall_timeout);
+  EXPECT_EQ(b.kept.attempts[0].done, 195ms);
+}
+
 TEST(LoadMachine, RecordsAWholeAnswer) {
   Bench b;
   b.arrive(1s);

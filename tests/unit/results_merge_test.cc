@@ -90,6 +90,7 @@ Sample sample(std::uint64_t i, std::uint64_t all) {
       a.first_byte = a.first_token = a.sent + (a.done - a.sent) / 3;
       a.last_token = a.done;
       a.output_tokens = 5;
+      if (i % 3 > 0) a.read_lag = from_seconds(1e-4 * rng.exponential());  // else the wire did not tell
       for (int g = 0; g < 4; ++g) a.gaps.push_back(from_seconds(slow * 0.02 * std::exp(rng.normal())));
     }
     a.prompt_tokens = 10;
@@ -225,6 +226,8 @@ TEST(Merge, EightWorkersAreWhatOneProcessWouldHaveMeasured) {
   expect_equal(a.e2e_service, b.e2e_service, "e2e_service");
   expect_equal(a.ntpot, b.ntpot, "ntpot");
   expect_equal(a.send_lag, b.send_lag, "send_lag");
+  expect_equal(a.read_lag, b.read_lag, "read_lag");
+  EXPECT_GT(b.read_lag.count, 0);
   // With a failure in a hundred the 99.9th of all is infinite; of those that were answered it is exact.
   ASSERT_TRUE(a.send_lag.percentiles.back().value.has_value());
   // The timeline is that of the one process, second by second.

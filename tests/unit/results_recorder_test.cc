@@ -191,15 +191,36 @@ TEST_F(RecorderTest, a_retry_belongs_to_the_window_of_its_request) {
   EXPECT_EQ(s.good, 0) << "first token 2.5 s after due";
 }
 
+// Of every attempt whose wire tells it, whatever became of it.
+TEST_F(RecorderTest, read_lag_has_percentiles_beside_the_send_lag) {
+  auto recorder = open();
+  const auto stage = recorder->begin_stage({"step", StageKind::step, Rate::per_second(2), 0s, 0s, 12s});
+  for (std::uint64_t i = 0; i < 30; ++i) {
+    AttemptRecord a = attempt_of(i, 0, 1s, 2s, i == 7 ? Reason::closed_early : Reason::ok);
+    if (i % 3 > 0) a.read_lag = Nanos{1ms} * static_cast<int>(i);
+    recorder->channel(1).attempt(a);
+    recorder->channel(1).request(request_of(a, 1s));
+  }
+  const StageSummary s = recorder->summarize(stage);
+  EXPECT_EQ(s.read_lag.count, 20);
+  EXPECT_EQ(s.read_lag.infinite, 0);
+  EXPECT_EQ(s.read_lag.max, 29ms);
+  EXPECT_TRUE(s.read_lag.percentiles[0].value.has_value());
+  ASSERT_TRUE(recorder->close().has_value());
+  EXPECT_EQ(query(database(), "select read_lag_ns from attempts where request in (6, 7) order by request"),
+            (std::vector<std::string>{"NULL", "7000000"}));
+}
+
 TEST_F(RecorderTest, every_stamp_is_in_the_database) {
   auto recorder = open();
   const auto stage = recorder->begin_stage({"step 1", StageKind::step, Rate::per_second(2), 0s, 0s, 12s});
   whole(*recorder, stage, 7, 1s, 2s);
   whole(*recorder, stage, 8, 1s, 3s, Reason::connect_failed);
   ASSERT_TRUE(recorder->close().has_value());
-  EXPECT_EQ(query(database(), "select * from attempts where request = 8"),
-            (std::vector<std::string>{"8|0|0|0|1000000000|1001000000|NULL|NULL|NULL|3000000000|10|0|5|chunks|"
-                                      "connect_failed|0|0|0|0|NULL|NULL|NULL|NULL|NULL|NULL|0|asked|0|0"}));
+  EXPECT_EQ(
+      query(database(), "select * from attempts where request = 8"),
+      (std::vector<std::string>{"8|0|0|0|1000000000|1001000000|NULL|NULL|NULL|3000000000|10|0|5|chunks|"
+                                "connect_failed|0|0|0|0|NULL|NULL|NULL|NULL|NULL|NULL|0|asked|0|0|NULL"}));
   EXPECT_EQ(
       query(database(),
             "select first_token_ns, last_token_ns, reason, hex(gaps_us) from attempts where request = 7"),

@@ -416,8 +416,8 @@ TEST_P(WireOf, SaysWhoAsksAndWhichAttempt) {
 TEST_P(WireOf, SendsALongPromptWithoutCopyingIt) {
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
   Harness h{GetParam(), server.url()};
-  Attempt attempt{.request = 1, .prompt_tokens = 300'009, .output_tokens = 3, .prompt_seed = 5};
-  attempt.parts = std::make_shared<PromptParts>(PromptParts{{7, 300'000}, {8, 9}});
+  Attempt attempt{.request = 1, .prompt_tokens = 1'200'009, .output_tokens = 3, .prompt_seed = 5};
+  attempt.parts = std::make_shared<PromptParts>(PromptParts{{7, 1'200'000}, {8, 9}});
   h.start(attempt);
   ASSERT_TRUE(h.run_until_ended());
   const auto seen = server.requests();
@@ -427,6 +427,15 @@ TEST_P(WireOf, SendsALongPromptWithoutCopyingIt) {
   OpenAiCodec{Api::chat, "m", true}.encode(attempt, prompts, body);
   ASSERT_FALSE(body.contiguous());
   EXPECT_EQ(seen[0].body, body.str());
+  ASSERT_GT(seen[0].body.size(), 1U << 20) << "libcurl would ask for leave";
+  EXPECT_THAT(seen[0].head, ::testing::Not(HasSubstr("Expect")));
+  h.start(2);  // a short one again, and a long one again
+  ASSERT_TRUE(h.run_until_ended());
+  attempt.request = 3;
+  h.start(attempt);
+  ASSERT_TRUE(h.run_until_ended());
+  ASSERT_EQ(server.requests().size(), 3U);
+  for (const SeenRequest& r : server.requests()) EXPECT_THAT(r.head, ::testing::Not(HasSubstr("Expect")));
 }
 
 TEST_P(WireOf, SendsEachAttemptToItsProvider) {
