@@ -254,16 +254,12 @@ class MlaPrefill {
     const std::int64_t count = std::min(kKeys, context_ - first);
     float* to = packed_keys(head, block);
     for (std::int64_t t0 = 0; t0 < kKeys; t0 += kernels::kPanel) {
-      const float* from = cell_.input<float>(1) + ((first + t0) * heads_ + head) * qk_;
       const std::int64_t there = std::clamp<std::int64_t>(count - t0, 0, kernels::kPanel);
-      for (std::int64_t d = 0; d < qk_; ++d, to += kernels::kPanel) {
-        if (there == kernels::kPanel) {
-          for (std::int64_t t = 0; t < kernels::kPanel; ++t) to[t] = from[t * heads_ * qk_ + d];
-        } else {
-          for (std::int64_t t = 0; t < kernels::kPanel; ++t)
-            to[t] = t < there ? from[t * heads_ * qk_ + d] : 0;
-        }
-      }
+      const float* rows[kernels::kPanel];
+      for (std::int64_t t = 0; t < there; ++t)
+        rows[t] = cell_.input<float>(1) + ((first + t0 + t) * heads_ + head) * qk_;
+      cell_.table->lay_out_panel(rows, static_cast<std::int32_t>(there), static_cast<std::int32_t>(qk_), to);
+      to += qk_ * kernels::kPanel;
     }
     to = packed_values(head, block);
     for (std::int64_t panel = 0; panel < v_panels_; ++panel) {
@@ -309,9 +305,10 @@ class MlaPrefill {
     }
   }
 
-  // `count` queries of the tile from r0 on with the first `keys` of a block, of which the first of them sees `seen`.
-  void attend_block(std::int64_t head, std::int64_t block, std::int64_t r0, std::int64_t count, std::int64_t keys,
-                    std::int64_t seen, const float* queries, float* scores, float* sums,
+  // `count` queries of the tile from r0 on with the first `keys` of a block, of which the first of them sees
+  // `seen`.
+  void attend_block(std::int64_t head, std::int64_t block, std::int64_t r0, std::int64_t count,
+                    std::int64_t keys, std::int64_t seen, const float* queries, float* scores, float* sums,
                     kernels::SoftmaxStep* state) {
     kernels::GemmArgs args;
     args.a = queries + r0 * query_stride();
@@ -330,10 +327,12 @@ class MlaPrefill {
       step.count = static_cast<std::int32_t>(keys);
       step.visible = static_cast<std::int32_t>(std::clamp<std::int64_t>(seen + r - r0, 0, keys));
       step.scale = 1 / std::sqrt(static_cast<float>(qk_));
-      cell_.table->softmax_step(step);
-      if (block == 0 || step.rescale == 1) continue;
+    }
+    cell_.table->softmax_steps(state + r0, static_cast<std::int32_t>(count));
+    for (std::int64_t r = r0; block > 0 && r < r0 + count; ++r) {
+      if (state[r].rescale == 1) continue;
       float* row = sums + r * sum_stride();
-      for (std::int64_t i = 0; i < v_; ++i) row[i] *= step.rescale;
+      for (std::int64_t i = 0; i < v_; ++i) row[i] *= state[r].rescale;
     }
     args.a = scores + r0 * kKeyStride;
     args.lda = kKeyStride;

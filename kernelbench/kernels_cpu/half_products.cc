@@ -36,7 +36,13 @@ class HalfWeight {
 
   [[nodiscard]] std::int32_t panels() const { return (n_ + kernels::kPanel - 1) / kernels::kPanel; }
   [[nodiscard]] kernels::HalfGemmArgs times(const kernels::HalfRows& rows, std::uint16_t* c) const {
-    return {.rows = rows, .w = data_.data(), .w_scale = scale_, .n = n_, .panel_end = panels(), .c = c, .ldc = n_};
+    return {.rows = rows,
+            .w = data_.data(),
+            .w_scale = scale_,
+            .n = n_,
+            .panel_end = panels(),
+            .c = c,
+            .ldc = n_};
   }
 
  private:
@@ -45,7 +51,8 @@ class HalfWeight {
   kernels::AlignedBuffer<std::uint8_t> data_;
 };
 
-// Some products, each of rows of its own: all rows are laid out, then all panels go by, shared out among threads.
+// Some products, each of rows of its own: all rows are laid out, then all panels go by, shared out among
+// threads.
 class HalfProducts {
  public:
   void clear() { products_.clear(); }
@@ -100,8 +107,9 @@ class HalfProducts {
     if (words < 1 << 13) {
       for (const kernels::HalfLayoutArgs& args : layouts_) cell.table->lay_out_half(args);
     } else {
-      cell.pool->run(static_cast<int>(layouts_.size()),
-                     [&](int unit, int) { cell.table->lay_out_half(layouts_[static_cast<std::size_t>(unit)]); });
+      cell.pool->run(static_cast<int>(layouts_.size()), [&](int unit, int) {
+        cell.table->lay_out_half(layouts_[static_cast<std::size_t>(unit)]);
+      });
     }
     cell.pool->run(static_cast<int>(units_.size()),
                    [&](int unit, int) { cell.table->gemm_half(units_[static_cast<std::size_t>(unit)]); });

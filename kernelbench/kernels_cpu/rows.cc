@@ -100,9 +100,9 @@ class GroupQuant {
       for (std::int64_t row = begin; row < end; ++row) {
         const std::int64_t at = row * width_;
         const std::uint16_t* from = kSwiglu ? x + 2 * at : x + at;
-        cell_.table->quantise_groups(from, kSwiglu ? from + width_ : nullptr,
-                                     static_cast<std::int32_t>(width_ / kGroup),
-                                     cell_.output<std::uint8_t>(0) + at, cell_.output<float>(1) + at / kGroup);
+        cell_.table->quantise_groups(
+            from, kSwiglu ? from + width_ : nullptr, static_cast<std::int32_t>(width_ / kGroup),
+            cell_.output<std::uint8_t>(0) + at, cell_.output<float>(1) + at / kGroup);
       }
     });
   }

@@ -104,7 +104,8 @@ class Runner {
       report.google_json = reporter_.finish();
       finish_control(report.run.cells.back());
     }
-    // A ceiling is the best that was seen: what ran beside the first measurement must not make kernels look good.
+    // A ceiling is the best that was seen: what ran beside the first measurement must not make kernels look
+    // good.
     if (options_.timing && !stopped()) {
       DSBENCH_TRY(const Ceilings* again, device_.ceilings_again());
       report.run.ceilings = *again;
@@ -263,7 +264,8 @@ class Runner {
     }
   }
 
-  // Somebody who has several kernels for an op, each for some types, has no need to hear which do not do the others'.
+  // Somebody who has several kernels for an op, each for some types, has no need to hear which do not do the
+  // others'.
   static void drop_needless_refusals(std::vector<CellResult>& cells) {
     const auto is_of = [](const CellResult& a, const CellResult& b) {
       return a.name == b.name && a.kernel.author == b.kernel.author && a.kernel.baseline == b.kernel.baseline;

@@ -1,5 +1,5 @@
-// Products in bf16 and e4m3, groups of FP8, rotations and the gate's choices, on every instruction set that this
-// processor has, against what the words say in double.
+// Products in bf16 and e4m3, groups of FP8, rotations and the gate's choices, on every instruction set that
+// this processor has, against what the words say in double.
 
 #include <gtest/gtest.h>
 
@@ -81,11 +81,16 @@ Laid lay_out(const KernelTable& table, const void* a, const float* a_scale, std:
   laid.rows = {.m = m, .k = k, .height = table.half_tile_height(m)};
   const auto rows = static_cast<std::size_t>(laid.rows.tiles()) * static_cast<std::size_t>(laid.rows.height);
   laid.words.assign(rows * static_cast<std::size_t>((k + 1) / 2), 0xFFFFFFFF);
-  laid.scale.assign(rows * static_cast<std::size_t>((k + 127) / 128), std::numeric_limits<float>::quiet_NaN());
+  laid.scale.assign(rows * static_cast<std::size_t>((k + 127) / 128),
+                    std::numeric_limits<float>::quiet_NaN());
   laid.rows.words = laid.words.data();
   laid.rows.scale = laid.scale.data();
   const std::int32_t middle = laid.rows.tiles() / 2;
-  HalfLayoutArgs args{.a = a, .lda = k, .a_scale = a_scale, .to = laid.rows, .tile_begin = middle,
+  HalfLayoutArgs args{.a = a,
+                      .lda = k,
+                      .a_scale = a_scale,
+                      .to = laid.rows,
+                      .tile_begin = middle,
                       .tile_end = laid.rows.tiles()};
   table.lay_out_half(args);
   args.tile_begin = 0;
@@ -106,8 +111,13 @@ TEST_P(EveryTable, ProductsOfBf16AreWhatTheyAreInDouble) {
       std::vector<std::uint16_t> c(static_cast<std::size_t>(m) * un, 0x7FC0);
       const std::int32_t all = (n + 15) / 16;
       for (std::int32_t begin = 0; begin < all; begin += 11) {  // no whole number of panels at once
-        table_->gemm_half({.rows = laid.rows, .w = panels.data(), .n = n, .panel_begin = begin,
-                           .panel_end = std::min(all, begin + 11), .c = c.data(), .ldc = n});
+        table_->gemm_half({.rows = laid.rows,
+                           .w = panels.data(),
+                           .n = n,
+                           .panel_begin = begin,
+                           .panel_end = std::min(all, begin + 11),
+                           .c = c.data(),
+                           .ldc = n});
       }
       for (std::size_t row = 0; row < static_cast<std::size_t>(m); ++row) {
         for (std::size_t column = 0; column < un; ++column) {
@@ -135,8 +145,14 @@ TEST_P(EveryTable, ProductsOfE4m3TakeEveryBlocksScales) {
     std::vector<float> w_scale = numbers(9, 6);
     Laid laid = lay_out(*table_, a.data(), a_scale.data(), m, kK);
     std::vector<std::uint16_t> c(um * kN, 0x7FC0);
-    table_->gemm_half({.rows = laid.rows, .w = panels.data(), .w_scale = w_scale.data(), .n = kN, .panel_begin = 0,
-                       .panel_end = (kN + 15) / 16, .c = c.data(), .ldc = kN});
+    table_->gemm_half({.rows = laid.rows,
+                       .w = panels.data(),
+                       .w_scale = w_scale.data(),
+                       .n = kN,
+                       .panel_begin = 0,
+                       .panel_end = (kN + 15) / 16,
+                       .c = c.data(),
+                       .ldc = kN});
     for (std::size_t row = 0; row < um; ++row) {
       for (std::size_t column = 0; column < kN; ++column) {
         double want = 0;
@@ -179,7 +195,8 @@ TEST_P(EveryTable, GroupsAreQuantisedAsOneByOne) {
       }
       if (swiglu) table_->swiglu(values.data(), gates.data(), 128);
       std::vector<std::uint8_t> want(128);
-      ASSERT_EQ(table_->quantise_e4m3(values.data(), 128, want.data()), scales[g]) << table_->name << " group " << g;
+      ASSERT_EQ(table_->quantise_e4m3(values.data(), 128, want.data()), scales[g])
+          << table_->name << " group " << g;
       ASSERT_EQ(std::memcmp(want.data(), got.data() + g * 128, 128), 0) << table_->name << " group " << g;
     }
   }
@@ -198,7 +215,11 @@ TEST_P(EveryTable, PairsAreTurned) {
     }
     for (const bool halves_apart : {false, true}) {
       std::vector<float> y(x.size(), std::numeric_limits<float>::quiet_NaN());
-      table_->rope({.x = x.data(), .heads = kHeads, .width = width, .turns = turns.data(), .halves = halves_apart,
+      table_->rope({.x = x.data(),
+                    .heads = kHeads,
+                    .width = width,
+                    .turns = turns.data(),
+                    .halves = halves_apart,
                     .y = y.data()});
       for (std::size_t h = 0; h < kHeads; ++h) {
         for (std::size_t i = 0; i < pairs; ++i) {
@@ -206,8 +227,10 @@ TEST_P(EveryTable, PairsAreTurned) {
           const std::size_t second = halves_apart ? first + pairs : first + 1;
           const double a = x[first];
           const double b = x[second];
-          EXPECT_NEAR(y[first], a * turns[i] - b * turns[pairs + i], 1e-6) << table_->name << " width " << width;
-          EXPECT_NEAR(y[second], a * turns[pairs + i] + b * turns[i], 1e-6) << table_->name << " width " << width;
+          EXPECT_NEAR(y[first], a * turns[i] - b * turns[pairs + i], 1e-6)
+              << table_->name << " width " << width;
+          EXPECT_NEAR(y[second], a * turns[pairs + i] + b * turns[i], 1e-6)
+              << table_->name << " width " << width;
         }
       }
     }
@@ -250,8 +273,9 @@ TEST_P(EveryTable, ASoftmaxStepSeesOnlyWhatIsVisible) {
   for (const std::int32_t visible : {0, 1, 5, 16, 37, 128}) {
     std::vector<float> row = numbers(128, 11, 9);
     const std::vector<float> scores = row;
-    SoftmaxStep step{.row = row.data(), .count = 128, .visible = visible, .scale = 0.5F, .largest = 1.0F, .sum = 2.0F};
-    table_->softmax_step(step);
+    SoftmaxStep step{
+        .row = row.data(), .count = 128, .visible = visible, .scale = 0.5F, .largest = 1.0F, .sum = 2.0F};
+    table_->softmax_steps(&step, 1);
     double largest = 1;
     for (std::int32_t i = 0; i < visible; ++i)
       largest = std::max(largest, 0.5 * double{scores[static_cast<std::size_t>(i)]});
@@ -259,7 +283,8 @@ TEST_P(EveryTable, ASoftmaxStepSeesOnlyWhatIsVisible) {
     EXPECT_NEAR(step.rescale, std::exp(1 - largest), 1e-6);
     double sum = 2 * std::exp(1 - largest);
     for (std::int32_t i = 0; i < 128; ++i) {
-      const double want = i < visible ? std::exp(0.5 * double{scores[static_cast<std::size_t>(i)]} - largest) : 0;
+      const double want =
+          i < visible ? std::exp(0.5 * double{scores[static_cast<std::size_t>(i)]} - largest) : 0;
       EXPECT_NEAR(row[static_cast<std::size_t>(i)], want, 1e-6) << table_->name << " visible " << visible;
       sum += want;
     }

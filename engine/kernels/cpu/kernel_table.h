@@ -169,11 +169,13 @@ struct KernelTable {
   // n values with one scale, max(largest magnitude, 1e-4)/448: the e4m3 codes nearest to x / scale.
   float (*quantise_e4m3)(const float* x, std::int32_t n, std::uint8_t* codes);
   void (*indexer)(const IndexerArgs& args);
-  void (*softmax_step)(SoftmaxStep& step);
+  void (*softmax_steps)(SoftmaxStep* steps, std::int32_t count);  // rows of their own
   // y = x, from bf16.
   void (*widen)(const std::uint16_t* x, std::int32_t n, float* y);
   // An entry of a cache (see AttentionArgs) as kv_lora + rope floats: what attention computes with.
   void (*widen_entry)(const AttentionArgs& args, const void* entry, float* y);
+  // `count` ≤ 16 rows as a panel of fp32 weights, [depth, 16]; zeros in the place of rows that are not there.
+  void (*lay_out_panel)(const float* const* rows, std::int32_t count, std::int32_t depth, float* to);
   // Products in bf16 and e4m3: how many rows a tile has, rows laid out in tiles, tiles times panels.
   std::int32_t (*half_tile_height)(std::int32_t m);
   void (*lay_out_half)(const HalfLayoutArgs& args);
