@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/descriptors.h"
 #include "core/text.h"
 #include "loadgen/schedule.h"
 #include "loadgen/wire/host_limits.h"
@@ -112,7 +113,7 @@ std::string dry_run(const DryRunQuestion& q) {
     open = std::max(open, (stages[i].requests + stages[i].follow_ups) / seconds * to_seconds(q.latency));
   }
   const double connections = std::ceil(open + 4 * std::sqrt(open) + 1);
-  const std::int64_t descriptors = loadgen::raise_descriptor_limit();
+  const std::int64_t descriptors = raise_descriptor_limit();
   const std::int64_t ports = loadgen::ephemeral_ports();
   const bool priced = q.prices.input > 0 || q.prices.output > 0;
 

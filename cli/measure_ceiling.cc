@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/descriptors.h"
 #include "core/text.h"
 #include "core/version.h"
 #include "engine/server/null_server.h"
@@ -209,7 +210,7 @@ Result<Ceiling> measure_ceiling(const CeilingOptions& options, std::atomic<bool>
   const WithoutCore without;
   engine::server::NullServerConfig server_config;
   server_config.core = without.core;
-  const std::int64_t descriptors = loadgen::raise_descriptor_limit();
+  const std::int64_t descriptors = raise_descriptor_limit();
   DSBENCH_TRY(const auto server, engine::server::NullServer::start(server_config));
   DSBENCH_TRY(const auto folder, TemporaryFolder::make());
   Bench bench{options, stop, *server, *folder};

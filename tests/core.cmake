@@ -1,4 +1,4 @@
-dsbench_test(core_test SOURCES unit/core_text_test.cc unit/core_utf8_test.cc unit/core_rng_test.cc unit/core_files_test.cc LIBS dsbench::core)
+dsbench_test(core_test SOURCES unit/core_text_test.cc unit/core_utf8_test.cc unit/core_rng_test.cc unit/core_descriptors_test.cc unit/core_files_test.cc LIBS dsbench::core)
 add_test(NAME include_directions COMMAND "${PROJECT_SOURCE_DIR}/scripts/check-includes")
 set_tests_properties(include_directions PROPERTIES LABELS host)
 

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/descriptors.h"
 #include "engine/server/null_answer.h"
 
 namespace dsbench::engine::server {
@@ -334,6 +335,7 @@ NullServer::~NullServer() = default;
 Result<std::unique_ptr<NullServer>> NullServer::start(const NullServerConfig& config) {
   auto impl = std::make_unique<Impl>();
   DSBENCH_CHECK(impl->listen(config));
+  reserve_descriptors(kLargestTable);
   impl->run(config.core);
   return std::unique_ptr<NullServer>{new NullServer{std::move(impl)}};
 }

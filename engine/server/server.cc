@@ -1,7 +1,6 @@
 #include "engine/server/server.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/descriptors.h"
 #include "engine/server/net.h"
 #include "engine/server/session.h"
 
@@ -30,9 +30,8 @@ constexpr std::size_t kReservedDescriptors = 64;       // for what else the proc
 
 std::size_t connection_limit(const ServerConfig& config) {
   if (config.max_connections) return std::max<std::size_t>(*config.max_connections, 1);
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024 - kReservedDescriptors;
-  return std::max<std::size_t>(limit.rlim_cur, kReservedDescriptors + 16) - kReservedDescriptors;
+  const auto limit = static_cast<std::size_t>(raise_descriptor_limit());
+  return std::max<std::size_t>(limit, kReservedDescriptors + 16) - kReservedDescriptors;
 }
 
 Result<tcp::endpoint> endpoint_of(const ServerConfig& config) {
@@ -115,6 +114,8 @@ struct Server::Impl {
   }
 
   void run() {
+    reserve_descriptors(static_cast<std::int64_t>(std::min<std::size_t>(max_connections, kLargestTable)) +
+                        static_cast<std::int64_t>(kReservedDescriptors));
     asio::co_spawn(io, accept_connections(), asio::detached);
     asio::co_spawn(io, sweep_sessions(), asio::detached);
     if (driver != nullptr) asio::co_spawn(io, drive_engine(), asio::detached);

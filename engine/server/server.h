@@ -33,7 +33,7 @@ struct ServerConfig {
   std::size_t max_buffered_bytes =
       256u << 10;  // of a stream whose client does not read; more: the stream is dropped
   std::optional<std::size_t>
-      max_connections;  // absent: RLIMIT_NOFILE less 64; at the limit we stop accepting
+      max_connections;  // absent: the hard RLIMIT_NOFILE (the soft one is raised to it) less 64; at the limit we stop accepting
   Nanos header_timeout =
       std::chrono::seconds{10};  // for a request's header, and for a new connection's first byte
   Nanos body_timeout = std::chrono::seconds{30};   // from the end of the header to the end of the body

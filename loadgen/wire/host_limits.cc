@@ -2,10 +2,8 @@
 
 #include <dirent.h>
 #include <sched.h>
-#include <sys/resource.h>
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <sstream>
 #include <thread>
@@ -13,18 +11,6 @@
 #include "core/files.h"
 
 namespace dsbench::loadgen {
-
-std::int64_t raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-  if (limit.rlim_cur < limit.rlim_max) {
-    rlimit more = limit;
-    more.rlim_cur = limit.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &more) == 0) limit = more;
-  }
-  if (limit.rlim_cur == RLIM_INFINITY) return std::numeric_limits<std::int64_t>::max();
-  return static_cast<std::int64_t>(limit.rlim_cur);
-}
 
 std::int64_t open_descriptors() {
   struct Close {

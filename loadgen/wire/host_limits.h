@@ -5,8 +5,6 @@
 // What this host lets us have.
 namespace dsbench::loadgen {
 
-// The soft limit of descriptors is raised to the hard one, which needs no privilege. Returns the limit.
-std::int64_t raise_descriptor_limit();
 // Open descriptors of this process; 0 when /proc does not tell.
 [[nodiscard]] std::int64_t open_descriptors();
 // Size of the range of ephemeral ports; 28232 (Linux' default) when /proc does not tell.

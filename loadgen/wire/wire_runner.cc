@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/descriptors.h"
 #include "loadgen/codec/codec.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
@@ -31,6 +32,7 @@ class WireRunner final : public Runner {
   Result<void> start(const WireConfig& config, const ClientPolicies& policies, const SharedSource& source,
                      std::uint64_t seed, const SinkOfWorker& sink_of) {
     descriptors_limit_ = raise_descriptor_limit();
+    reserve_descriptors(descriptors_limit_);
     for (std::int32_t i = 0; i < config.threads; ++i) {
       const auto worker = static_cast<std::uint32_t>(i);
       results::RecordSink* sink = &sink_of(worker);

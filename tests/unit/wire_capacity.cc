@@ -35,11 +35,11 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/descriptors.h"
 #include "core/rng.h"
 #include "engine/server/null_server.h"
 #include "loadgen/codec/chunk_scanner.h"
 #include "loadgen/load_machine.h"
-#include "loadgen/wire/host_limits.h"
 #include "loadgen/wire/issuer.h"
 #include "loadgen/wire/poller.h"
 #include "loadgen/wire/transport.h"
