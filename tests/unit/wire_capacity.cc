@@ -17,6 +17,7 @@
 //       only the null server, for other clients
 //
 // WIRE is lean or libcurl. PATH is the null server's, such as /sse/100/1; one line of JSON is printed.
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -71,14 +72,24 @@ double cpu_seconds() {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-long resident_kib() {
-  long pages = 0, resident = 0;
-  if (std::FILE* f = std::fopen("/proc/self/statm", "r"); f != nullptr) {
-    if (std::fscanf(f, "%ld %ld", &pages, &resident) != 2) resident = 0;
-    std::fclose(f);
+// Memory of our own: resident, and of no file. Kept open, so that it can be read when descriptors have run
+// out.
+class OwnMemory {
+ public:
+  [[nodiscard]] long kib() const {
+    char text[256]{};
+    long all = 0, resident = 0, shared = 0;
+    if (::pread(fd_, text, sizeof text - 1, 0) <= 0 ||
+        std::sscanf(text, "%ld %ld %ld", &all, &resident, &shared) != 3) {
+      std::perror("/proc/self/statm");
+      std::exit(1);
+    }
+    return (resident - shared) * (::sysconf(_SC_PAGESIZE) / 1024);
   }
-  return resident * (::sysconf(_SC_PAGESIZE) / 1024);
-}
+
+ private:
+  int fd_ = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+};
 
 [[noreturn]] void serve(std::uint16_t port, int write_to, int core = 0) {
   pin(core);
@@ -306,7 +317,8 @@ void open(const Setting& s) {
   }
   const std::size_t count = arrivals.size();
   for (LagSink& sink : sinks) sink.lags.reserve(count);
-  const long before = resident_kib();
+  const OwnMemory memory;
+  const long before = memory.kib();
   auto runner = std::move(*make_wire_runner(
       s.config, {}, SharedSource{attempt_of}, 1,
       [&](std::uint32_t worker) -> results::RecordSink& { return sinks[worker]; }, stop));
@@ -317,7 +329,7 @@ void open(const Setting& s) {
     (void)runner->offer(arrivals, from_seconds(8));
     (void)runner->health();
     (void)runner->offer({}, from_seconds(8 + s.seconds));
-    peak = resident_kib();
+    peak = memory.kib();
     health = runner->health();
     const std::size_t live = runner->in_flight();
     std::printf(
@@ -398,7 +410,12 @@ int main(int argc, char** argv) {
   }
   std::string path = argc > 5 ? argv[5] : "/sse/1/1";
   if (s.mode == "streams") path = "/sse/100000/1/1s";
-  (void)raise_descriptor_limit();
+  const std::int64_t descriptors = raise_descriptor_limit() - 64;
+  if (s.mode == "streams" && s.amount > static_cast<double>(descriptors)) {
+    std::fprintf(stderr, "%g streams are more than the descriptors here: at most %ld (ulimit -n less 64)\n",
+                 s.amount, static_cast<long>(descriptors));
+    return 2;
+  }
   if (argc > 6) s.config.spin = Nanos{std::atoll(argv[6]) * 1000};
   if (argc > 7) s.config.threads = std::atoi(argv[7]);
   std::vector<pid_t> servers;
