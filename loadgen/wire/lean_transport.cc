@@ -3,11 +3,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <deque>
@@ -17,9 +15,10 @@
 #include "loadgen/request_table.h"
 #include "loadgen/wire/caller_lines.h"
 #include "loadgen/wire/curl_setup.h"
+#include "loadgen/wire/event_dates.h"
 #include "loadgen/wire/http_response_parser.h"
 #include "loadgen/wire/lean_provider.h"
-#include "loadgen/wire/receive_clock.h"
+#include "loadgen/wire/outgoing_request.h"
 #include "loadgen/wire/retry_advice.h"
 #include "loadgen/wire/stamped_socket.h"
 
@@ -27,6 +26,7 @@ namespace dsbench::loadgen {
 namespace {
 
 using results::Reason;
+using Sent = OutgoingRequest::Sent;
 using PieceKind = HttpResponseParser::Kind;
 
 // How long the rest of an ended response may take before its connection is given up.
@@ -39,42 +39,6 @@ constexpr int most_reads = 4;
 // Our poverty, not the target's.
 bool is_shortage(int error) {
   return error == EADDRNOTAVAIL || error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-// A request on its way out: head, then body.
-struct Outgoing {
-  std::string head;
-  Body body;
-  std::size_t sent = 0;
-  [[nodiscard]] std::size_t size() const { return head.size() + body.size(); }
-};
-
-enum class Sent { all, some, failed };
-
-Sent send_rest(int fd, Outgoing& out) {
-  while (out.sent < out.size()) {
-    std::array<iovec, 16> pieces;
-    std::size_t count = 0;
-    std::size_t at = out.sent;
-    const auto add = [&](std::string_view piece) {
-      pieces[count++] = {const_cast<char*>(piece.data()), piece.size()};
-      at += piece.size();
-    };
-    if (at < out.head.size()) add(std::string_view{out.head}.substr(at));
-    while (count < pieces.size() && at < out.size()) add(out.body.at(at - out.head.size()));
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = count;
-    const ssize_t n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
-    if (n >= 0) {
-      out.sent += static_cast<std::size_t>(n);
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      return Sent::some;
-    } else if (errno != EINTR) {
-      return Sent::failed;
-    }
-  }
-  return Sent::all;
 }
 
 }  // namespace
@@ -111,8 +75,8 @@ struct LeanTransport::Impl {
     Connection* newer = nullptr;  // among the idle
     Connection* older = nullptr;
     std::unique_ptr<ReplyReader> reader;
-    AnswerText text;                     // kept for `answers`
-    std::unique_ptr<Outgoing> outgoing;  // what the socket has not taken yet
+    AnswerText text;                            // kept for `answers`
+    std::unique_ptr<OutgoingRequest> outgoing;  // what the socket has not taken yet
     HttpResponseParser parser;
     RetryHeaders retry;
   };
@@ -132,28 +96,21 @@ struct LeanTransport::Impl {
   };
 
   Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p,
-       AnswerSink* a, WallClock w)
+       AnswerSink* a, EventDates::WallClock w)
       : idle_limit{config.idle_connection_limit},
         connect_timeout{policy.connect_timeout},
         tell_alive{policy.comments_feed_timeout},
-        clock{k},
-        epoch{e},
         poller{p},
         answers{a},
-        wall_clock{w},
-        buffer(buffer_size) {
-    for (int i = 0; i < 16; ++i) (void)look_at_clocks();
-  }
+        dates{k, e, w},
+        buffer(buffer_size) {}
 
   const Nanos idle_limit;
   const std::optional<Nanos> connect_timeout;
   const bool tell_alive;  // of bytes that are no answer
-  const Clock& clock;
-  const Nanos epoch;
   Poller& poller;
   AnswerSink* const answers;
-  const WallClock wall_clock;
-  const ReceiveStamps stamps;
+  EventDates dates;
   std::vector<char> buffer;
   std::deque<Provider> providers;
   std::deque<Connection> connections;
@@ -161,61 +118,13 @@ struct LeanTransport::Impl {
   RequestTable live;  // attempts that have not ended, by connection
   PromptCache prompts;
   CallerLines caller;
-  std::unique_ptr<Outgoing> scratch = std::make_unique<Outgoing>();
+  std::unique_ptr<OutgoingRequest> scratch = std::make_unique<OutgoingRequest>();
   std::deque<Timer> connects;   // in order of `until`
   std::deque<Timer> lingering;  // in order of `until`
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
-  Nanos stamp{0};                              // of the call in progress; never goes back
-  Nanos at{0};                                 // of what is told now: `stamp`, or when its bytes came
-  Nanos read_lag = results::never;             // how long they had waited for us, where that is known
-  ReceiveClock receive_clock;
-  bool has_dated = false;  // something in this turn, by the kernel's stamp
   std::uint64_t turn = 0;
   std::uint32_t next_owner = 0;
-
-  [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
-
-  // ---- dating
-
-  // True: the wall clock has been set.
-  bool look_at_clocks() {
-    Nanos before = read_clock(), wall{0}, after{0};
-    for (int i = 0; i < 3; ++i) {  // again, when something came between the readings
-      if (i > 0) before = after;
-      wall = wall_clock();
-      after = read_clock();
-      if (after - before < ReceiveClock::vague) break;
-    }
-    return receive_clock.look(before, wall, after);
-  }
-
-  void date_by_clock() {
-    at = stamp;
-    read_lag = results::never;
-  }
-
-  // What was read just now came when the kernel says so, and never after this moment.
-  void date(const Received& read) {
-    date_by_clock();
-    if (read.wall == Nanos{0}) return;
-    const auto came = receive_clock.run_time(read.wall);
-    if (!came) return;
-    const Nanos now = read_clock();
-    at = std::min(*came, now);
-    read_lag = now - at;
-    has_dated = true;
-  }
-
-  // After a turn: if the wall clock was set in it, the kernel's stamps are not what they seemed, and all that
-  // was read came when the turn began.
-  void check_dates(std::size_t first) {
-    if (!std::exchange(has_dated, false) || !look_at_clocks()) return;
-    for (std::size_t i = first; i < events->size(); ++i) {
-      (*events)[i].at = stamp;
-      (*events)[i].read_lag = results::never;
-    }
-  }
 
   // ---- telling
 
@@ -224,8 +133,8 @@ struct LeanTransport::Impl {
     e.request = c.request;
     e.attempt = c.attempt;
     e.kind = kind;
-    e.at = c.told = std::max(c.told, at);
-    e.read_lag = read_lag;
+    e.at = c.told = std::max(c.told, dates.at());
+    e.read_lag = dates.read_lag();
     e.http_status = c.status;
     e.reason = reason;
     if (c.connect_time && kind != EventKind::sent) {
@@ -334,7 +243,7 @@ struct LeanTransport::Impl {
     counts.comments += c.reader->comments();
     ++c.use;
     c.state = State::idle;
-    c.idle_since = stamp;
+    c.idle_since = dates.turn();
     c.idle_turn = turn;
     c.older = c.provider.newest;
     (c.older != nullptr ? c.older->newer : c.provider.oldest) = &c;
@@ -345,7 +254,7 @@ struct LeanTransport::Impl {
   Connection* take_idle(Provider& p) {
     while (p.newest != nullptr) {
       Connection& c = *p.newest;
-      bool usable = stamp - c.idle_since <= idle_limit;
+      bool usable = dates.turn() - c.idle_since <= idle_limit;
       if (usable && c.idle_turn != turn) {  // in this turn epoll has told of no end
         char byte = 0;
         usable = ::recv(c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
@@ -398,7 +307,7 @@ struct LeanTransport::Impl {
     const std::size_t count = c.provider.addresses.size();
     c.provider.best = (c.provider.best + c.tried) % count;
     c.state = State::busy;
-    c.connect_time = std::max(stamp - c.opened, Nanos{1});  // 0 is that of a connection used again
+    c.connect_time = std::max(dates.turn() - c.opened, Nanos{1});  // 0 is that of a connection used again
     flush(c);
   }
 
@@ -410,7 +319,7 @@ struct LeanTransport::Impl {
   // ---- sending
 
   void flush(Connection& c) {
-    switch (send_rest(c.fd, *c.outgoing)) {
+    switch (c.outgoing->send_rest(c.fd)) {
       case Sent::all:
         keep_scratch(std::move(c.outgoing));
         poller.want(c.fd, c.owner, reading);
@@ -425,11 +334,11 @@ struct LeanTransport::Impl {
   }
 
   // The memory of a small request serves the next one; a large one's is given back.
-  void keep_scratch(std::unique_ptr<Outgoing> out) {
+  void keep_scratch(std::unique_ptr<OutgoingRequest> out) {
     if (!scratch) scratch = std::move(out);
   }
 
-  void write_head(const Provider& p, const Attempt& attempt, Outgoing& out) {
+  void write_head(const Provider& p, const Attempt& attempt, OutgoingRequest& out) {
     out.sent = 0;
     out.head.assign(p.head);
     if (p.has_body) {
@@ -453,11 +362,11 @@ struct LeanTransport::Impl {
                                      : Received{::recv(c.fd, buffer.data(), buffer.size(), 0)};
       if (got.size > 0) {
         const auto n = static_cast<std::size_t>(got.size);
-        date(got);
+        dates.by_kernel(got);
         c.parser.feed({buffer.data(), n});
         const std::uint64_t use = c.use;
         digest(c);
-        date_by_clock();     // the end of a connection has no stamp
+        dates.by_clock();    // the end of a connection has no stamp
         if (c.use != use) {  // ended; what came after it is the end of the connection, or nobody's
           if (to_the_end && c.state == State::idle) close(c);
           return;
@@ -525,7 +434,7 @@ struct LeanTransport::Impl {
     }
     if (c.ended && !c.lingers) {
       c.lingers = true;
-      lingering.push_back({stamp + linger_limit, &c, c.use});
+      lingering.push_back({dates.turn() + linger_limit, &c, c.use});
     }
   }
 
@@ -627,7 +536,7 @@ Result<std::string> LeanTransport::beyond(const WireConfig& config) {
 Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& config,
                                                            const ClientPolicy& policy, const Clock& clock,
                                                            Nanos epoch, Poller& poller, AnswerSink* answers,
-                                                           WallClock wall_clock) {
+                                                           EventDates::WallClock wall_clock) {
   DSBENCH_TRY(const std::string more, beyond(config));
   if (!more.empty()) {
     return fail(
@@ -649,8 +558,8 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   Impl& t = *impl_;
   t.events = &events;
   Impl::Provider& provider = t.providers[attempt.provider];
-  if (!t.scratch) t.scratch = std::make_unique<Outgoing>();
-  Outgoing& out = *t.scratch;
+  if (!t.scratch) t.scratch = std::make_unique<OutgoingRequest>();
+  OutgoingRequest& out = *t.scratch;
   t.prompts.set_scale(provider.scale);
   if (provider.has_body) provider.codec->encode(attempt, t.prompts, out.body);
   t.write_head(provider, attempt, out);
@@ -658,11 +567,10 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   Impl::Connection* const open = t.take_idle(provider);
   Impl::Connection& c = open != nullptr ? *open : t.closed_connection(provider);
   t.assign(c, attempt);
-  t.stamp = std::max(t.stamp, t.read_clock());
-  t.date_by_clock();
+  t.dates.begin_turn_now();
   if (open != nullptr) {
     t.tell(c, EventKind::sent);
-    switch (send_rest(c.fd, out)) {
+    switch (out.send_rest(c.fd)) {
       case Sent::all:
         break;
       case Sent::some:
@@ -675,7 +583,7 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
     }
     return;
   }
-  c.opened = t.stamp;
+  c.opened = t.dates.turn();
   c.tried = 0;
   c.state = Impl::State::connecting;
   const int error = t.connect_next(c);
@@ -690,11 +598,10 @@ void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& even
   }
   c.outgoing = std::move(t.scratch);
   if (error == 0) {
-    t.stamp = std::max(t.stamp, t.read_clock());
-    t.date_by_clock();
+    t.dates.begin_turn_now();
     t.connected(c);
   } else if (t.connect_timeout) {
-    t.connects.push_back({t.stamp + *t.connect_timeout, &c, c.use});
+    t.connects.push_back({t.dates.turn() + *t.connect_timeout, &c, c.use});
   }
 }
 
@@ -718,8 +625,7 @@ void LeanTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
                            std::vector<TargetEvent>& events) {
   Impl& t = *impl_;
   t.events = &events;
-  t.stamp = std::max(t.stamp, now);
-  t.date_by_clock();
+  t.dates.begin_turn(now);
   ++t.turn;
   const std::size_t first = events.size();
   for (const Poller::Ready& r : ready) {
@@ -729,7 +635,7 @@ void LeanTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
     if (Impl::Connection* const c = t.by_fd[fd]; c != nullptr && c->owner == r.owner)
       t.on_ready(*c, r.events);
   }
-  t.check_dates(first);
+  t.dates.check(std::span{events}.subspan(first));
   Impl::fire_due(t.connects, now, [&](Impl::Connection& c) {
     if (c.state == Impl::State::connecting) t.fail_connect(c, Reason::connect_timeout);
   });

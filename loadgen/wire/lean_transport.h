@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "loadgen/wire/event_dates.h"
 #include "loadgen/wire/transport.h"
 
 namespace dsbench::loadgen {
@@ -28,12 +29,10 @@ class LeanTransport final : public Transport {
   // transport can do all of it.
   [[nodiscard]] static Result<std::string> beyond(const WireConfig& config);
 
-  using WallClock = Nanos (*)();  // since the Unix epoch
-
   // Errors: usage, also for what is beyond it; unreachable.
   [[nodiscard]] static Result<std::unique_ptr<LeanTransport>> make(
       const WireConfig& config, const ClientPolicy& policy, const Clock& clock, Nanos epoch, Poller& poller,
-      AnswerSink* answers = nullptr, WallClock wall_clock = wall_clock_now);
+      AnswerSink* answers = nullptr, EventDates::WallClock wall_clock = wall_clock_now);
   ~LeanTransport() override;
   LeanTransport(const LeanTransport&) = delete;
   LeanTransport& operator=(const LeanTransport&) = delete;
