@@ -120,7 +120,7 @@ DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
           simt::shared_address(shared.k) +
           static_cast<std::uint32_t>(turn.at * k_bytes + group * group_keys * indexer_dim));
       float score[indexer_heads / 2];
-      simt::wgmma_fence();
+      simt::wgmma_fence(score);
       DSB_UNROLL
       for (int step = 0; step < indexer_dim / 32; ++step)
         simt::wgmma_e4m3_n64(score, k_operand + static_cast<std::uint64_t>(step * 2),

@@ -196,7 +196,7 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Sha
           k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_columns * slab));
       const std::uint64_t a = k_major_descriptor(stage + static_cast<std::uint32_t>(S::w_bytes));
       float raw[kRows / 2];
-      simt::wgmma_fence();
+      simt::wgmma_fence(raw);
       DSB_UNROLL
       for (int step = 0; step < slab / 32; ++step)
         multiply_step<kRows>(raw, w + static_cast<std::uint64_t>(step * 2),

@@ -26,6 +26,8 @@ struct Shape {
   static constexpr int w_bytes = tile_columns * slab;
   static constexpr int stage_bytes = a_bytes + w_bytes;
   static constexpr int threads = (kConsumers + 1) * group_threads;
+  // Two warpgroups leave each thread all the registers that it can name.
+  static constexpr bool hands_registers = kConsumers > 1;
   static constexpr int ring_bytes = stages * stage_bytes;
   static constexpr int c_bytes = kBoxed ? kConsumers * consumer_rows * tile_columns * 2 : 0;
 };
@@ -119,7 +121,7 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Ten
           k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_rows * slab));
       const std::uint64_t w = k_major_descriptor(stage + static_cast<std::uint32_t>(S::a_bytes));
       float raw[64];
-      simt::wgmma_fence();
+      simt::wgmma_fence(raw);
       DSB_UNROLL
       for (int step = 0; step < slab / 32; ++step)
         simt::wgmma_e4m3(raw, a + static_cast<std::uint64_t>(step * 32 / 16),
@@ -194,11 +196,11 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
   const Walk walk{first,  args.groups,   columns,  first[args.groups],
                   splits, args.k / slab, kCluster, kCluster > 1 ? simt::cluster_rank() : 0};
   if (simt::thread() / group_threads == kConsumers) {
-    simt::release_registers<40>();
+    if constexpr (S::hands_registers) simt::release_registers<40>();
     if (simt::thread() % group_threads == 0)
       fetch_tiles<kConsumers, kBoxed, kCluster>(walk, args, a_map, w_map, ring, full, empty);
   } else {
-    simt::take_registers<232>();
+    if constexpr (S::hands_registers) simt::take_registers<232>();
     multiply_tiles<kConsumers, kBoxed, kCluster>(walk, args, c_map, ring, full, empty);
   }
   // The other block may still send weights here, or arrive.

@@ -81,7 +81,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       }
 
       float score[score_columns / 2];
-      simt::wgmma_fence();
+      simt::wgmma_fence(score);
       DSB_UNROLL
       for (int box = 0; box < boxes; ++box) {
         const std::uint64_t k_operand =
@@ -143,7 +143,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
         }
         simt::fence_async();
         simt::sync_threads_of(consumer_barrier, consumer_threads);
-        simt::wgmma_fence();
+        simt::wgmma_fence(o);
         DSB_UNROLL
         for (int step = 0; step < mla_block / 16; ++step) {
           const std::uint64_t v_operand = n_major_descriptor(
