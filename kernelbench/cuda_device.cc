@@ -116,6 +116,7 @@ class CudaDevice final : public Device {
             cudaMalloc(&data, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1)));
         error != cudaSuccess) {
       (void)cudaGetLastError();  // an allocation that failed is not a broken device
+      if (error != cudaErrorMemoryAllocation) return tl::unexpected(ok(error, "allocating memory").error());
       return fail(ErrorKind::memory, "{} bytes of device memory were asked for, {} are free ({})", bytes,
                   free_bytes(), cudaGetErrorString(error));
     }
