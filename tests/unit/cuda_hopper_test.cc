@@ -6,7 +6,10 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/kernels/cuda/gemm_swapped.h"
+#include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/hopper.cuh"
+#include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
@@ -212,6 +215,18 @@ TEST(EmulatedCluster, NobodyReachesIntoABlockThatHasEnded) {
   };
   EXPECT_EQ(run(true), 0);
   EXPECT_THAT([&] { (void)run(false); }, ThrowsMessage<std::logic_error>(HasSubstr("has ended")));
+}
+
+TEST(EmulatedTma, NothingIsPreparedAndRun) {
+  WgmmaGemm gemm;
+  EXPECT_EQ(prepare_gemm_wgmma(gemm, {.type = Element::e4m3, .rows = 0, .n = 128, .k = 128}), 0);
+  EXPECT_EQ(gemm_wgmma(gemm, nullptr), 0);
+  SwappedGemm swapped;
+  EXPECT_EQ(prepare_gemm_swapped(swapped, {.type = Element::e4m3, .rows = 0, .n = 128, .k = 128}), 0);
+  EXPECT_EQ(gemm_swapped(swapped, nullptr), 0);
+  WgmmaMla mla;
+  EXPECT_EQ(prepare_mla_decode_wgmma(mla, {.requests = 0, .heads = 128}, 0), 0);
+  EXPECT_EQ(mla_decode_wgmma(mla, nullptr), 0);
 }
 
 TEST(EmulatedTma, NoBlockEndsWithABoxUnderWay) {

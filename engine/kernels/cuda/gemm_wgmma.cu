@@ -225,6 +225,7 @@ Status prepare_gemm_wgmma(WgmmaGemm& gemm, const GemmArgs& args) {
   gemm.args.a_row = args.k;
   if (args.c_row == 0) gemm.args.c_row = args.n;
   gemm.plan = plan_gemm_wgmma(args, device_shape());
+  if (args.rows == 0) return 0;  // no tensor map is of nothing
   const std::uint64_t a_rows = static_cast<std::uint64_t>(args.rows) *
                                (args.rows_kind == Rows::masked ? static_cast<std::uint64_t>(args.groups) : 1);
   const auto k = static_cast<std::uint64_t>(args.k);

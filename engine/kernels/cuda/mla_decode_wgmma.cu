@@ -252,6 +252,7 @@ Status prepare_mla_decode_wgmma(WgmmaMla& mla, const MlaDecodeArgs& args, std::i
   mla.args = args;
   mla.plan = plan_mla_decode(args, device_shape(), tile_rows);
   const std::int64_t rows = static_cast<std::int64_t>(args.requests) * args.queries * args.heads;
+  if (rows == 0) return 0;  // no tensor map is of nothing
   const Status status =
       make_tensor_map(mla.q, args.q, static_cast<std::uint64_t>(rows), mla_width * 2, tile_rows);
   if (status != 0 || args.fp8_cache) return status;
