@@ -17,7 +17,7 @@ dsbench_test(cuda_device_test SOURCES unit/cuda_device_test.cc
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
 foreach(name check_ptxas device_check)
   add_test(NAME cuda_${name}_test COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}_test.py" -v)
-  set_tests_properties(cuda_${name}_test PROPERTIES LABELS host)
+  set_tests_properties(cuda_${name}_test PROPERTIES LABELS host ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
 endforeach()
 if(DSBENCH_HAVE_CUDA)
   target_compile_definitions(cuda_device_test PRIVATE DSBENCH_HAVE_CUDA)
