@@ -15,7 +15,7 @@ endif()
 dsbench_test(cuda_device_test SOURCES unit/cuda_device_test.cc
   LIBS dsbench::kernels_cuda dsbench::cuda_adapters $<$<NOT:$<BOOL:${DSBENCH_HAVE_CUDA}>>:dsbench::cuda_emulation>)
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
-foreach(name check_ptxas device_check)
+foreach(name check_ptxas device_check device_peers)
   add_test(NAME cuda_${name}_test COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}_test.py" -v)
   set_tests_properties(cuda_${name}_test PROPERTIES LABELS host ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
 endforeach()
