@@ -151,6 +151,8 @@ dsa_indexer_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID
     prefix_of(shared.first, args.requests,
               [&](int r) { return ceil_div(args.lengths[r], indexer_tile_keys); });
   if (simt::thread() == 32) {
+    simt::prefetch_map(q_map);
+    simt::prefetch_map(k_map);
     for (int i = 0; i < q_buffers; ++i) {
       simt::init_barrier(&barriers->q_full[i], 1);
       simt::init_barrier(&barriers->q_empty[i], consumer_warps);

@@ -39,15 +39,10 @@ DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const Tensor
                             const TensorMap& w_map, unsigned char* ring, simt::Barrier* full,
                             simt::Barrier* empty) {
   using S = Shape<kConsumers, kBoxed>;
-  Turn<S::stages> turn;
-  DSB_NO_UNROLL
-  for (int item = walk.begin(); item < walk.items(); item += walk.step()) {
-    const TileCoord at = walk.tile(item);
-    const SlabRange range = walk.range(item);
+  for_each_slab<S::stages>(walk, [&](const TileCoord& at) {
     const int a_row = static_cast<int>(group_at(args, at.group).first_row) + at.row_tile * S::rows;
     const int w_row = at.group * args.n + at.col_tile * tile_columns;
-    DSB_NO_UNROLL
-    for (int i = range.begin; i < range.end; ++i, turn.next()) {
+    return [&, a_row, w_row](int i, const Turn<S::stages>& turn) {
       simt::wait_barrier(&empty[turn.stage],
                          turn.phase ^ 1);  // the first time round nobody has to be waited for
       simt::expect_bytes(&full[turn.stage], S::stage_bytes);
@@ -58,8 +53,8 @@ DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const Tensor
       else
         simt::copy_box_to_pair(stage + S::a_bytes + walk.rank * (S::w_bytes / 2), w_map, &full[turn.stage],
                                i * slab, w_row + walk.rank * (tile_columns / 2));
-    }
-  }
+    };
+  });
 }
 
 // 64 rows of c, a warpgroup's own, put together in shared memory (`room`) and stored as boxes of 64 columns.
@@ -182,6 +177,8 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
       return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), S::rows * kCluster) * columns;
     });
   if (simt::thread() == 32) {
+    simt::prefetch_map(a_map);
+    simt::prefetch_map(w_map);
     for (int i = 0; i < S::stages; ++i) {
       simt::init_barrier(&full[i], 1);
       simt::init_barrier(&empty[i], kCluster * kConsumers * group_threads / 32);

@@ -9,7 +9,8 @@
 //   Barrier; init_barrier(b, arrivals), fence_barriers(), expect_bytes(b, n) [arrives], arrive(b),
 //   wait_barrier(b, parity)
 //   copy_box(to, map, b, byte, row)       a box of a TensorMap; its bytes count at b
-//   prefetch(from, bytes)                 into the second-level cache; both multiples of 16
+//   prefetch_map(map)                     by one thread, while the block sets itself up: else the first box
+//   waits for it prefetch(from, bytes)                 into the second-level cache; both multiples of 16
 //   copy_word(to, from, valid)            4 bytes by cp.async; zeros when not valid
 //   arrive_with_copies(b)                 arrives once this thread's copies (of words) so far are there
 //   cluster_rank(), sync_cluster()        see LaunchShape::cluster
@@ -66,6 +67,9 @@ DSB_DEVICE void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, i
       "[%2];" ::"r"(shared_address(to)),
       "l"(&map), "r"(shared_address(b)), "r"(byte), "r"(row)
       : "memory");
+}
+DSB_DEVICE void prefetch_map(const TensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 DSB_DEVICE void prefetch(const void* from, int bytes) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");

@@ -216,6 +216,8 @@ mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_
   float* const exchange = reinterpret_cast<float*>(p_tile + box_bytes);
   auto* const barriers = reinterpret_cast<Barriers*>(exchange + consumers * tile_rows);
   if (simt::thread() == 0) {
+    simt::prefetch_map(q_map);
+    if constexpr (!kFp8) simt::prefetch_map(cache_map);
     simt::init_barrier(&barriers->q_full, 1);
     simt::init_barrier(&barriers->q_empty, consumer_threads / 32);
     for (int i = 0; i < buffers; ++i) {

@@ -249,6 +249,9 @@ mla_prefill_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID
   unsigned char* const after_k = base + q_bytes + stages * k_bytes;
   const Shared at{base, base + q_bytes, after_k, reinterpret_cast<Barriers*>(after_k + stages * v_bytes)};
   if (simt::thread() == 0) {
+    simt::prefetch_map(q_map);
+    simt::prefetch_map(k_map);
+    simt::prefetch_map(v_map);
     simt::init_barrier(&at.barriers->q_full, 1);
     for (int i = 0; i < stages; ++i) {
       simt::init_barrier(&at.barriers->k_full[i], 1);

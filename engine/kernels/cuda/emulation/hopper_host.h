@@ -28,6 +28,7 @@ void expect_bytes(Barrier* b, int bytes);
 void arrive(Barrier* b);
 void wait_barrier(Barrier* b, int parity);
 void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row);
+inline void prefetch_map(const TensorMap& /*map*/) {}
 inline void prefetch(const void* from, int bytes) {
   require_aligned(from, 16);
   if (bytes <= 0 || bytes % 16 != 0) throw std::logic_error("a prefetch of no pieces of 16 bytes");
