@@ -44,7 +44,7 @@ for op, kernel, role in (("gemm", "slabs", "kernel"), ("gemm", "tma", "kernel"),
         cell.update(state="skipped", why="an earlier cell broke the device")
     if kernel == os.environ.get("WRONG"):
         cell.update(state="incorrect", why="row 3 is off")
-    if kernel == os.environ.get("BREAKS"):
+    if kernel == os.environ.get("BREAKS") and suite == os.environ.get("IN", suite):
         broken = True
         cell.update(state="failed", why="an illegal memory access")
     status = status or (3 if cell["state"] in ("incorrect", "failed") else 0)
@@ -116,6 +116,15 @@ class DeviceCheck(unittest.TestCase):
         self.assertEqual(self.table().count("**Wrong:"), 1)
         self.assertIn("- **Wrong: gemm `slabs`** (correctness: gemm/m=1: failed: an illegal memory access)", self.table())
         self.assertIn("a table of standard tma lt", self.table())
+
+    def test_who_breaks_the_device_in_the_larger_suite_is_found_and_the_others_timed_again(self):
+        done = self.run_it(BREAKS="slabs", IN="standard")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("standard: gemm tma by itself", done.stderr)
+        self.assertEqual(self.table().count("**Wrong:"), 1, self.table())
+        self.assertIn("- **Wrong: gemm `slabs`** (standard: gemm/m=1: failed: an illegal memory access)", self.table())
+        self.assertIn("a table of standard tma lt", self.table())
+        self.assertNotIn("a table of standard slabs", self.table())
 
     def test_what_hangs_is_ended_and_found_and_the_rest_is_timed(self):
         done = self.run_it("--seconds", "90", HANGS="rows")
