@@ -9,25 +9,24 @@
 //   Barrier; init_barrier(b, arrivals), fence_barriers(), expect_bytes(b, n) [arrives], arrive(b),
 //   wait_barrier(b, parity)
 //   copy_box(to, map, b, byte, row)       a box of a TensorMap; its bytes count at b
-//   prefetch_map(map)                     by one thread, while the block sets itself up: else the first box
-//   waits for it prefetch(from, bytes)                 into the second-level cache; both multiples of 16
+//   prefetch_map(map)                     by one thread, while the block sets itself up
+//   prefetch(from, bytes)                 into the second-level cache; both multiples of 16
 //   copy_word(to, from, valid)            4 bytes by cp.async; zeros when not valid
 //   arrive_with_copies(b)                 arrives once this thread's copies (of words) so far are there
 //   cluster_rank(), sync_cluster()        see LaunchShape::cluster
 //   arrive_at(b, rank)                    at the same barrier of a block of the cluster
-//   copy_box_to_pair(to, map, b, byte, row)   to both blocks of a cluster of two, counted at the barrier of
-//   each store_box(map, from, byte, row)       the way back, after fence_async() by those who wrote the box;
-//   nothing
-//       is written beyond the matrix
+//   copy_box_to_pair(to, map, b, byte, row)
+//       to both blocks of a cluster of two, counted at the barrier of each
+//   store_box(map, from, byte, row)       the way back, after fence_async() by those who wrote the box
+//       (nothing is written beyond the matrix)
 //   commit_stores(), wait_stores()        by the thread that stores: until the boxes may be overwritten, and
 //       before it ends
 //   wgmma_e4m3, wgmma_bf16_…(c, a, b, add)
 //       64 × n × 32 bytes of k by all 128 threads of a warpgroup. a and b are descriptors of shared memory; a
 //       may be registers, laid out as those of mma (mma_layout.h) in each warp. _trans: n is contiguous in b.
-//   wgmma_fence(r…)                       before the first product of a group; r: the sums and, where a is
-//   registers, those. Nothing
-//       may touch them from then on: also the compiler has to be told, which would else move what it computes
-//       into them behind the fence
+//   wgmma_fence(r…)                       before the first product of a group; r: its sums and, where a is
+//       registers, those. Nothing may touch them from then on. The compiler has to be told, too, which would
+//       else move what it computes into them behind the fence.
 //   wgmma_commit(), wgmma_wait<n>(c…)     groups of products; waits until at most n are under way. Until then
 //       neither the sums nor the operands may be touched; c names the sums that are read next.
 //   release_registers<n>(), take_registers<n>()
