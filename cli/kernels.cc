@@ -221,6 +221,12 @@ int kernels(const KernelsOptions& o, const std::vector<std::string>& command) {
     return !o.kernel.empty() &&
            (cell.stand == nullptr || !matches_any(o.kernel, cell.stand->kernels()[cell.kernel].name));
   });
+  std::erase_if(plan, [&](const kb::CellPlan& cell) {
+    if (cell.stand == nullptr) return false;
+    const std::string name =
+        fmt::format("{}/{}", kb::name_of(cell.problem), cell.stand->kernels()[cell.kernel].name);
+    return std::ranges::any_of(o.skip, [&](const std::string& p) { return results::gate::matches(p, name); });
+  });
   if (plan.empty())
     return refuse("kernels",
                   {ErrorKind::usage,

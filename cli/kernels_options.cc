@@ -101,6 +101,9 @@ void add_kernels_flags(CLI::App& verb, KernelsOptions& o) {
   verb.add_option("--kernel", o.kernel, "only kernels whose name matches, likewise")
       ->type_name("PATTERN")
       ->default_str("all");
+  verb.add_option("--skip", o.skip, "leave out kernels of cases: CASE/KERNEL as a whole, with * for anything")
+      ->type_name("PATTERN")
+      ->default_str("none");
   verb.add_flag("--list", o.list, "print ops, kernels and the cases that would be run; run nothing");
 
   verb.add_option("--plugin", o.plugins,

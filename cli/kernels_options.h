@@ -19,7 +19,7 @@ struct KernelsOptions {
   std::string suite = "standard";
   bool quick = false, full = false;
   std::string cases;  // a file in place of a suite
-  std::vector<std::string> filter, kernel;
+  std::vector<std::string> filter, kernel, skip;
   std::vector<std::string> plugins;
   Nanos plugin_timeout{60'000'000'000};
   std::int32_t repetitions = 9;

@@ -116,6 +116,7 @@ class CudaDevice final : public Device {
             cudaMalloc(&data, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1)));
         error != cudaSuccess) {
       (void)cudaGetLastError();  // an allocation that failed is not a broken device
+      if (error != cudaErrorMemoryAllocation) return tl::unexpected(ok(error, "allocating memory").error());
       return fail(ErrorKind::memory, "{} bytes of device memory were asked for, {} are free ({})", bytes,
                   free_bytes(), cudaGetErrorString(error));
     }
@@ -170,6 +171,7 @@ class CudaDevice final : public Device {
     const bool default_stream = cudaStreamQuery(cudaStreamLegacy) == cudaErrorNotReady ||
                                 cudaStreamQuery(cudaStreamPerThread) == cudaErrorNotReady;
     unblock();
+    (void)cudaGetLastError();  // "not ready" stays there, and who reads it next would take it for its own
     DSBENCH_CHECK(synchronize());
     if (error != 0) return tl::unexpected(launch_error(error));
     if (waited || finished) return std::string{"run() waits for the device; it may only enqueue"};
@@ -192,6 +194,9 @@ class CudaDevice final : public Device {
   Result<Launch> control() override {
     if (control_ == nullptr) {
       DSBENCH_CHECK(ok(cudaMalloc(&control_, flush_bytes_), "allocating what the control copies to"));
+      DSBENCH_CHECK(ok(cudaMemcpyAsync(control_, flush_, flush_bytes_, cudaMemcpyDeviceToDevice, stream_),
+                       "copying for the first time"));
+      DSBENCH_CHECK(synchronize());
     }
     return Launch{[this](int) {
       return static_cast<int>(
@@ -341,6 +346,9 @@ class CudaDevice final : public Device {
   // Median seconds of `samples`, after `warm` that do not count.
   template <class Work>
   Result<double> median_of(int samples, int warm, const Work& work) {
+    // What it loads on first use must not be loaded behind the blocker.
+    DSBENCH_CHECK(ok(work(), "running what is to be measured"));
+    DSBENCH_CHECK(synchronize());
     std::vector<double> seconds;
     for (int i = -warm; i < samples; ++i) {
       DSBENCH_TRY(const Sample s, sample(CacheState::rotate, 1, work));

@@ -33,22 +33,28 @@ __global__ void clock_kernel(ClockStamp* stamps, int processors) {
 
 __global__ void empty_kernel() {}
 
+// What is returned is of this launch alone; cudaGetLastError() may hold another's.
+template <class... Params>
+int launch(void (*kernel)(Params...), unsigned blocks, void* stream, Params... args) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(blocks);
+  config.blockDim = dim3(1);
+  config.stream = static_cast<cudaStream_t>(stream);
+  return static_cast<int>(cudaLaunchKernelEx(&config, kernel, args...));
+}
+
 }  // namespace
 
 int launch_blocker(BlockerFlags* device_flags, std::uint64_t timeout_ns, void* stream) {
-  blocker_kernel<<<1, 1, 0, static_cast<cudaStream_t>(stream)>>>(device_flags, timeout_ns);
-  return static_cast<int>(cudaGetLastError());
+  return launch(blocker_kernel, 1, stream, device_flags, timeout_ns);
 }
 
 int launch_clock_stamps(ClockStamp* stamps, int processors, void* stream) {
-  clock_kernel<<<static_cast<unsigned>(processors), 1, 0, static_cast<cudaStream_t>(stream)>>>(stamps,
-                                                                                               processors);
-  return static_cast<int>(cudaGetLastError());
+  return launch(clock_kernel, static_cast<unsigned>(processors), stream, stamps, processors);
 }
 
 int launch_empty(void* stream) {
-  empty_kernel<<<1, 1, 0, static_cast<cudaStream_t>(stream)>>>();
-  return static_cast<int>(cudaGetLastError());
+  return launch(empty_kernel, 1, stream);
 }
 
 }  // namespace dsbench::kernelbench

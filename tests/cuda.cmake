@@ -15,15 +15,17 @@ endif()
 dsbench_test(cuda_device_test SOURCES unit/cuda_device_test.cc
   LIBS dsbench::kernels_cuda dsbench::cuda_adapters $<$<NOT:$<BOOL:${DSBENCH_HAVE_CUDA}>>:dsbench::cuda_emulation>)
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
-foreach(name check_ptxas device_check)
+foreach(name check_ptxas check_wgmma_order device_check device_peers)
   add_test(NAME cuda_${name}_test COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}_test.py" -v)
-  set_tests_properties(cuda_${name}_test PROPERTIES LABELS host)
+  set_tests_properties(cuda_${name}_test PROPERTIES LABELS host ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
 endforeach()
 if(DSBENCH_HAVE_CUDA)
   target_compile_definitions(cuda_device_test PRIVATE DSBENCH_HAVE_CUDA)
   # Registers and spills of what was built, against the committed table.
   add_test(NAME cuda_ptxas COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/scripts/check-ptxas" "${PROJECT_BINARY_DIR}")
-  set_tests_properties(cuda_ptxas PROPERTIES LABELS host)
+  # What the compiler did around products.
+  add_test(NAME cuda_wgmma_order COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/scripts/check-wgmma-order" "${CMAKE_CUDA_COMPILER}")
+  set_tests_properties(cuda_ptxas cuda_wgmma_order PROPERTIES LABELS host)
 endif()
 
 # The engine's executor on a device: over the emulation, and for a device, where all of it is skipped when there is none.

@@ -88,6 +88,11 @@ Result<std::unique_ptr<LtProduct>> LtProduct::make(const LtShape& shape, const L
   step(lt->desc_create(&h.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t transposed = CUBLAS_OP_T;
   step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
+  if (shape.kind == LtKind::fp8_flat) {
+    // A ceiling: sums stay in the tensor cores, with the bits that those keep.
+    const std::int8_t fast = 1;
+    step(lt->desc_set(h.desc, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof fast));
+  }
   if (shape.kind == LtKind::fp8_block) {
     const cublasLtMatmulMatrixScale_t w_mode = CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F;
     const cublasLtMatmulMatrixScale_t a_mode = CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F;

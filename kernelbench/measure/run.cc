@@ -11,6 +11,8 @@
 namespace dsbench::kernelbench {
 namespace {
 
+constexpr const char* kNotReached = "interrupted";
+
 // One cell while its repetitions are taken.
 struct Running {
   CellResult* result = nullptr;
@@ -71,9 +73,11 @@ class Runner {
     RunReport report;
     report.run.facts = device_.facts();
     report.run.facts.insert(report.run.facts.end(), options_.facts.begin(), options_.facts.end());
-    progress_(0, 0, "measuring what this machine can do at best");
-    DSBENCH_TRY(const Ceilings* ceilings, device_.ceilings());
-    report.run.ceilings = *ceilings;
+    if (options_.timing) {
+      progress_(0, 0, "measuring what this machine can do at best");
+      DSBENCH_TRY(const Ceilings* ceilings, device_.ceilings());
+      report.run.ceilings = *ceilings;
+    }
     for (const auto& [key, value] : report.run.facts) benchmark::AddCustomContext(key, value);
 
     report.run.cells.resize(plan.size() + (options_.timing ? 1 : 0));
@@ -93,11 +97,15 @@ class Runner {
       }
       cell.kernel = plan[i].stand->kernels()[plan[i].kernel];
       cell.state = CellState::skipped;
-      cell.why = "interrupted";
+      cell.why = kNotReached;
     }
-    for (std::size_t first = 0; first < plan.size() && !stopped();) {
+    bool broken = false;
+    for (std::size_t first = 0; first < plan.size() && !stopped() && !broken;) {
       const std::size_t end = group_end(plan, first);
-      DSBENCH_CHECK(run_group(plan, first, end, report.run));
+      if (const Result<void> ran = run_group(plan, first, end, report.run); !ran) {
+        give_up(std::span(report.run.cells).subspan(first, plan.size() - first), ran.error());
+        broken = true;
+      }
       first = end;
     }
     if (options_.timing) {
@@ -106,7 +114,7 @@ class Runner {
     }
     // A ceiling is the best that was seen: what ran beside the first measurement must not make kernels look
     // good.
-    if (options_.timing && !stopped()) {
+    if (options_.timing && !stopped() && !broken) {
       DSBENCH_TRY(const Ceilings* again, device_.ceilings_again());
       report.run.ceilings = *again;
     }
@@ -133,6 +141,18 @@ class Runner {
       }
     }
     return end;
+  }
+
+  // The device is broken, by a kernel as a rule: what was found until then is kept. The first cell that was
+  // not done with has failed; the others were not tried.
+  static void give_up(std::span<CellResult> cells, const Error& error) {
+    bool first = true;
+    for (CellResult& cell : cells) {
+      if (cell.state == CellState::ok ? cell.checked_again : cell.why != kNotReached) continue;
+      cell.state = first ? CellState::failed : CellState::skipped;
+      cell.why = first ? error.message : "an earlier cell broke the device: " + error.message;
+      first = false;
+    }
   }
 
   Result<void> run_group(const std::vector<CellPlan>& plan, std::size_t first, std::size_t end,

@@ -80,7 +80,11 @@ Result<OpenReport> LocalStand::open(int id, std::size_t kernel, const Problem& p
     current_.erase(&table);
     return report;
   };
-  if (auto made = make_current(id, opened); !made) return failed(made.error());
+  if (auto made = make_current(id, opened); !made) {
+    // A baseline that is not to be had for this problem is no fault of anybody here.
+    if (table.role == 1) return refused(CellState::unsupported, made.error().message);
+    return failed(made.error());
+  }
   auto check = opened.cell->check(options_.check_flops);
   if (!check) return failed(check.error());
   report.check = *check;

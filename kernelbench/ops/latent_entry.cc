@@ -15,6 +15,7 @@ LatentEntry::LatentEntry(const Problem& p)
       rope{p["rope"]},
       number{fp8 ? Dtype::bf16 : product_types(p.dtype).act},
       cache{fp8 ? Dtype::u8 : number},
+      unit{product_types(fp8 ? "bf16" : p.dtype).unit},
       scales_at{latent},
       rope_at{latent + latent / kGroup * 4},
       elements{fp8 ? rope_at + 2 * rope : latent + rope},
@@ -26,6 +27,21 @@ Result<void> LatentEntry::validate(const Problem& p) {
       ErrorKind::usage,
       "{}: kv_lora is {}; with fp8, which has a scale for every {} numbers, it must be a multiple of that",
       p.op, p["kv_lora"], kGroup);
+}
+
+double LatentEntry::row_bytes() const {
+  return static_cast<double>((2 * latent + rope) * size_of(number) + 4);
+}
+
+Work LatentEntry::work(double rows, double scores, double entries, double indices) const {
+  return {.flops = 2 * scores * static_cast<double>(2 * latent + rope),
+          .bytes = entries * bytes + rows * row_bytes() + 4 * indices,
+          .unit = unit};
+}
+
+void LatentEntry::add_outputs(Operands& operands, std::int64_t queries, std::int64_t heads) const {
+  operands.out.emplace_back("o", number, std::vector{queries, heads, latent}).poison_all();
+  operands.out.emplace_back("lse", Dtype::f32, std::vector{queries, heads}).poison_all();
 }
 
 void LatentEntry::fill(const Problem& p, HostTensor& to) const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernelbench/op.h"
 #include "kernelbench/problem.h"
 #include "kernelbench/tensor.h"
 
@@ -21,11 +22,20 @@ struct LatentEntry {
   // to bf16, which is what tensor cores are given.
   void decode(const HostTensor& cache, std::int64_t slot, double* to) const;
 
+  // Absorbed attention over such entries, a row for each head of each query. Bytes of a row: query, output,
+  // lse.
+  [[nodiscard]] double row_bytes() const;
+  // Rows that see `scores` entries in all, of `entries` that are read once each, by way of so many indices.
+  [[nodiscard]] Work work(double rows, double scores, double entries, double indices) const;
+  // o and lse.
+  void add_outputs(Operands& operands, std::int64_t queries, std::int64_t heads) const;
+
   bool fp8;
   std::int64_t latent;
   std::int64_t rope;
   Dtype number;  // of queries and outputs
   Dtype cache;
+  std::string unit;        // whose peak counts
   std::int64_t scales_at;  // bytes; fp8
   std::int64_t rope_at;
   std::int64_t elements;  // of the cache's type

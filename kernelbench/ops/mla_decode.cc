@@ -10,7 +10,6 @@
 #include "kernelbench/ops/latent_entry.h"
 #include "kernelbench/ops/lengths.h"
 #include "kernelbench/ops/ops.h"
-#include "kernelbench/ops/product_types.h"
 
 namespace dsbench::kernelbench {
 namespace {
@@ -30,9 +29,7 @@ class MlaDecode : public OpBase {
   [[nodiscard]] double operand_bytes(const Problem& p) const override {
     const Layout layout(p);
     const LatentEntry entry(p);
-    const auto size = static_cast<double>(size_of(entry.number));
-    const auto rows = static_cast<double>(p["batch"] * p["queries"] * p["heads"]);
-    return rows * static_cast<double>(2 * p["kv_lora"] + p["rope"]) * size + 4 * rows +
+    return static_cast<double>(p["batch"] * p["queries"] * p["heads"]) * entry.row_bytes() +
            static_cast<double>(layout.blocks * p["block"]) * entry.bytes +
            4.0 * static_cast<double>(p["batch"] * (layout.max_blocks + 1));
   }
@@ -40,11 +37,10 @@ class MlaDecode : public OpBase {
   [[nodiscard]] Operands make(const Problem& p) const override {
     const Layout layout(p);
     const LatentEntry entry(p);
-    const Dtype type = entry.number;
     const std::int64_t rows = p["batch"] * p["queries"];
     const std::int64_t block = p["block"];
     Operands operands;
-    fill_uniform(p, operands.in.emplace_back("q", type, std::vector{rows, p["heads"], layout.width}));
+    fill_uniform(p, operands.in.emplace_back("q", entry.number, std::vector{rows, p["heads"], layout.width}));
     HostTensor cache("cache", entry.cache, {layout.blocks, block, entry.elements});
     entry.fill(p, cache);
     HostTensor table("block_table", Dtype::i32, {p["batch"], layout.max_blocks});
@@ -79,18 +75,11 @@ class MlaDecode : public OpBase {
     operands.in.push_back(std::move(cache));
     operands.in.push_back(std::move(table));
     operands.in.push_back(std::move(lengths));
-    operands.out.emplace_back("o", type, std::vector{rows, p["heads"], p["kv_lora"]}).poison_all();
-    operands.out.emplace_back("lse", Dtype::f32, std::vector{rows, p["heads"]}).poison_all();
+    entry.add_outputs(operands, rows, p["heads"]);
     return operands;
   }
 
   [[nodiscard]] Work work(const Problem& p, const Operands& operands) const override {
-    const LatentEntry entry(p);
-    const auto size = static_cast<double>(size_of(entry.number));
-    const auto width = static_cast<double>(p["kv_lora"] + p["rope"]);
-    const auto kv_lora = static_cast<double>(p["kv_lora"]);
-    const auto heads = static_cast<double>(p["heads"]);
-    const double rows = static_cast<double>(p["batch"] * p["queries"]) * heads;
     double entries = 0;  // of the cache, each once
     double blocks = 0;
     double scores = 0;
@@ -100,10 +89,9 @@ class MlaDecode : public OpBase {
       blocks += static_cast<double>((length + p["block"] - 1) / p["block"]);
       for (std::int64_t i = 0; i < p["queries"]; ++i) scores += static_cast<double>(visible(p, length, i));
     }
-    return {.flops = 2 * heads * scores * (width + kv_lora),
-            .bytes = entries * entry.bytes + rows * (width + kv_lora) * size + 4 * rows + 4 * blocks +
-                     4 * static_cast<double>(p["batch"]),
-            .unit = product_types(entry.fp8 ? "bf16" : p.dtype).unit};
+    const auto heads = static_cast<double>(p["heads"]);
+    return LatentEntry(p).work(static_cast<double>(p["batch"] * p["queries"]) * heads, heads * scores,
+                               entries, blocks + static_cast<double>(p["batch"]));
   }
 
   [[nodiscard]] CheckResult check(const Problem& p, std::span<const HostTensor> in,

@@ -8,7 +8,6 @@
 #include "kernelbench/ops/fill.h"
 #include "kernelbench/ops/latent_entry.h"
 #include "kernelbench/ops/ops.h"
-#include "kernelbench/ops/product_types.h"
 
 // DeepSeek sparse attention: absorbed latent attention to the entries that were chosen, and to them alone.
 namespace dsbench::kernelbench {
@@ -24,23 +23,19 @@ class SparseMla : public OpBase {
 
   [[nodiscard]] double operand_bytes(const Problem& p) const override {
     const LatentEntry entry(p);
-    const auto size = static_cast<double>(size_of(entry.number));
-    const auto batch = static_cast<double>(p["batch"]);
-    const auto width = static_cast<double>(p["kv_lora"] + p["rope"]);
-    const auto heads = static_cast<double>(p["heads"]);
-    return batch * (heads * ((width + static_cast<double>(p["kv_lora"])) * size + 4) +
-                    static_cast<double>(p["context"]) * entry.bytes + 4 * static_cast<double>(p["top_k"]));
+    return static_cast<double>(p["batch"]) *
+           (static_cast<double>(p["heads"]) * entry.row_bytes() +
+            static_cast<double>(p["context"]) * entry.bytes + 4 * static_cast<double>(p["top_k"]));
   }
 
   [[nodiscard]] Operands make(const Problem& p) const override {
     const LatentEntry entry(p);
-    const Dtype type = entry.number;
     const std::int64_t batch = p["batch"];
     const std::int64_t context = p["context"];
     const std::int64_t top_k = p["top_k"];
     const std::int64_t width = p["kv_lora"] + p["rope"];
     Operands operands;
-    fill_uniform(p, operands.in.emplace_back("q", type, std::vector{batch, p["heads"], width}));
+    fill_uniform(p, operands.in.emplace_back("q", entry.number, std::vector{batch, p["heads"], width}));
     HostTensor cache("cache", entry.cache, {batch * context, entry.elements});
     entry.fill(p, cache);
     HostTensor ids("ids", Dtype::i32, {batch, top_k});
@@ -66,24 +61,18 @@ class SparseMla : public OpBase {
     }
     operands.in.push_back(std::move(cache));
     operands.in.push_back(std::move(ids));
-    operands.out.emplace_back("o", type, std::vector{batch, p["heads"], p["kv_lora"]}).poison_all();
-    operands.out.emplace_back("lse", Dtype::f32, std::vector{batch, p["heads"]}).poison_all();
+    entry.add_outputs(operands, batch, p["heads"]);
     return operands;
   }
 
   [[nodiscard]] Work work(const Problem& p, const Operands& operands) const override {
-    const LatentEntry entry(p);
-    const auto size = static_cast<double>(size_of(entry.number));
-    const auto width = static_cast<double>(p["kv_lora"] + p["rope"]);
-    const auto kv_lora = static_cast<double>(p["kv_lora"]);
-    const auto rows = static_cast<double>(p["batch"] * p["heads"]);
-    double entries = 0;
+    const std::int64_t named = p["batch"] * p["top_k"];
     const std::int32_t* ids = operands.in[2].as<std::int32_t>();
-    for (std::int64_t i = 0; i < p["batch"] * p["top_k"]; ++i) entries += ids[i] >= 0 ? 1 : 0;
-    return {.flops = 2 * entries * static_cast<double>(p["heads"]) * (width + kv_lora),
-            .bytes = entries * entry.bytes + rows * ((width + kv_lora) * size + 4) +
-                     4.0 * static_cast<double>(p["batch"] * p["top_k"]),
-            .unit = product_types(entry.fp8 ? "bf16" : p.dtype).unit};
+    const auto entries =
+        static_cast<double>(std::count_if(ids, ids + named, [](std::int32_t id) { return id >= 0; }));
+    return LatentEntry(p).work(static_cast<double>(p["batch"] * p["heads"]),
+                               entries * static_cast<double>(p["heads"]), entries,
+                               static_cast<double>(named));
   }
 
   [[nodiscard]] CheckResult check(const Problem& p, std::span<const HostTensor> in,

@@ -64,7 +64,7 @@ std::string render_table(const KernelRun& run) {
   const auto line = [&](std::string_view name, std::string value, std::string_view how) {
     text += fmt::format("  {:<14} {:>12}  {}\n", name, value, how);
   };
-  text += "What this machine can do at best, measured in this run\n";
+  if (run.ceilings.launch_floor_s > 0) text += "What this machine can do at best, measured in this run\n";
   if (run.ceilings.copy_bytes_per_s > 0)
     line("copy", fmt::format("{:.1f} GB/s", run.ceilings.copy_bytes_per_s / 1e9),
          "STREAM triad on a CPU, a device copy on a GPU");
@@ -72,7 +72,8 @@ std::string render_table(const KernelRun& run) {
     line("read", fmt::format("{:.1f} GB/s", run.ceilings.read_bytes_per_s / 1e9), "");
   for (const Ceilings::Peak& p : run.ceilings.peaks)
     line(p.unit, fmt::format("{} TFLOP/s", three_digits(p.flops_per_s / 1e12)), p.measured_by);
-  line("launch", format_seconds(run.ceilings.launch_floor_s), "an empty kernel");
+  if (run.ceilings.launch_floor_s > 0)
+    line("launch", format_seconds(run.ceilings.launch_floor_s), "an empty kernel");
 
   std::vector<std::vector<std::string>> rows{{"case", "kernel", "time", "p10", "p90", "TFLOP/s", "GB/s",
                                               "% roof", "bound", "vs base", "experts", "check"}};

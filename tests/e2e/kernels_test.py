@@ -52,6 +52,15 @@ class Kernels(unittest.TestCase):
             self.assertTrue(c["check"]["again_after_timing"], c["name"])
             self.assertGreater(c["roofline"]["percent"], 0, c["name"])
 
+    def test_skip_leaves_kernels_of_cases_out(self):
+        of = ["--suite", "correctness", "--filter", "rmsnorm/*", "--json", "--quiet"]
+        everyone = {c["kernel"] for c in json.loads(kernels(*of).stdout)["dsbench"]["cells"]}
+        self.assertGreater(len(everyone), 0)
+        done = kernels(*of, *[flag for kernel in everyone for flag in ("--skip", f"*/{kernel}")])
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no kernel of device cpu is left", done.stderr)
+        self.assertEqual(kernels(*of, "--skip", "rmsnorm").returncode, 0)  # a whole name, not a part of one
+
     def test_the_result_names_no_host(self):
         document = json.loads(self.out.read_text())
         self.assertNotIn("host_name", document["context"])

@@ -6,7 +6,10 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/kernels/cuda/gemm_swapped.h"
+#include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/hopper.cuh"
+#include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
@@ -36,14 +39,19 @@ void write_b() {
       write_bf16(simt::shared() + c / 64 * (boxes_bytes / 2) + swizzled_offset(k, c % 64 / 8, 8) + c % 8 * 2,
                  b_at(k, c));
   }
+  simt::fence_async();
   simt::sync_block();
 }
+
+// As the kernels hold them: steps of k, one here.
+using Registers = std::uint32_t[1][4];
 
 std::uint64_t b_operand() {
   return n_major_descriptor(simt::shared_address(simt::shared()), boxes_bytes / 2);
 }
 
-void fill_a(std::uint32_t (&a)[4]) {
+void fill_a(Registers& step) {
+  std::uint32_t(&a)[4] = step[0];
   const int lane = simt::thread() % 32;
   for (int i = 0; i < 4; ++i) {
     const int row = simt::thread() / 32 * 16 + a_row(lane, i);
@@ -56,11 +64,12 @@ TEST(EmulatedWgmma, MultipliesRegistersByAnOperandWithContiguousColumns) {
   std::vector<double> got(64 * 128);
   (void)simt::run({{1, 1}, 128, boxes_bytes}, [&] {
     write_b();
-    std::uint32_t a[4];
+    Registers a;
     fill_a(a);
     float c[64];
     for (float& v : c) v = 1;
-    simt::wgmma_bf16_n128_trans(c, a, b_operand(), true);
+    simt::wgmma_fence(c, a);
+    simt::wgmma_bf16_n128_trans(c, a[0], b_operand(), true);
     simt::wgmma_commit();
     simt::wgmma_wait<0>(c);
     for (int e = 0; e < 64; ++e) {
@@ -83,13 +92,14 @@ TEST(EmulatedWgmma, SumsAreThereOnlyAfterTheirGroupWasWaitedFor) {
   bool second_settled = false;
   (void)simt::run({{1, 1}, 128, boxes_bytes}, [&] {
     write_b();
-    std::uint32_t a[4];
+    Registers a;
     fill_a(a);
     float first[64];
     float second[64];
-    simt::wgmma_bf16_n128_trans(first, a, b_operand(), false);
+    simt::wgmma_fence(first, second, a);
+    simt::wgmma_bf16_n128_trans(first, a[0], b_operand(), false);
     simt::wgmma_commit();
-    simt::wgmma_bf16_n128_trans(second, a, b_operand(), false);
+    simt::wgmma_bf16_n128_trans(second, a[0], b_operand(), false);
     simt::wgmma_commit();
     simt::wgmma_wait<1>(first);
     if (simt::thread() == 0) {
@@ -111,13 +121,15 @@ TEST(EmulatedWgmma, OperandsThatChangeUnderWayShow) {
   const auto product = [](float* to, int change) {
     (void)simt::run({{1, 1}, 128, boxes_bytes}, [&] {
       write_b();
-      std::uint32_t a[4];
+      Registers a;
       fill_a(a);
       float c[64];
-      simt::wgmma_bf16_n128_trans(c, a, b_operand(), false);
+      simt::wgmma_fence(c, a);
+      simt::wgmma_bf16_n128_trans(c, a[0], b_operand(), false);
       simt::wgmma_commit();
-      if (change == 1) a[0] = simt::to_bf16x2(100, 100);
+      if (change == 1) a[0][0] = simt::to_bf16x2(100, 100);
       if (change == 2) write_bf16(simt::shared(), 100);
+      simt::fence_async();
       simt::sync_block();
       simt::wgmma_wait<0>(c);
       if (simt::thread() == 0) *to = c[0];
@@ -134,12 +146,106 @@ TEST(EmulatedWgmma, ThreadsOfAWarpgroupNameTheSameOperands) {
   EXPECT_THAT(
       [] {
         (void)simt::run({{1, 1}, 128, boxes_bytes}, [] {
-          const std::uint32_t a[4] = {};
+          Registers a = {};
           float c[64];
-          simt::wgmma_bf16_n128_trans(c, a, b_operand() + (simt::thread() == 77 ? 1 : 0), false);
+          simt::wgmma_fence(c, a);
+          simt::wgmma_bf16_n128_trans(c, a[0], b_operand() + (simt::thread() == 77 ? 1 : 0), false);
         });
       },
       ThrowsMessage<std::logic_error>(HasSubstr("disagree")));
+}
+
+// One product of a's and b's, with what each part of it may lack.
+struct Lacks {
+  bool fence = false;  // names the sums and the registers
+  bool second_fence = false;
+  bool proxy_fence = false;  // after what threads wrote to shared memory
+};
+float twice_multiplied(const Lacks& lacks, bool change_registers) {
+  float got = 0;
+  (void)simt::run({{1, 1}, 128, boxes_bytes}, [&] {
+    write_b();
+    if (simt::thread() == 0) write_bf16(simt::shared(), 64);
+    if (!lacks.proxy_fence) simt::fence_async();
+    simt::sync_block();
+    Registers a;
+    fill_a(a);
+    float c[64] = {};
+    if (!lacks.fence) simt::wgmma_fence(c, a);
+    if (change_registers) c[0] = 1;
+    simt::wgmma_bf16_n128_trans(c, a[0], b_operand(), true);
+    simt::wgmma_commit();
+    simt::wgmma_wait<0>(c);
+    if (!lacks.second_fence) simt::wgmma_fence(c, a);
+    simt::wgmma_bf16_n128_trans(c, a[0], b_operand(), true);
+    simt::wgmma_commit();
+    simt::wgmma_wait<0>(c);
+    if (simt::thread() == 0) got = c[0];
+  });
+  return got;
+}
+
+TEST(EmulatedWgmma, AMissingFenceIsFound) {
+  EXPECT_NO_THROW((void)twice_multiplied({}, false));
+  EXPECT_THAT([] { (void)twice_multiplied({.fence = true}, false); },
+              ThrowsMessage<std::logic_error>(HasSubstr("no wgmma_fence named")));
+  EXPECT_THAT([] { (void)twice_multiplied({.second_fence = true}, false); },
+              ThrowsMessage<std::logic_error>(HasSubstr("no wgmma_fence named")));
+  EXPECT_THAT([] { (void)twice_multiplied({}, true); },
+              ThrowsMessage<std::logic_error>(HasSubstr("changed after wgmma_fence")));
+}
+
+TEST(EmulatedWgmma, WhatThreadsWroteIsSeenAfterAProxyFenceOnly) {
+  double sum = 0;  // with the number that write_b() wrote and fenced
+  for (int k = 0; k < 16; ++k) sum += a_at(0, k) * b_at(k, 0);
+  EXPECT_EQ(twice_multiplied({.proxy_fence = true}, false), 2 * sum);
+  EXPECT_EQ(twice_multiplied({}, false), 2 * (sum + a_at(0, 0) * (64 - b_at(0, 0))));
+}
+
+TEST(EmulatedCluster, NobodyReachesIntoABlockThatHasEnded) {
+  const auto run = [](bool together) {
+    return simt::run({{2, 1}, 32, 64, false, 2}, [&] {
+      auto* const b = reinterpret_cast<simt::Barrier*>(simt::shared());
+      if (simt::thread() == 0) simt::init_barrier(b, 1);
+      simt::sync_cluster();
+      for (int turn = 0; turn < 3 && simt::cluster_rank() == 1; ++turn) simt::detail::let_others_run();
+      if (simt::thread() == 0 && simt::cluster_rank() == 1) simt::arrive_at(b, 0);
+      if (together) simt::sync_cluster();
+    });
+  };
+  EXPECT_EQ(run(true), 0);
+  EXPECT_THAT([&] { (void)run(false); }, ThrowsMessage<std::logic_error>(HasSubstr("has ended")));
+}
+
+TEST(EmulatedTma, NothingIsPreparedAndRun) {
+  WgmmaGemm gemm;
+  EXPECT_EQ(prepare_gemm_wgmma(gemm, {.type = Element::e4m3, .rows = 0, .n = 128, .k = 128}), 0);
+  EXPECT_EQ(gemm_wgmma(gemm, nullptr), 0);
+  SwappedGemm swapped;
+  EXPECT_EQ(prepare_gemm_swapped(swapped, {.type = Element::e4m3, .rows = 0, .n = 128, .k = 128}), 0);
+  EXPECT_EQ(gemm_swapped(swapped, nullptr), 0);
+  WgmmaMla mla;
+  EXPECT_EQ(prepare_mla_decode_wgmma(mla, {.requests = 0, .heads = 128}, 0), 0);
+  EXPECT_EQ(mla_decode_wgmma(mla, nullptr), 0);
+}
+
+TEST(EmulatedTma, NoBlockEndsWithABoxUnderWay) {
+  alignas(16) static std::array<unsigned char, 8 * 128> matrix{};
+  TensorMap map;
+  ASSERT_EQ(make_tensor_map(map, matrix.data(), 8, 128, 8), 0);
+  const auto run = [&](bool wait) {
+    return simt::run({{1, 1}, 32, 2048}, [&] {
+      auto* const full = reinterpret_cast<simt::Barrier*>(simt::shared() + 1024);
+      if (simt::thread() != 0) return;
+      simt::init_barrier(full, 1);
+      simt::expect_bytes(full, 1024);
+      simt::copy_box(simt::shared(), map, full, 0, 0);
+      if (wait) simt::wait_barrier(full, 0);
+    });
+  };
+  EXPECT_EQ(run(true), 0);
+  EXPECT_THAT([&] { (void)run(false); }, ThrowsMessage<std::logic_error>(HasSubstr("under way")));
+  EXPECT_EQ(run(true), 0);
 }
 
 TEST(EmulatedCluster, ABoxReachesBothBlocksAndArrivalsTheOther) {
@@ -228,23 +334,41 @@ TEST(EmulatedRegisters, AreNoMoreThanTheBlockHas) {
               ThrowsMessage<std::logic_error>(HasSubstr("more registers")));
 }
 
+TEST(EmulatedRegisters, AreAskedForByWhoLacksAndLeftByWhoHasThem) {
+  // 256 threads begin with all that a thread can name.
+  EXPECT_THAT(
+      [] {
+        (void)simt::run({{1, 1}, 256, 0}, [] { simt::take_registers<232>(); });
+      },
+      ThrowsMessage<std::logic_error>(HasSubstr("registers that it has")));
+  EXPECT_THAT(
+      [] {
+        (void)simt::run({{1, 1}, 384, 0}, [] { simt::release_registers<232>(); });
+      },
+      ThrowsMessage<std::logic_error>(HasSubstr("some that it lacks")));
+}
+
 TEST(EmulatedTma, ABoxIsStoredWithinItsMatrixWhenItIsWaitedFor) {
   alignas(16) std::array<unsigned char, 6 * 160>
       matrix{};  // 5 rows of 160 bytes, and one that is not its own
   TensorMap map;
   ASSERT_EQ(make_tensor_map(map, matrix.data(), 5, 160, 8), 0);
-  const auto store = [&](bool overwrite, bool wait) {
+  const auto store = [&](bool overwrite, bool wait, bool fence = true) {
     matrix.fill(7);
     (void)simt::run({{1, 1}, 32, 1024}, [&] {
       for (int i = simt::thread(); i < 1024; i += 32)
         simt::shared()[swizzled_address(static_cast<std::uint32_t>(i))] =
             static_cast<unsigned char>(i / 128 * 16 + i % 128 / 16);
+      if (fence) simt::fence_async();
       simt::sync_block();
-      if (simt::thread() != 0) return;
-      simt::store_box(map, simt::shared(), 128, 3);
-      simt::commit_stores();
-      if (overwrite) simt::shared()[0] = 99;
-      if (wait) simt::wait_stores();
+      if (simt::thread() == 0) {
+        simt::store_box(map, simt::shared(), 128, 3);
+        simt::commit_stores();
+        if (overwrite) simt::shared()[0] = 99;
+      }
+      simt::fence_async();
+      simt::sync_warp();
+      if (wait && simt::thread() == 0) simt::wait_stores();
     });
     return matrix[3 * 160 + 128];
   };
@@ -259,6 +383,7 @@ TEST(EmulatedTma, ABoxIsStoredWithinItsMatrixWhenItIsWaitedFor) {
   EXPECT_EQ(store(true, true), 99);  // … or late
   simt::set_order(simt::Order::forward);
   EXPECT_EQ(store(false, false), 7);
+  EXPECT_EQ(store(false, true, false), 255);  // not fenced: TMA reads what was there before
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ class ScriptedDevice final : public Device {
   std::string behaviour;
   int launches = 0;
   std::int64_t room = std::int64_t{1} << 32;
+  bool broken = false;  // as a device is after a kernel that wrote where nothing is
 
   std::string_view word() const override { return "cpu"; }
   int sm_arch() const override { return 0; }
@@ -38,6 +39,7 @@ class ScriptedDevice final : public Device {
                         [](void* p) { std::free(p); }};
   }
   Result<void> upload(void* device, const void* host, std::int64_t bytes) override {
+    if (broken) return fail(ErrorKind::internal, "an illegal memory access was encountered");
     std::memcpy(device, host, static_cast<std::size_t>(bytes));
     return {};
   }
@@ -309,6 +311,41 @@ TEST_F(StandTest, RunsWithAControlAndGoogleBenchmarksFile) {
   EXPECT_TRUE(report->run.cells[2].timed());
   EXPECT_THAT(report->google_json, HasSubstr("\"repetition_index\": 2"));
   EXPECT_THAT(report->google_json, HasSubstr("control/copy"));
+}
+
+TEST_F(StandTest, ABaselineThatIsNotToBeHadIsNoFailure) {
+  dsb_kernel kernel = kernel_of("baseline", Wrong::right);
+  kernel.role = 1;
+  kernel.prepare = Wrong::error;
+  kernel.last_error = Wrong::said;
+  const OpenReport report = open_one(kernel);
+  EXPECT_EQ(report.state, CellState::unsupported);
+  EXPECT_THAT(report.why, HasSubstr("out of luck"));
+}
+
+TEST_F(StandTest, KeepsWhatWasFoundBeforeTheDeviceBroke) {
+  static ScriptedDevice* device = nullptr;
+  device = &device_;
+  const auto destroys = [](const dsb_call* call) {
+    if (call->in[0].shape[0] != 8) return Wrong::right(call);
+    device->broken = true;
+    return 0;
+  };
+  const std::array<dsb_kernel, 2> table{kernel_of("right", Wrong::right), kernel_of("destroys", destroys)};
+  LocalStand stand{device_, table, {}, clock_, stop_};
+  std::vector<Problem> problems(3, small_norm());
+  problems[1].params["tokens"] = 8;
+  problems[2].params["tokens"] = 16;
+  const auto report = run_cells(device_, plan_cells(problems, {&stand}, "cpu"),
+                                {.timing = false, .sampler = {}, .memory_bytes = 1, .facts = {}}, clock_,
+                                stop_, [](auto, auto, auto) {});
+  ASSERT_TRUE(report) << report.error().message;
+  std::vector<CellState> states;
+  for (const CellResult& cell : report->run.cells) states.push_back(cell.state);
+  using enum CellState;
+  EXPECT_THAT(states, testing::ElementsAre(ok, ok, failed, incorrect, failed, skipped));
+  EXPECT_THAT(report->run.cells[4].why, HasSubstr("illegal memory access"));
+  EXPECT_THAT(report->run.cells[5].why, HasSubstr("an earlier cell broke the device"));
 }
 
 TEST_F(StandTest, AnInterruptedRunSaysWhatItDidNotDo) {

@@ -146,27 +146,12 @@ MlaDecodeArgs shape_of(const CsaDecodeArgs& args) {
           .max_blocks = ceil_div(args.window_entries + args.listed, mla_block)};
 }
 
-template <int kRowTiles, bool kFp8>
-Status start(const CsaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
-             const MlaPartials& outputs, void* stream) {
-  const LaunchShape shape{{static_cast<unsigned>(plan.parts), static_cast<unsigned>(plan.row_blocks)},
-                          mla_threads,
-                          Share<kRowTiles, CsaCache<kFp8>>::shared_bytes,
-                          true};
-  return launch(&csa_decode_kernel<kRowTiles, kFp8>, shape, stream, args, rows_of(args), first, outputs);
-}
-
 template <bool kFp8>
 Status start(const CsaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
              const MlaPartials& outputs, void* stream) {
-  switch (plan.tile_rows) {
-    case 16:
-      return start<1, kFp8>(args, plan, first, outputs, stream);
-    case 32:
-      return start<2, kFp8>(args, plan, first, outputs, stream);
-    default:
-      return start<4, kFp8>(args, plan, first, outputs, stream);
-  }
+  return start_parts<CsaCache<kFp8>>(
+      plan, [](auto row_tiles) { return &csa_decode_kernel<decltype(row_tiles)::value, kFp8>; }, stream, args,
+      rows_of(args), first, outputs);
 }
 
 }  // namespace

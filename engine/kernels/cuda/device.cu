@@ -40,7 +40,7 @@ Status make_tensor_map(TensorMap& map, const void* data, std::uint64_t rows, std
       reinterpret_cast<CUtensorMap*>(&map), CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<void*>(data), sizes,
       strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  return result == CUDA_SUCCESS ? 0 : invalid_value;
+  return static_cast<Status>(result);  // the driver's numbers are the runtime's
 }
 
 const char* status_text(Status status) {

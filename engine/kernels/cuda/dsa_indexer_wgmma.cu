@@ -120,7 +120,7 @@ DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
           simt::shared_address(shared.k) +
           static_cast<std::uint32_t>(turn.at * k_bytes + group * group_keys * indexer_dim));
       float score[indexer_heads / 2];
-      simt::wgmma_fence();
+      simt::wgmma_fence(score);
       DSB_UNROLL
       for (int step = 0; step < indexer_dim / 32; ++step)
         simt::wgmma_e4m3_n64(score, k_operand + static_cast<std::uint64_t>(step * 2),
@@ -151,6 +151,8 @@ dsa_indexer_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID
     prefix_of(shared.first, args.requests,
               [&](int r) { return ceil_div(args.lengths[r], indexer_tile_keys); });
   if (simt::thread() == 32) {
+    simt::prefetch_map(q_map);
+    simt::prefetch_map(k_map);
     for (int i = 0; i < q_buffers; ++i) {
       simt::init_barrier(&barriers->q_full[i], 1);
       simt::init_barrier(&barriers->q_empty[i], consumer_warps);

@@ -47,23 +47,18 @@ template <int kColumns, int kRows>
 DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const TensorMap& a_map,
                             const TensorMap& w_map, const Shared& shared) {
   using S = Shape<kColumns, kRows>;
-  Turn<S::stages> turn;
-  DSB_NO_UNROLL
-  for (int item = walk.begin(); item < walk.items(); item += walk.step()) {
-    const TileCoord at = walk.tile(item);
-    const SlabRange range = walk.range(item);
+  for_each_slab<S::stages>(walk, [&](const TileCoord& at) {
     const int a_row = static_cast<int>(group_at(args, at.group).first_row) + at.row_tile * kRows;
     const int w_row = at.group * args.n + at.col_tile * kColumns;
-    DSB_NO_UNROLL
-    for (int i = range.begin; i < range.end; ++i, turn.next()) {
+    return [&, a_row, w_row](int i, const Turn<S::stages>& turn) {
       simt::Barrier* const full = &shared.full[turn.stage];
       unsigned char* const stage = shared.ring + turn.stage * S::stage_bytes;
       simt::wait_barrier(&shared.empty[turn.stage], turn.phase ^ 1);  // at once the first time round
       simt::expect_bytes(full, S::stage_bytes);
       simt::copy_box(stage, w_map, full, i * slab, w_row);
       simt::copy_box(stage + S::w_bytes, a_map, full, i * slab, a_row);
-    }
-  }
+    };
+  });
 }
 
 // A whole warp. Scales lie k/128 apart, too few together for TMA.
@@ -72,19 +67,14 @@ DSB_DEVICE void fetch_scales(const Walk& walk, const GemmArgs& args, const Share
   using S = Shape<kColumns, kRows>;
   const int lane = simt::thread() % 32;
   const int columns = ceil_div(args.n, slab);  // of 128, which share a scale
-  Turn<S::stages> turn;
-  DSB_NO_UNROLL
-  for (int item = walk.begin(); item < walk.items(); item += walk.step()) {
-    const TileCoord at = walk.tile(item);
-    const SlabRange range = walk.range(item);
+  for_each_slab<S::stages>(walk, [&](const TileCoord& at) {
     const Group group = group_at(args, at.group);
     const int row = at.row_tile * kRows + lane;
     const float* const a_scale = args.a_scale + (group.first_row + row) * walk.slabs;
     const float* const w_scale =
         args.w_scale +
         (static_cast<long long>(at.group) * columns + at.col_tile * kColumns / slab) * walk.slabs;
-    DSB_NO_UNROLL
-    for (int i = range.begin; i < range.end; ++i, turn.next()) {
+    return [&, group, row, a_scale, w_scale](int i, const Turn<S::stages>& turn) {
       float* const scales = shared.scales + turn.stage * S::scales;
       simt::wait_barrier(&shared.empty[turn.stage], turn.phase ^ 1);
       DSB_UNROLL
@@ -95,8 +85,8 @@ DSB_DEVICE void fetch_scales(const Walk& walk, const GemmArgs& args, const Share
       }
       if (lane == 0) simt::copy_word(scales + kRows, w_scale + i, true);
       simt::arrive_with_copies(&shared.full[turn.stage]);
-    }
-  }
+    };
+  });
 }
 
 template <int kRows>
@@ -196,7 +186,7 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Sha
           k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_columns * slab));
       const std::uint64_t a = k_major_descriptor(stage + static_cast<std::uint32_t>(S::w_bytes));
       float raw[kRows / 2];
-      simt::wgmma_fence();
+      simt::wgmma_fence(raw);
       DSB_UNROLL
       for (int step = 0; step < slab / 32; ++step)
         multiply_step<kRows>(raw, w + static_cast<std::uint64_t>(step * 2),
@@ -239,6 +229,8 @@ gemm_swapped_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONS
       return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), kRows) * columns;
     });
   if (simt::thread() == 32) {
+    simt::prefetch_map(a_map);
+    simt::prefetch_map(w_map);
     for (int i = 0; i < S::stages; ++i) {
       simt::init_barrier(&full[i], 1 + 32);  // the boxes, and each lane's scales
       simt::init_barrier(&empty[i], S::consumers * group_threads / 32);

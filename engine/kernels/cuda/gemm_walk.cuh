@@ -47,6 +47,20 @@ struct Walk {
   DSB_DEVICE SlabRange range(int item) const { return slabs_of(slabs, splits, item / tiles); }
 };
 
+// What those who fetch do: of_tile(tile) gives what is to be done with each of its slabs, as a function of
+// the slab and of its turn.
+template <int kStages, class OfTile>
+DSB_DEVICE void for_each_slab(const Walk& walk, const OfTile& of_tile) {
+  Turn<kStages> turn;
+  DSB_NO_UNROLL
+  for (int item = walk.begin(); item < walk.items(); item += walk.step()) {
+    const auto of_slab = of_tile(walk.tile(item));
+    const SlabRange range = walk.range(item);
+    DSB_NO_UNROLL
+    for (int i = range.begin; i < range.end; ++i, turn.next()) of_slab(i, turn);
+  }
+}
+
 }  // namespace
 
 }  // namespace dsbench::engine::kernels::cuda

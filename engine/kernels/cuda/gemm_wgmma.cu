@@ -26,6 +26,8 @@ struct Shape {
   static constexpr int w_bytes = tile_columns * slab;
   static constexpr int stage_bytes = a_bytes + w_bytes;
   static constexpr int threads = (kConsumers + 1) * group_threads;
+  // Two warpgroups leave each thread all the registers that it can name.
+  static constexpr bool hands_registers = kConsumers > 1;
   static constexpr int ring_bytes = stages * stage_bytes;
   static constexpr int c_bytes = kBoxed ? kConsumers * consumer_rows * tile_columns * 2 : 0;
 };
@@ -37,15 +39,10 @@ DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const Tensor
                             const TensorMap& w_map, unsigned char* ring, simt::Barrier* full,
                             simt::Barrier* empty) {
   using S = Shape<kConsumers, kBoxed>;
-  Turn<S::stages> turn;
-  DSB_NO_UNROLL
-  for (int item = walk.begin(); item < walk.items(); item += walk.step()) {
-    const TileCoord at = walk.tile(item);
-    const SlabRange range = walk.range(item);
+  for_each_slab<S::stages>(walk, [&](const TileCoord& at) {
     const int a_row = static_cast<int>(group_at(args, at.group).first_row) + at.row_tile * S::rows;
     const int w_row = at.group * args.n + at.col_tile * tile_columns;
-    DSB_NO_UNROLL
-    for (int i = range.begin; i < range.end; ++i, turn.next()) {
+    return [&, a_row, w_row](int i, const Turn<S::stages>& turn) {
       simt::wait_barrier(&empty[turn.stage],
                          turn.phase ^ 1);  // the first time round nobody has to be waited for
       simt::expect_bytes(&full[turn.stage], S::stage_bytes);
@@ -56,8 +53,8 @@ DSB_DEVICE void fetch_tiles(const Walk& walk, const GemmArgs& args, const Tensor
       else
         simt::copy_box_to_pair(stage + S::a_bytes + walk.rank * (S::w_bytes / 2), w_map, &full[turn.stage],
                                i * slab, w_row + walk.rank * (tile_columns / 2));
-    }
-  }
+    };
+  });
 }
 
 // 64 rows of c, a warpgroup's own, put together in shared memory (`room`) and stored as boxes of 64 columns.
@@ -119,7 +116,7 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Ten
           k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_rows * slab));
       const std::uint64_t w = k_major_descriptor(stage + static_cast<std::uint32_t>(S::a_bytes));
       float raw[64];
-      simt::wgmma_fence();
+      simt::wgmma_fence(raw);
       DSB_UNROLL
       for (int step = 0; step < slab / 32; ++step)
         simt::wgmma_e4m3(raw, a + static_cast<std::uint64_t>(step * 32 / 16),
@@ -180,6 +177,8 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
       return ceil_div(rows_of(args.rows_kind, args.table, args.rows, g), S::rows * kCluster) * columns;
     });
   if (simt::thread() == 32) {
+    simt::prefetch_map(a_map);
+    simt::prefetch_map(w_map);
     for (int i = 0; i < S::stages; ++i) {
       simt::init_barrier(&full[i], 1);
       simt::init_barrier(&empty[i], kCluster * kConsumers * group_threads / 32);
@@ -194,11 +193,11 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
   const Walk walk{first,  args.groups,   columns,  first[args.groups],
                   splits, args.k / slab, kCluster, kCluster > 1 ? simt::cluster_rank() : 0};
   if (simt::thread() / group_threads == kConsumers) {
-    simt::release_registers<40>();
+    if constexpr (S::hands_registers) simt::release_registers<40>();
     if (simt::thread() % group_threads == 0)
       fetch_tiles<kConsumers, kBoxed, kCluster>(walk, args, a_map, w_map, ring, full, empty);
   } else {
-    simt::take_registers<232>();
+    if constexpr (S::hands_registers) simt::take_registers<232>();
     multiply_tiles<kConsumers, kBoxed, kCluster>(walk, args, c_map, ring, full, empty);
   }
   // The other block may still send weights here, or arrive.
@@ -223,6 +222,7 @@ Status prepare_gemm_wgmma(WgmmaGemm& gemm, const GemmArgs& args) {
   gemm.args.a_row = args.k;
   if (args.c_row == 0) gemm.args.c_row = args.n;
   gemm.plan = plan_gemm_wgmma(args, device_shape());
+  if (args.rows == 0) return 0;  // no tensor map is of nothing
   const std::uint64_t a_rows = static_cast<std::uint64_t>(args.rows) *
                                (args.rows_kind == Rows::masked ? static_cast<std::uint64_t>(args.groups) : 1);
   const auto k = static_cast<std::uint64_t>(args.k);

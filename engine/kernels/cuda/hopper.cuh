@@ -9,21 +9,24 @@
 //   Barrier; init_barrier(b, arrivals), fence_barriers(), expect_bytes(b, n) [arrives], arrive(b),
 //   wait_barrier(b, parity)
 //   copy_box(to, map, b, byte, row)       a box of a TensorMap; its bytes count at b
+//   prefetch_map(map)                     by one thread, while the block sets itself up
 //   prefetch(from, bytes)                 into the second-level cache; both multiples of 16
 //   copy_word(to, from, valid)            4 bytes by cp.async; zeros when not valid
 //   arrive_with_copies(b)                 arrives once this thread's copies (of words) so far are there
 //   cluster_rank(), sync_cluster()        see LaunchShape::cluster
 //   arrive_at(b, rank)                    at the same barrier of a block of the cluster
-//   copy_box_to_pair(to, map, b, byte, row)   to both blocks of a cluster of two, counted at the barrier of
-//   each store_box(map, from, byte, row)       the way back, after fence_async() by those who wrote the box;
-//   nothing
-//       is written beyond the matrix
+//   copy_box_to_pair(to, map, b, byte, row)
+//       to both blocks of a cluster of two, counted at the barrier of each
+//   store_box(map, from, byte, row)       the way back, after fence_async() by those who wrote the box
+//       (nothing is written beyond the matrix)
 //   commit_stores(), wait_stores()        by the thread that stores: until the boxes may be overwritten, and
 //       before it ends
 //   wgmma_e4m3, wgmma_bf16_…(c, a, b, add)
 //       64 × n × 32 bytes of k by all 128 threads of a warpgroup. a and b are descriptors of shared memory; a
 //       may be registers, laid out as those of mma (mma_layout.h) in each warp. _trans: n is contiguous in b.
-//   wgmma_fence()                         before the first product, and after registers that it takes changed
+//   wgmma_fence(r…)                       before the first product of a group; r: its sums and, where a is
+//       registers, those. Nothing may touch them from then on. The compiler has to be told, too, which would
+//       else move what it computes into them behind the fence.
 //   wgmma_commit(), wgmma_wait<n>(c…)     groups of products; waits until at most n are under way. Until then
 //       neither the sums nor the operands may be touched; c names the sums that are read next.
 //   release_registers<n>(), take_registers<n>()
@@ -64,6 +67,9 @@ DSB_DEVICE void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, i
       "l"(&map), "r"(shared_address(b)), "r"(byte), "r"(row)
       : "memory");
 }
+DSB_DEVICE void prefetch_map(const TensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+}
 DSB_DEVICE void prefetch(const void* from, int bytes) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 }
@@ -83,10 +89,12 @@ DSB_DEVICE int cluster_rank() {
 DSB_DEVICE void sync_cluster() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
+// Released for the own block only: said to hold for the cluster it becomes a fence of the whole GPU each
+// time. What is handed back are stages that wgmma has read, which is over when its group was waited for.
 DSB_DEVICE void arrive_at(Barrier* b, int rank) {
   asm volatile(
       "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(shared_address(b)),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(shared_address(b)),
       "r"(rank)
       : "memory");
 }
@@ -108,16 +116,26 @@ DSB_DEVICE void commit_stores() {
 DSB_DEVICE void wait_stores() {
   asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 }
-DSB_DEVICE void wgmma_fence() {
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-DSB_DEVICE void wgmma_commit() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
 template <int kSums>
 DSB_DEVICE void settle(float (&c)[kSums]) {
   DSB_UNROLL
   for (int e = 0; e < kSums; ++e) asm volatile("" : "+f"(c[e])::"memory");
+}
+template <int kSteps>
+DSB_DEVICE void settle(std::uint32_t (&a)[kSteps][4]) {
+  DSB_UNROLL
+  for (int step = 0; step < kSteps; ++step) {
+    DSB_UNROLL
+    for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(a[step][i])::"memory");
+  }
+}
+template <class... Registers>
+DSB_DEVICE void wgmma_fence(Registers&... taken) {
+  (settle(taken), ...);
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+DSB_DEVICE void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 template <int kLeft = 0, class... Sums>
 DSB_DEVICE void wgmma_wait(Sums&... settled) {

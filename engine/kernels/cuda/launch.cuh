@@ -3,7 +3,9 @@
 #include "engine/kernels/cuda/launch.h"
 #include "engine/kernels/cuda/simt.h"
 
-// launch(kernel, shape, stream, args…): nvcc's <<<>>> or a run of the emulation.
+// launch(kernel, shape, stream, args…): cudaLaunchKernelEx or a run of the emulation. (<<<>>> says how it
+// went only by way of cudaGetLastError(), which also holds what went wrong before, such as a
+// cudaErrorNotReady of a cudaStreamQuery.)
 namespace dsbench::engine::kernels::cuda {
 
 #ifdef __CUDACC__
@@ -16,31 +18,26 @@ Status launch(void (*kernel)(Params...), const LaunchShape& shape, void* stream,
                                                    static_cast<int>(shape.shared_bytes));
     if (asked != cudaSuccess) return static_cast<Status>(asked);
   }
-  if (shape.early || shape.cluster > 1) {
-    cudaLaunchAttribute attributes[2] = {};
-    unsigned count = 0;
-    if (shape.early) {
-      attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-      attributes[count++].val.programmaticStreamSerializationAllowed = 1;
-    }
-    if (shape.cluster > 1) {
-      attributes[count].id = cudaLaunchAttributeClusterDimension;
-      attributes[count].val.clusterDim.x = shape.cluster;
-      attributes[count].val.clusterDim.y = 1;
-      attributes[count++].val.clusterDim.z = 1;
-    }
-    cudaLaunchConfig_t config{};
-    config.gridDim = dim3(shape.grid.x, shape.grid.y);
-    config.blockDim = dim3(shape.threads);
-    config.dynamicSmemBytes = shape.shared_bytes;
-    config.stream = static_cast<cudaStream_t>(stream);
-    config.attrs = attributes;
-    config.numAttrs = count;
-    return static_cast<Status>(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (shape.early) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
   }
-  kernel<<<dim3(shape.grid.x, shape.grid.y), shape.threads, shape.shared_bytes,
-           static_cast<cudaStream_t>(stream)>>>(args...);
-  return static_cast<Status>(cudaGetLastError());
+  if (shape.cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count].val.clusterDim.x = shape.cluster;
+    attributes[count].val.clusterDim.y = 1;
+    attributes[count++].val.clusterDim.z = 1;
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(shape.grid.x, shape.grid.y);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = static_cast<cudaStream_t>(stream);
+  config.attrs = attributes;
+  config.numAttrs = count;
+  return static_cast<Status>(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
 }
 
 #else

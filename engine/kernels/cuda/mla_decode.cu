@@ -164,29 +164,12 @@ mla_combine_kernel(MlaRows given, const int* first, MlaPartials outputs, int par
   if (lane == 0) given.lse[out_row] = sum > 0 ? base + simt::log_e(sum) : -simt::infinity();
 }
 
-template <int kRowTiles, bool kFp8>
+template <bool kSparse, bool kFp8>
 Status start(const MlaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
              const MlaPartials& outputs, void* stream) {
-  const LaunchShape shape{{static_cast<unsigned>(plan.parts), static_cast<unsigned>(plan.row_blocks)},
-                          block_threads,
-                          Share<kRowTiles, MlaCache<false, kFp8>>::shared_bytes,
-                          true};
-  if (args.ids != nullptr)
-    return launch(&mla_decode_kernel<kRowTiles, true, kFp8>, shape, stream, args, first, outputs);
-  return launch(&mla_decode_kernel<kRowTiles, false, kFp8>, shape, stream, args, first, outputs);
-}
-
-template <bool kFp8>
-Status start(const MlaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
-             const MlaPartials& outputs, void* stream) {
-  switch (plan.tile_rows) {
-    case 16:
-      return start<1, kFp8>(args, plan, first, outputs, stream);
-    case 32:
-      return start<2, kFp8>(args, plan, first, outputs, stream);
-    default:
-      return start<4, kFp8>(args, plan, first, outputs, stream);
-  }
+  return start_parts<MlaCache<kSparse, kFp8>>(
+      plan, [](auto row_tiles) { return &mla_decode_kernel<decltype(row_tiles)::value, kSparse, kFp8>; },
+      stream, args, first, outputs);
 }
 
 }  // namespace
@@ -211,9 +194,10 @@ Status mla_decode(const MlaDecodeArgs& args, void* stream) {
   const MlaPartials outputs = mla_partials(args, at);
   int* const first = static_cast<int*>(args.workspace);
   Status status = mla_first_blocks(args, first, stream);
-  if (status == 0)
-    status = args.fp8_cache ? start<true>(args, plan, first, outputs, stream)
-                            : start<false>(args, plan, first, outputs, stream);
+  const bool sparse = args.ids != nullptr;
+  const auto start_kernel = sparse ? (args.fp8_cache ? &start<true, true> : &start<true, false>)
+                                   : (args.fp8_cache ? &start<false, true> : &start<false, false>);
+  if (status == 0) status = start_kernel(args, plan, first, outputs, stream);
   return status != 0 ? status : mla_combine(args, first, outputs, plan.parts, stream);
 }
 

@@ -81,7 +81,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       }
 
       float score[score_columns / 2];
-      simt::wgmma_fence();
+      simt::wgmma_fence(score);
       DSB_UNROLL
       for (int box = 0; box < boxes; ++box) {
         const std::uint64_t k_operand =
@@ -143,7 +143,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
         }
         simt::fence_async();
         simt::sync_threads_of(consumer_barrier, consumer_threads);
-        simt::wgmma_fence();
+        simt::wgmma_fence(o);
         DSB_UNROLL
         for (int step = 0; step < mla_block / 16; ++step) {
           const std::uint64_t v_operand = n_major_descriptor(
@@ -216,6 +216,8 @@ mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_
   float* const exchange = reinterpret_cast<float*>(p_tile + box_bytes);
   auto* const barriers = reinterpret_cast<Barriers*>(exchange + consumers * tile_rows);
   if (simt::thread() == 0) {
+    simt::prefetch_map(q_map);
+    if constexpr (!kFp8) simt::prefetch_map(cache_map);
     simt::init_barrier(&barriers->q_full, 1);
     simt::init_barrier(&barriers->q_empty, consumer_threads / 32);
     for (int i = 0; i < buffers; ++i) {
@@ -252,6 +254,7 @@ Status prepare_mla_decode_wgmma(WgmmaMla& mla, const MlaDecodeArgs& args, std::i
   mla.args = args;
   mla.plan = plan_mla_decode(args, device_shape(), tile_rows);
   const std::int64_t rows = static_cast<std::int64_t>(args.requests) * args.queries * args.heads;
+  if (rows == 0) return 0;  // no tensor map is of nothing
   const Status status =
       make_tensor_map(mla.q, args.q, static_cast<std::uint64_t>(rows), mla_width * 2, tile_rows);
   if (status != 0 || args.fp8_cache) return status;

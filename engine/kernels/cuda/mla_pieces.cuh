@@ -1,5 +1,8 @@
 #pragma once
 
+#include <type_traits>
+
+#include "engine/kernels/cuda/launch.cuh"
 #include "engine/kernels/cuda/mla_decode.h"
 #include "engine/kernels/cuda/mla_fp8.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
@@ -319,6 +322,27 @@ DSB_DEVICE void attend_part(const Cache& cache, const MlaRows& given, const int*
         }
       }
     }
+  }
+}
+
+// Starts what attends a plan's parts with: kernel(row_tiles) gives the __global__ function of an attend_part
+// with that Cache and so many (an integral constant) tiles of 16 rows.
+template <class Cache, class Kernel, class... Args>
+Status start_parts(const MlaDecodePlan& plan, const Kernel& kernel, void* stream, const Args&... args) {
+  const auto start = [&](auto row_tiles) {
+    const LaunchShape shape{{static_cast<unsigned>(plan.parts), static_cast<unsigned>(plan.row_blocks)},
+                            mla_threads,
+                            Share<decltype(row_tiles)::value, Cache>::shared_bytes,
+                            true};
+    return launch(kernel(row_tiles), shape, stream, args...);
+  };
+  switch (plan.tile_rows) {
+    case 16:
+      return start(std::integral_constant<int, 1>{});
+    case 32:
+      return start(std::integral_constant<int, 2>{});
+    default:
+      return start(std::integral_constant<int, 4>{});
   }
 }
 

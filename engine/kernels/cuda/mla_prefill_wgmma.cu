@@ -96,7 +96,7 @@ DSB_DEVICE void start_scores(float (&score)[tile_keys / 2], std::uint64_t q_oper
   simt::wait_barrier(&at.barriers->k_full[stage], tile / stages % 2);
   const std::uint64_t k_operand =
       k_major_descriptor(simt::shared_address(at.k) + static_cast<std::uint32_t>(stage * k_bytes));
-  simt::wgmma_fence();
+  simt::wgmma_fence(score);
   DSB_UNROLL
   for (int step = 0; step < qk_width / 16; ++step) {
     const auto along = static_cast<std::uint64_t>(step / 4 * (box_bytes / 16) + step % 4 * 2);
@@ -106,12 +106,12 @@ DSB_DEVICE void start_scores(float (&score)[tile_keys / 2], std::uint64_t q_oper
 }
 
 // o += weights·v of a tile, under way.
-DSB_DEVICE void start_outputs(float (&o)[v_width / 2], const std::uint32_t (&weight)[tile_keys / 16][4],
+DSB_DEVICE void start_outputs(float (&o)[v_width / 2], std::uint32_t (&weight)[tile_keys / 16][4],
                               const Shared& at, int tile) {
   const int stage = tile % stages;
   simt::wait_barrier(&at.barriers->v_full[stage], tile / stages % 2);
   const std::uint32_t v = simt::shared_address(at.v) + static_cast<std::uint32_t>(stage * v_bytes);
-  simt::wgmma_fence();
+  simt::wgmma_fence(o, weight);
   DSB_UNROLL
   for (int step = 0; step < tile_keys / 16; ++step)
     simt::wgmma_bf16_n128_trans(
@@ -249,6 +249,9 @@ mla_prefill_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID
   unsigned char* const after_k = base + q_bytes + stages * k_bytes;
   const Shared at{base, base + q_bytes, after_k, reinterpret_cast<Barriers*>(after_k + stages * v_bytes)};
   if (simt::thread() == 0) {
+    simt::prefetch_map(q_map);
+    simt::prefetch_map(k_map);
+    simt::prefetch_map(v_map);
     simt::init_barrier(&at.barriers->q_full, 1);
     for (int i = 0; i < stages; ++i) {
       simt::init_barrier(&at.barriers->k_full[i], 1);

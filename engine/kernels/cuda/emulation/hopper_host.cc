@@ -86,6 +86,12 @@ void maybe_next_phase(simt::Barrier& b) {
   b.bytes ^= 1;
 }
 
+// Shared memory, as threads and as the asynchronous proxy see it.
+void fill_shared(void* to, int value, std::size_t bytes) {
+  std::memset(to, value, bytes);
+  std::memset(simt::detail::async_view(to), value, bytes);
+}
+
 void land(const Box& box) {
   for (std::uint32_t r = 0; r < box.map.box_rows; ++r) {
     for (int chunk = 0; chunk < box_bytes / 16; ++chunk) {
@@ -97,6 +103,7 @@ void land(const Box& box) {
         std::memcpy(to, box.map.data + row * box.map.row_bytes + byte, 16);
       else
         std::memset(to, 0, 16);
+      std::memcpy(simt::detail::async_view(to), to, 16);
     }
   }
   box.barrier->bytes -= static_cast<std::int32_t>(box.map.box_rows) * box_bytes * 2;
@@ -148,6 +155,7 @@ void init_barrier(Barrier* b, int arrivals) {
 void arrive(Barrier* b) {
   detail::check_shared(b, 8, 8);
   if (b->pending <= 0) throw std::logic_error("more arrivals at a barrier than it was made for");
+  detail::threads_met();
   --b->pending;
   maybe_next_phase(*b);
 }
@@ -172,7 +180,7 @@ void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row) {
   detail::check_shared(to, bytes, 1024);
   detail::check_shared(b, 8, 8);
   if (byte < 0 || row < 0) throw std::logic_error("a box before the beginning of its matrix");
-  std::memset(to, 0xff, static_cast<std::size_t>(bytes));
+  fill_shared(to, 0xff, static_cast<std::size_t>(bytes));
   under_way.push_back({static_cast<unsigned char*>(to), host, b, byte, row});
 }
 
@@ -213,7 +221,7 @@ void store_box(const TensorMap& map, const void* from, int byte, int row) {
   detail::check_shared(from, static_cast<int>(host.box_rows) * box_bytes, 1024);
   if (byte < 0 || row < 0) throw std::logic_error("a box before the beginning of its matrix");
   std::erase_if(stores, [](const Store& s) { return s.block < detail::cluster_serial(); });
-  const auto* const begin = static_cast<const unsigned char*>(from);
+  const auto* const begin = detail::async_view(from);
   std::vector<unsigned char> seen;
   if (current_order() == Order::forward) seen.assign(begin, begin + host.box_rows * box_bytes);
   stores.push_back({detail::block_serial(), thread(), begin, std::move(seen), host, byte, row, false});
@@ -258,8 +266,15 @@ struct Sums {
   int products;               // under way
 };
 
+// Registers of a thread as they were at its last fence.
+struct Fenced {
+  const unsigned char* at;
+  std::vector<unsigned char> values;
+};
+
 struct Flight {
   std::uint64_t block = 0;
+  std::array<std::vector<Fenced>, group_threads> fenced = {};
   std::vector<Product> open = {};                // since the last commit
   std::deque<std::vector<Product>> groups = {};  // committed, oldest first
   std::vector<Sums> sums = {};
@@ -278,6 +293,20 @@ struct IssueSlot {
   const Product* form;
 };
 
+// Whether the thread's fence knows these registers, and, where their values count, with the values that they
+// have.
+void require_fenced(const Flight& flight, int thread, const void* registers, std::size_t bytes,
+                    bool values_count) {
+  const auto* const at = static_cast<const unsigned char*>(registers);
+  for (const Fenced& f : flight.fenced[static_cast<std::size_t>(thread)]) {
+    if (at < f.at || at + bytes > f.at + f.values.size()) continue;
+    if (values_count && std::memcmp(at, f.values.data() + (at - f.at), bytes) != 0)
+      throw std::logic_error("registers of a wgmma changed after wgmma_fence");
+    return;
+  }
+  throw std::logic_error("a wgmma whose registers no wgmma_fence named since the last wait");
+}
+
 void issue(Product form, float* c, const std::uint32_t* a_registers) {
   IssueSlot slot{c, a_registers, &form};
   detail::together_group(&slot, [](void* const* all) {
@@ -294,6 +323,14 @@ void issue(Product form, float* c, const std::uint32_t* a_registers) {
     }
     Flight& flight = flight_of_group();
     const auto known = std::ranges::find_if(flight.sums, [&](const Sums& s) { return s.c == product.c; });
+    for (int t = 0; t < group_threads; ++t) {
+      const auto at = static_cast<std::size_t>(t);
+      if (known == flight.sums.end())
+        require_fenced(flight, t, product.c[at], static_cast<std::size_t>(product.n / 2) * sizeof(float),
+                       product.add);
+      if (product.a_in_registers)
+        require_fenced(flight, t, product.a_registers[at], 4 * sizeof(std::uint32_t), true);
+    }
     if (known != flight.sums.end()) {
       ++known->products;
     } else {
@@ -311,12 +348,17 @@ void issue(Product form, float* c, const std::uint32_t* a_registers) {
 constexpr int most_k = 32;
 constexpr int most_n = 256;
 
+const unsigned char* operand_at(std::uint32_t address, int bytes) {
+  const unsigned char* const at = shared() + address;
+  detail::check_shared(at, bytes, bytes);
+  return detail::async_view(at);
+}
+
 void read_a(const Product& product, float (&a)[64][most_k]) {
   const float* const e4m3 = detail::e4m3_table();
   for (int r = 0; r < 64; ++r) {
     for (int byte = 0; byte < 32 && !product.a_in_registers; byte += 16) {
-      const unsigned char* const at = shared() + operand_address(product.a, r, byte);
-      detail::check_shared(at, 16, 16);
+      const unsigned char* const at = operand_at(operand_address(product.a, r, byte), 16);
       for (int i = 0; i < (product.e4m3 ? 16 : 8); ++i) {
         if (product.e4m3) {
           a[r][byte + i] = e4m3[at[i]];
@@ -343,8 +385,7 @@ void read_b(const Product& product, float (&b)[most_k][most_n]) {
   if (product.trans) {
     for (int k = 0; k < 16; ++k) {
       for (int c = 0; c < product.n; ++c) {
-        const unsigned char* const at = shared() + n_major_address(product.b, k, c);
-        detail::check_shared(at, 2, 2);
+        const unsigned char* const at = operand_at(n_major_address(product.b, k, c), 2);
         std::uint16_t bits = 0;
         std::memcpy(&bits, at, 2);
         b[k][c] = from_bf16(bits);
@@ -354,8 +395,7 @@ void read_b(const Product& product, float (&b)[most_k][most_n]) {
   }
   for (int c = 0; c < product.n; ++c) {
     for (int byte = 0; byte < 32; byte += 16) {
-      const unsigned char* const at = shared() + operand_address(product.b, c, byte);
-      detail::check_shared(at, 16, 16);
+      const unsigned char* const at = operand_at(operand_address(product.b, c, byte), 16);
       for (int i = 0; i < (product.e4m3 ? 16 : 8); ++i) {
         if (product.e4m3) {
           b[byte + i][c] = e4m3[at[i]];
@@ -413,12 +453,27 @@ void settle_products(int left) {
   if (thread() % 32 == 0) let_others_run();
   together_group(&left, [](void* const* all) {
     Flight& flight = flight_of_group();
+    for (std::vector<Fenced>& fenced : flight.fenced) fenced.clear();
     const int most = *static_cast<const int*>(all[0]);
     while (static_cast<int>(flight.groups.size()) > most) {
       for (const Product& product : flight.groups.front()) compute(product, flight);
       flight.groups.pop_front();
     }
   });
+}
+
+void fence_registers(void* registers, std::size_t bytes) {
+  const auto* const at = static_cast<const unsigned char*>(registers);
+  std::vector<Fenced>& fenced = flight_of_group().fenced[static_cast<std::size_t>(thread() % group_threads)];
+  std::erase_if(fenced, [&](const Fenced& f) { return f.at == at; });
+  fenced.push_back({at, {at, at + bytes}});
+}
+
+bool copies_under_way() {
+  return !under_way.empty();
+}
+void drop_copies() {
+  under_way.clear();
 }
 
 }  // namespace detail
@@ -485,17 +540,24 @@ void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bo
 namespace detail {
 
 // A kernel that hands registers on is compiled for as many as its threads can have, in eights.
-void set_registers(int registers) {
+void set_registers(int registers, bool more) {
   constexpr int of_processor = 65536;
+  const int launched = std::min(of_processor / threads() / 8 * 8, 256);
   static std::array<int, 8> wanted;
   static std::uint64_t block = 0;
   if (block != block_serial()) {
     wanted = {};
     block = block_serial();
   }
-  wanted[static_cast<std::size_t>(thread() / group_threads)] = registers;
+  int& own = wanted[static_cast<std::size_t>(thread() / group_threads)];
+  if (own != registers) {
+    const int before = own == 0 ? launched : own;
+    if (more ? registers < before : registers > before)
+      throw std::logic_error("a warpgroup asks for registers that it has, or leaves some that it lacks");
+    own = registers;
+  }
   const int groups = threads() / group_threads;
-  if (std::accumulate(wanted.begin(), wanted.end(), 0) > groups * (of_processor / threads() / 8 * 8))
+  if (std::accumulate(wanted.begin(), wanted.end(), 0) > groups * launched)
     throw std::logic_error("warpgroups want more registers than their block has");
 }
 

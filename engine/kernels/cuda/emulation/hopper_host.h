@@ -10,7 +10,9 @@
 // words that a thread copies and arrives with; those that it never arrives with never come. A
 // box is stored when the thread that asked for it waits, with what was there when it asked, or, in the
 // backward order, with what is there then: it must be the same. A product is computed only when somebody
-// waits for its group: its sums are NaN until then, and operands that were overwritten meanwhile show.
+// waits for its group: its sums are NaN until then, and operands that were overwritten meanwhile show. TMA
+// and products see of shared memory what came by TMA and what threads had written when one of them last
+// fenced and met others; of what they wrote since, what was there before.
 namespace dsbench::engine::kernels::cuda::simt {
 
 struct alignas(8) Barrier {
@@ -26,6 +28,7 @@ void expect_bytes(Barrier* b, int bytes);
 void arrive(Barrier* b);
 void wait_barrier(Barrier* b, int parity);
 void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row);
+inline void prefetch_map(const TensorMap& /*map*/) {}
 inline void prefetch(const void* from, int bytes) {
   require_aligned(from, 16);
   if (bytes <= 0 || bytes % 16 != 0) throw std::logic_error("a prefetch of no pieces of 16 bytes");
@@ -38,11 +41,17 @@ void store_box(const TensorMap& map, const void* from, int byte, int row);
 void commit_stores();
 void wait_stores();
 std::uint32_t shared_address(const void* p);
-inline void wgmma_fence() {}
-void wgmma_commit();
 namespace detail {
 void settle_products(int left);
+void fence_registers(void* registers, std::size_t bytes);
+}  // namespace detail
+// A product must have had its sums and its registers named by a fence since the last wait, and finds them as
+// they were then.
+template <class... Registers>
+void wgmma_fence(Registers&... taken) {
+  (detail::fence_registers(&taken, sizeof taken), ...);
 }
+void wgmma_commit();
 template <int kLeft = 0, class... Sums>
 void wgmma_wait(Sums&... /*settled*/) {
   detail::settle_products(kLeft);
@@ -56,19 +65,24 @@ void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n128(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4], std::uint64_t b, bool add);
 void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add);
-inline void fence_async() {}
+inline void fence_async() {
+  detail::fence_async();
+}
 void sync_threads_of(int id, int threads);
 namespace detail {
-void set_registers(int registers);
+void set_registers(int registers, bool more);
 }
-// Warpgroups that together want more than the block was launched with would wait for ever.
+// Warpgroups that together want more than the block was launched with would wait for ever; what a group asks
+// for when it has more than that, or leaves when it has less, is undefined.
 template <int kRegisters>
 void release_registers() {
-  detail::set_registers(kRegisters);
+  static_assert(kRegisters >= 24 && kRegisters <= 256 && kRegisters % 8 == 0);
+  detail::set_registers(kRegisters, false);
 }
 template <int kRegisters>
 void take_registers() {
-  detail::set_registers(kRegisters);
+  static_assert(kRegisters >= 24 && kRegisters <= 256 && kRegisters % 8 == 0);
+  detail::set_registers(kRegisters, true);
 }
 
 }  // namespace dsbench::engine::kernels::cuda::simt

@@ -58,6 +58,9 @@ struct Block {
   std::vector<unsigned char> memory;
   unsigned char* shared = nullptr;
   std::size_t shared_bytes = 0;
+  std::vector<unsigned char> seen;  // of `shared`, by TMA and wgmma
+  bool fenced = false;
+  std::size_t left = 0;  // threads that have not ended
   int arrived = 0;
   std::uint64_t turns = 0;
   int running = -1;
@@ -116,6 +119,7 @@ void fiber_main() {
     if (!block->thrown) block->thrown = std::current_exception();
   }
   block->fibers[static_cast<std::size_t>(block->running)].done = true;
+  --block->left;
   for (;;) to_scheduler();
 }
 
@@ -251,6 +255,7 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
     ~Reset() {
       block = nullptr;
       cluster.clear();
+      detail::drop_copies();
     }
   } const reset;
   const unsigned clusters = shape.grid.x * shape.grid.y / shape.cluster;
@@ -264,6 +269,9 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
       now.x = (first + rank) % shape.grid.x;
       now.y = (first + rank) / shape.grid.x;
       std::memset(now.memory.data(), 0xff, now.memory.size());  // NaN until written
+      now.seen.assign(now.shared_bytes, 0xff);
+      now.fenced = false;
+      now.left = now.fibers.size();
       now.arrived = 0;
       for (Warp& warp : now.warps) warp.arrived = 0;
       for (WarpGroup& group : now.groups) group.arrived = 0;
@@ -276,6 +284,8 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
       }
     }
     run_cluster();
+    if (detail::copies_under_way())
+      throw std::logic_error("a block ends while boxes are under way to it that nobody waits for");
   }
   return 0;
 }
@@ -290,6 +300,7 @@ void sync_cluster() {
   if (++cluster_meeting.arrived == static_cast<int>(cluster.size() * block->fibers.size())) {
     cluster_meeting.arrived = 0;
     ++cluster_meeting.turns;
+    detail::threads_met();
     return;
   }
   wait_for(&cluster_meeting.turns);
@@ -318,6 +329,7 @@ void sync_block() {
   Block& b = *block;
   if (++b.arrived == static_cast<int>(b.fibers.size())) {
     b.arrived = 0;
+    detail::threads_met();
     ++b.turns;
     return;
   }
@@ -341,6 +353,7 @@ void meet(Together<kThreads>& place, void* slot, void (*work)(void* const*)) {
   place.slots[block->running % kThreads] = slot;
   if (++place.arrived == kThreads) {
     place.arrived = 0;
+    threads_met();
     work(place.slots);
     ++place.turns;
     return;
@@ -363,6 +376,7 @@ void meet_named(int id, int threads) {
   Block::Named& place = block->named[id];
   if (++place.arrived == threads) {
     place.arrived = 0;
+    threads_met();
     ++place.turns;
     return;
   }
@@ -378,7 +392,28 @@ std::uint64_t cluster_serial() {
 void* in_block(void* p, int rank) {
   if (rank < 0 || rank >= static_cast<int>(cluster.size()))
     throw std::logic_error("no block of that rank in the cluster");
-  return cluster[static_cast<std::size_t>(rank)]->shared + (static_cast<unsigned char*>(p) - block->shared);
+  const Block& other = *cluster[static_cast<std::size_t>(rank)];
+  if (other.left == 0) throw std::logic_error("a block reaches into another of its cluster that has ended");
+  return other.shared + (static_cast<unsigned char*>(p) - block->shared);
+}
+
+unsigned char* async_view(const void* p) {
+  const auto* const at = static_cast<const unsigned char*>(p);
+  for (Block* const each : cluster) {
+    if (at >= each->shared && at < each->shared + each->shared_bytes)
+      return each->seen.data() + (at - each->shared);
+  }
+  throw std::logic_error("access outside of the shared memory that was asked for");
+}
+
+void fence_async() {
+  block->fenced = true;
+}
+
+void threads_met() {
+  if (!block->fenced) return;
+  block->fenced = false;
+  std::memcpy(block->seen.data(), block->shared, block->shared_bytes);
 }
 
 void let_others_run() {

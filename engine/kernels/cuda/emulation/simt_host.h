@@ -61,8 +61,16 @@ void meet_named(int id, int threads);
 std::uint64_t block_serial();
 // That of the cluster's first block, which is the least.
 std::uint64_t cluster_serial();
-// The same place of another block of the cluster.
+// The same place of another block of the cluster, which must not have ended.
 void* in_block(void* p, int rank);
+// What TMA and wgmma see at this place of shared memory. After fence_async() they see, as soon as threads
+// meet at whatever barrier, what the block's threads have written until then.
+unsigned char* async_view(const void* p);
+void fence_async();
+void threads_met();
+// Boxes that nobody has waited for (hopper_host.cc).
+bool copies_under_way();
+void drop_copies();
 // The other warps get a turn before this thread goes on: what it already allowed them may happen now.
 void let_others_run();
 // Until the word is another one than now.
