@@ -385,6 +385,7 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     if (config.proxy.empty())
       return fail(ErrorKind::usage, "--proxy-auth has no effect without --proxy; name the proxy");
     DSBENCH_TRY(auto secret, loadgen::read_secret(options_.proxy_auth));
+    secrets_.push_back(secret);
     config.proxy_auth = std::move(secret);
   }
   DSBENCH_CHECK(loadgen::check_proxy(config.proxy));
@@ -406,6 +407,7 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     provider.unix_socket = options_.unix_socket;
     if (i < options_.api_keys.size() && options_.api_keys[i] != "none") {
       DSBENCH_TRY(auto secret, loadgen::read_secret(options_.api_keys[i]));
+      secrets_.push_back(secret);
       provider.api_key = std::move(secret);
     }
   }
@@ -483,6 +485,10 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   summary.target_description = target_description_;
   summary.simulated = simulated();
   summary.command = options_.command;
+  // A command that makes a key may have it in it.
+  for (std::string& word : summary.command) {
+    for (const loadgen::Secret& secret : secrets_) word = loadgen::redacted(std::move(word), secret);
+  }
   summary.profile_json = fmt::format("{{{},{}}}", verb_json, profiles_json_);
   summary.seed = options_.seed;
   summary.slo = slo_;

@@ -26,6 +26,7 @@
 #include "loadgen/observer.h"
 #include "loadgen/request_source.h"
 #include "loadgen/runner.h"
+#include "loadgen/wire/secret.h"
 #include "loadgen/workload.h"
 #include "profiles/traffic_profile.h"
 #include "profiles/workload_profile.h"
@@ -114,6 +115,7 @@ class Experiment {
   ExperimentHooks hooks_;
   results::RunDirectory directory_;
   std::string target_description_;
+  std::vector<loadgen::Secret> secrets_;  // to be found nowhere in what is written
   std::string profiles_json_;
   results::Slo slo_;
   loadgen::ClientPolicy policy_;      // of those whose class has none of its own
