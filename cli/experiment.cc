@@ -442,9 +442,11 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     loadgen::WireConfig as = config;
     as.providers = {config.providers[i]};
     as.providers.front().api_key.reset();
-    auto observer = std::make_unique<MetricsObserver>([as = std::move(as), url = base.origin + "/metrics"] {
-      return loadgen::http_get(url, scrape_timeout, as);
-    });
+    auto observer = std::make_unique<MetricsObserver>(
+        [as = std::move(as), url = base.origin + "/metrics"] {
+          return loadgen::http_get(url, scrape_timeout, as);
+        },
+        clock_);
     metrics_.push_back(observer.get());
     observers_.push_back(std::move(observer));
     observers.push_back(observers_.back().get());

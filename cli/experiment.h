@@ -18,6 +18,7 @@
 #include "cli/metrics_observer.h"
 #include "cli/progress.h"
 #include "cli/run_events.h"
+#include "core/clock.h"
 #include "core/result.h"
 #include "loadgen/client_policy.h"
 #include "loadgen/content_map.h"
@@ -132,6 +133,7 @@ class Experiment {
   std::vector<std::unique_ptr<loadgen::FaultyTarget>> faulty_;
   std::unique_ptr<loadgen::MultiTarget> both_;
   std::vector<std::unique_ptr<loadgen::Observer>> observers_;
+  SteadyClock clock_;
   std::vector<const MetricsObserver*> metrics_;  // of these, one for each target on the wire
   loadgen::Observer* observer_ = nullptr;
   std::shared_ptr<loadgen::ContentMap> contents_;

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int most_failures = 3;
 constexpr int between_tries = 10;
+constexpr Nanos long_time{100'000'000};
 
 bool counts_less(const results::Ledger& now, const results::Ledger& then) {
   return now.computed_tokens < then.computed_tokens || now.recomputed_tokens < then.recomputed_tokens ||
@@ -26,13 +27,16 @@ results::Ledger sum_of(results::Ledger a, const results::Ledger& b) {
 }  // namespace
 
 std::optional<loadgen::Observation> MetricsObserver::observe() {
-  if (failures_ >= most_failures && (!answered_ || ++passed_over_ % between_tries != 0)) return std::nullopt;
+  if (!answered_ && failures_ >= most_failures) return std::nullopt;
+  if (hung_ >= most_failures && ++passed_over_ % between_tries != 0) return std::nullopt;
+  const Nanos asked = clock_.now();
   const auto page = fetch_();
   if (!page) {
     ++failures_;
+    hung_ = clock_.now() - asked >= long_time ? hung_ + 1 : 0;
     return std::nullopt;
   }
-  failures_ = 0;
+  failures_ = hung_ = 0;
   answered_ = true;
   const loadgen::EngineMetrics metrics = loadgen::parse_prometheus_text(*page);
   loadgen::Observation seen;

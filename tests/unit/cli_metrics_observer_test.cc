@@ -8,13 +8,16 @@
 namespace dsbench::cli {
 namespace {
 
+;
+
 std::string page(int computed, int generated) {
   return fmt::format("dsbench_computed_tokens_total {}\nvllm:generation_tokens_total {}\n", computed, generated);
 }
 
 TEST(MetricsObserver, ATargetThatBeginsAnewGoesOnWhereItsPredecessorWasLastSeen) {
   std::string now = page(100, 40);
-  MetricsObserver observer{[&]() -> Result<std::string> { return now; }};
+  ManualClock clock;
+  MetricsObserver observer{[&]() -> Result<std::string> { return now; }, clock};
   EXPECT_EQ(observer.observe()->ledger->computed_tokens, 100);
   now = page(250, 90);
   EXPECT_EQ(observer.observe()->ledger->computed_tokens, 250);
@@ -29,29 +32,35 @@ TEST(MetricsObserver, ATargetThatBeginsAnewGoesOnWhereItsPredecessorWasLastSeen)
 }
 
 TEST(MetricsObserver, APageThatWasThereIsLookedForAgainAndOneThatNeverWasIsNot) {
+  ManualClock clock;
   int asked = 0;
   bool answers = true;
-  MetricsObserver gone{[&]() -> Result<std::string> {
+  Nanos takes{1'000'000};
+  const auto fetch = [&]() -> Result<std::string> {
     ++asked;
+    clock.advance(takes);
     if (answers) return page(5, 5);
     return fail(ErrorKind::unreachable, "no");
-  }};
+  };
+  MetricsObserver gone{fetch, clock};
   EXPECT_TRUE(gone.observe());
   answers = false;
-  for (int i = 0; i < 3; ++i) EXPECT_FALSE(gone.observe());
-  EXPECT_EQ(asked, 4);
   for (int i = 0; i < 20; ++i) EXPECT_FALSE(gone.observe());
-  EXPECT_EQ(asked, 6) << "every tenth time";
+  EXPECT_EQ(asked, 21) << "a refusal costs nothing";
+  takes = Nanos{900'000'000};
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(gone.observe());
+  EXPECT_EQ(asked, 24);
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(gone.observe());
+  EXPECT_EQ(asked, 26) << "it hangs: every tenth time";
   answers = true;
   for (int i = 0; i < 9; ++i) EXPECT_FALSE(gone.observe());
   EXPECT_TRUE(gone.observe());
   EXPECT_TRUE(gone.observe()) << "and again with every second";
 
   asked = 0;
-  MetricsObserver never{[&]() -> Result<std::string> {
-    ++asked;
-    return fail(ErrorKind::unreachable, "no");
-  }};
+  answers = false;
+  takes = Nanos{1'000'000};
+  MetricsObserver never{fetch, clock};
   for (int i = 0; i < 40; ++i) EXPECT_FALSE(never.observe());
   EXPECT_EQ(asked, 3);
 }
