@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/rng.h"
 #include "loadgen/schedule.h"
 #include "loadgen/traces/trace_fit.h"
 #include "loadgen/traces/trace_source.h"
@@ -121,6 +122,39 @@ TEST(Fit, makes_no_traffic_of_requests_that_all_have_one_time) {
   ASSERT_TRUE(fit) << fit.error().message;
   EXPECT_EQ(fit->traffic_json, "");
   EXPECT_NE(fit->workload_json, "");
+}
+
+// Turns that re-send what was said: no turn may become as long as what its successors share.
+TEST(Fit, keeps_the_lengths_of_conversations_that_grow) {
+  TraceBuilder builder{"known", TraceFormat::bailian, 16, 1};
+  Rng draw{7, "conversations"};
+  std::uint64_t fresh = 1;
+  double at = 0;
+  for (int conversation = 0; conversation < 600; ++conversation) {
+    std::vector<std::uint64_t> said;
+    const std::uint64_t turns = 1 + draw.below(6);
+    at += 0.5;
+    for (std::uint64_t turn = 0; turn < turns; ++turn) {
+      for (std::uint64_t more = 2 + draw.below(30); more > 0; --more) said.push_back(fresh++);
+      TraceRequest request;
+      request.at = from_seconds(at + 20.0 * static_cast<double>(turn));
+      request.input_tokens = static_cast<std::int32_t>(16 * said.size());
+      request.output_tokens = static_cast<std::int32_t>(1 + draw.below(300));
+      request.prefix_hashes = said;
+      builder.add(request);
+    }
+  }
+  const auto fit = fit_trace(builder.finish({}), {});
+  ASSERT_TRUE(fit) << fit.error().message;
+  for (const FitLine& line : fit->lines) {
+    if (line.what.starts_with("input")) {
+      EXPECT_NE(line.verdict, FitLine::Verdict::poor) << line.what << " " << line.fitted.value_or(0);
+    }
+    // Chance pairs what the source has in order: not all of it comes back.
+    if (line.what.starts_with("ideal")) {
+      EXPECT_GT(*line.fitted, 0.75 * *line.source);
+    }
+  }
 }
 
 TEST(Fit, refuses_what_is_too_little) {
