@@ -144,8 +144,8 @@ class Experiment {
   std::unique_ptr<RunEvents> events_;  // null: there are none
 };
 
-// The shares that a piece of the traffic gives the workload's classes. When the workload has not all of them, the
-// error names the shipped workloads that have.
+// The shares that a piece of the traffic gives the workload's classes. When the workload has not all of them,
+// the error names the shipped workloads that have.
 [[nodiscard]] Result<loadgen::Mix> mix_of(const profiles::WorkloadProfile& workload,
                                           const std::map<std::string, double>& weights);
 

@@ -18,9 +18,9 @@ class MetricsObserver final : public loadgen::Observer {
   using Fetch = std::function<Result<std::string>()>;
   MetricsObserver(Fetch fetch, const Clock& clock) : fetch_{std::move(fetch)}, clock_{clock} {}
 
-  // A page that failed three times in a row and was never there is asked for no more. One that has gone is asked
-  // for on: a process that is away refuses at once. When it hung three times in a row, which costs the whole
-  // timeout, it is asked for every tenth time only.
+  // A page that failed three times in a row and was never there is asked for no more. One that has gone is
+  // asked for on: a process that is away refuses at once. When it hung three times in a row, which costs the
+  // whole timeout, it is asked for every tenth time only.
   std::optional<loadgen::Observation> observe() override;
 
   // How often the counters were found to have begun anew.

@@ -91,8 +91,8 @@ int list() {
   return exit_ok;
 }
 
-// What "traffic ramp", "traffic/ramp", "ramp" and "my.json" mean: a kind, and a name or a path. A file's kind is
-// in its schema.
+// What "traffic ramp", "traffic/ramp", "ramp" and "my.json" mean: a kind, and a name or a path. A file's kind
+// is in its schema.
 Result<std::pair<std::string, std::string>> resolve(const std::string& kind, const std::string& name) {
   if (!name.empty()) {
     DSBENCH_CHECK(known_kind(kind));
@@ -113,8 +113,8 @@ Result<std::pair<std::string, std::string>> resolve(const std::string& kind, con
     for (const std::string_view known : kinds) {
       if (schema.starts_with(fmt::format("dsbench.{}/", known))) return std::pair{std::string{known}, kind};
     }
-    return fail(ErrorKind::usage, "'{}' has the schema '{}'; accepted: dsbench.KIND/1 with a KIND of {}", kind,
-                schema, join(kinds));
+    return fail(ErrorKind::usage, "'{}' has the schema '{}'; accepted: dsbench.KIND/1 with a KIND of {}",
+                kind, schema, join(kinds));
   }
   std::vector<std::string> found;
   std::vector<std::string_view> all;
@@ -186,11 +186,13 @@ void add_profile(CLI::App& app, std::function<int()>& chosen) {
   const auto with_name = [&](const char* word, const char* help,
                              int (*act)(const std::string&, const std::string&, const ShowOptions&)) {
     CLI::App* sub = verb->add_subcommand(word, help);
-    sub->add_option("kind", options->kind,
-                    "one of: " + join(kinds) + "; may be left out where the name or the file's schema says it")
+    sub->add_option(
+           "kind", options->kind,
+           "one of: " + join(kinds) + "; may be left out where the name or the file's schema says it")
         ->required()
         ->type_name("KIND");
-    sub->add_option("name", options->name, "a shipped name, or a path to a .json file")->type_name("NAME|FILE");
+    sub->add_option("name", options->name, "a shipped name, or a path to a .json file")
+        ->type_name("NAME|FILE");
     sub->callback([options, act, &chosen] {
       chosen = [options, act] { return act(options->kind, options->name, options->show); };
     });

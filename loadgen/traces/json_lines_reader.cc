@@ -91,7 +91,8 @@ class JsonLinesReader final : public TraceReader {
       const auto& text = value->get_ref<const std::string&>();
       if (const auto at = parse_utc(text)) return *at;
       if (!parse_number(text)) {
-        return fail(ErrorKind::usage, "'{}' is '{}'; accepted: a number, or a time as in 2024-05-10T00:00:00Z",
+        return fail(ErrorKind::usage,
+                    "'{}' is '{}'; accepted: a number, or a time as in 2024-05-10T00:00:00Z",
                     options_.timestamp_label, text.substr(0, 40));
       }
     }

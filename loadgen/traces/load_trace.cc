@@ -65,10 +65,9 @@ Result<Trace> load_text(const std::filesystem::path& path, const Detected& kind,
     if (!read) {
       ++notes.bad;
       if (notes.examples.size() < most_examples)
-        notes.examples.push_back(
-            fmt::format("{}line {}: {}",
-                        kind.framing == Framing::lines ? "" : fmt::format("record {}, ", notes.records),
-                        record->line, read.error().message));
+        notes.examples.push_back(fmt::format(
+            "{}line {}: {}", kind.framing == Framing::lines ? "" : fmt::format("record {}, ", notes.records),
+            record->line, read.error().message));
     }
     if (builder.full()) return too_many(path.string());
   }

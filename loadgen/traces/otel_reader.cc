@@ -8,8 +8,9 @@
 #include "loadgen/traces/trace_reader.h"
 
 // OpenTelemetry spans of generative AI: OTLP in JSON (resourceSpans, or bare spans), or what the SDKs print
-// to a console; and the same spans as Jaeger ({"data": [{"spans": …}]}) and Zipkin give them out, whose attributes
-// are called tags and whose times are microseconds. The conventions changed names; we accept the old and the new.
+// to a console; and the same spans as Jaeger ({"data": [{"spans": …}]}) and Zipkin give them out, whose
+// attributes are called tags and whose times are microseconds. The conventions changed names; we accept the
+// old and the new.
 namespace dsbench::loadgen {
 namespace {
 

@@ -70,9 +70,9 @@ std::int32_t common_beginning(const Trace& trace) {
   return static_cast<std::int32_t>(beginning.size()) * trace.block_tokens;
 }
 
-// What is found in a conversation is more than one prefix of one length can hold: each turn finds the turn before.
-// For what is missing, requests that share nothing are paired, neighbours by length, as many as it takes and spread
-// over all lengths; the longer one finds the shorter one. Takes them out of `rows`.
+// What is found in a conversation is more than one prefix of one length can hold: each turn finds the turn
+// before. For what is missing, requests that share nothing are paired, neighbours by length, as many as it
+// takes and spread over all lengths; the longer one finds the shorter one. Takes them out of `rows`.
 std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_for(const Trace& trace, std::int32_t system_tokens,
                                                                double missing,
                                                                std::vector<std::uint32_t>& rows) {
@@ -179,8 +179,9 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes) {
     }
     Group& group = all[g];
     missing += group.found;
-    // A conversation's first turns are shorter than what its later ones share; they have no prefix of the group's,
-    // or they would become as long. What is left of the group shares as much as makes up for them, if it can.
+    // A conversation's first turns are shorter than what its later ones share; they have no prefix of the
+    // group's, or they would become as long. What is left of the group shares as much as makes up for them,
+    // if it can.
     std::vector<std::uint32_t> rows = group.rows;
     std::sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
       return std::pair{-trace.rows[a].input_tokens, a} < std::pair{-trace.rows[b].input_tokens, b};
@@ -190,7 +191,8 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes) {
     for (std::size_t m = 2; m <= rows.size(); ++m) {
       const double room = trace.rows[rows[m - 1]].input_tokens - fit.system_tokens;
       const double shared = std::min(room, group.found / static_cast<double>(m - 1));
-      // As many members as the most that can be shared allows: among equals, but for rounding, the larger group.
+      // As many members as the most that can be shared allows: among equals, but for rounding, the larger
+      // group.
       if (const double in_all = shared * static_cast<double>(m - 1); in_all >= most * (1 - 1e-9)) {
         most = std::max(most, in_all);
         kept = m;

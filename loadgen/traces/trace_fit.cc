@@ -250,10 +250,10 @@ void compare_times(std::span<const Nanos> source, std::span<const std::vector<Na
     const auto peak = [](const std::vector<double>& counts) {
       return *std::max_element(counts.begin(), counts.end()) / std::max(moments(counts).mean, 1e-9);
     };
-    compare.ratio(fmt::format("peak ÷ mean per {}", print_duration(fit.bin)), "", peak(a),
-                  mean_over(draws,
-                            [&](const auto& draw) { return peak(counts_in_windows(draw, fit.bin, length)); }),
-                  0.1, 0.25);
+    compare.ratio(
+        fmt::format("peak ÷ mean per {}", print_duration(fit.bin)), "", peak(a),
+        mean_over(draws, [&](const auto& draw) { return peak(counts_in_windows(draw, fit.bin, length)); }),
+        0.1, 0.25);
   }
   for (const Nanos window : {from_seconds(1), from_seconds(60)}) {
     if (length / window < 10 || length / window > most_windows) continue;
@@ -385,8 +385,7 @@ Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
     fit.block_hit_share = meter.piece_hit_share();
     fit.hit_by_age = meter.share_by_age();
     fit.hit_by_position = meter.share_by_position();
-    compare.difference("ideal prefix-hit share of tokens", meter.hit_share(), fitted_hits, 0.03,
-                       0.08);
+    compare.difference("ideal prefix-hit share of tokens", meter.hit_share(), fitted_hits, 0.03, 0.08);
   }
   double ratio = 0, told = 0;
   for (const TraceRow& row : trace.rows) {

@@ -174,15 +174,15 @@ Result<Answer> ask_for_answer(const WireConfig& wire, const ProviderConfig& conf
   if (last.kind == ReplyReader::Step::Kind::tokens) last = reader->end_of_body();
   if (last.reason != results::Reason::ok) {
     if (!reply.encoding.empty() && !wire.compressed) {
-      return fail(ErrorKind::unreachable, "{} answers {} with a body in '{}', which nobody asked for; "
+      return fail(ErrorKind::unreachable,
+                  "{} answers {} with a body in '{}', which nobody asked for; "
                   "--compressed accepts it",
                   url, reply.status, reply.encoding);
     }
     const std::string body_said =
         config.api_key ? redacted(std::string{reply.body}, *config.api_key) : reply.body;
     return fail(ErrorKind::unreachable, "{} answers {}, but not with a whole answer ({}): {}; accepted is {}",
-                url, reply.status, results::to_word(last.reason), complaint(body_said),
-                codec.whole_answer());
+                url, reply.status, results::to_word(last.reason), complaint(body_said), codec.whole_answer());
   }
   return Answer{reader->usage(), reply.server};
 }

@@ -131,8 +131,7 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
         part_text(run.ledger->recomputed_tokens, run.ledger->computed_tokens),
         part_text(run.ledger->abandoned_tokens, run.ledger->computed_tokens));
   }
-  if (const std::string failed = failed_sentence(run); !failed.empty())
-    add("\n{:<10}{}", "failed", failed);
+  if (const std::string failed = failed_sentence(run); !failed.empty()) add("\n{:<10}{}", "failed", failed);
   if (run.failover) add("\n{:<10}{}", "failover", clean(run.failover->sentence));
   add("\n{:<10}{}\n", "SLO", slo_text(run.slo));
   add("{:<10}{}{}\n", "target", clean(run.target),

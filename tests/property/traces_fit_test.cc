@@ -86,9 +86,11 @@ TEST(FitRoundTrip, is_not_blamed_for_the_accidents_of_a_small_trace) {
     for (const FitLine& line : fit->lines) {
       // The largest of few counts and the last hundredth of few lengths are the source's own accidents.
       if (line.what.starts_with("peak") || line.what.ends_with("p99")) continue;
-      EXPECT_NE(line.verdict, FitLine::Verdict::poor) << seed << ": " << line.what << " " << line.fitted.value_or(0);
+      EXPECT_NE(line.verdict, FitLine::Verdict::poor)
+          << seed << ": " << line.what << " " << line.fitted.value_or(0);
       if (line.what == "requests" || line.what.ends_with("mean")) {
-        EXPECT_EQ(line.verdict, FitLine::Verdict::good) << seed << ": " << line.what << " " << line.fitted.value_or(0);
+        EXPECT_EQ(line.verdict, FitLine::Verdict::good)
+            << seed << ": " << line.what << " " << line.fitted.value_or(0);
       }
     }
   }

@@ -11,7 +11,8 @@ namespace {
 ;
 
 std::string page(int computed, int generated) {
-  return fmt::format("dsbench_computed_tokens_total {}\nvllm:generation_tokens_total {}\n", computed, generated);
+  return fmt::format("dsbench_computed_tokens_total {}\nvllm:generation_tokens_total {}\n", computed,
+                     generated);
 }
 
 TEST(MetricsObserver, ATargetThatBeginsAnewGoesOnWhereItsPredecessorWasLastSeen) {

@@ -76,8 +76,9 @@ TEST(Mooncake, times_of_the_calendar_are_times) {
   EXPECT_THAT(millis(trace), ElementsAre(0, 1750));
   ASSERT_TRUE(trace.notes.origin);
   const TemporaryFile bad{"{\"timestamp\": \"noon\", \"input_length\": 10, \"output_length\": 3}\n", "bad"};
-  EXPECT_THAT(load_trace(bad.path(), {}).error().message,
-              HasSubstr("line 1: 'timestamp' is 'noon'; accepted: a number, or a time as in 2024-05-10T00:00:00Z"));
+  EXPECT_THAT(
+      load_trace(bad.path(), {}).error().message,
+      HasSubstr("line 1: 'timestamp' is 'noon'; accepted: a number, or a time as in 2024-05-10T00:00:00Z"));
 }
 
 TEST(Azure, a_header_is_no_record_and_a_table_may_be_divided_otherwise) {
@@ -125,10 +126,11 @@ TEST(Otel, spans_as_jaeger_and_zipkin_give_them_out) {
       "tags": {"gen_ai.usage.input_tokens": "13", "gen_ai.usage.output_tokens": "6"}}])",
       "zipkin"};
   EXPECT_THAT(millis(must_load(zipkin.path())), ElementsAre(0, 750));
-  const TemporaryFile none{R"({"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "GET /", "attributes": []}]}]}]})",
-                           "none"};
-  EXPECT_THAT(load_trace(none.path(), {}).error().message,
-              HasSubstr("holds no request; it was read as otel: 1 spans, and none with gen_ai.usage.input_tokens"));
+  const TemporaryFile none{
+      R"({"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "GET /", "attributes": []}]}]}]})", "none"};
+  EXPECT_THAT(
+      load_trace(none.path(), {}).error().message,
+      HasSubstr("holds no request; it was read as otel: 1 spans, and none with gen_ai.usage.input_tokens"));
 }
 
 TEST(ShareGpt, turns_without_words_and_parts_of_text_are_turns) {
@@ -141,7 +143,8 @@ TEST(ShareGpt, turns_without_words_and_parts_of_text_are_turns) {
   options.most_bad = 0.5;
   const Trace trace = must_load(file.path(), options);
   EXPECT_EQ(trace.size(), 2U);
-  EXPECT_THAT(trace.notes.examples, ElementsAre(HasSubstr("record 3, line 1: a turn's 'value' (or 'content') is 7")));
+  EXPECT_THAT(trace.notes.examples,
+              ElementsAre(HasSubstr("record 3, line 1: a turn's 'value' (or 'content') is 7")));
 }
 
 TEST(Formats, utf_16_is_refused_by_name) {

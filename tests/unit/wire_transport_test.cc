@@ -660,11 +660,13 @@ TEST(Preflight, SaysWhatIsWrong) {
               HasSubstr("answers 200, but not with a whole answer (malformed)"));
   EXPECT_THAT(message(models, with_length("", "503 Service Unavailable")),
               HasSubstr("it is overloaded before the run has begun"));
-  EXPECT_THAT(message(models, with_length("", "301 Moved", "Location: https://elsewhere/v1\r\n")),
-              HasSubstr("answers 301 without a word: it points to 'https://elsewhere/v1'; redirections are not "
-                        "followed, so give that as the target"));
-  EXPECT_THAT(message(models, with_length("\x1F\x8B", "200 OK", "Content-Encoding: gzip\r\n")),
-              HasSubstr("answers 200 with a body in 'gzip', which nobody asked for; --compressed accepts it"));
+  EXPECT_THAT(
+      message(models, with_length("", "301 Moved", "Location: https://elsewhere/v1\r\n")),
+      HasSubstr("answers 301 without a word: it points to 'https://elsewhere/v1'; redirections are not "
+                "followed, so give that as the target"));
+  EXPECT_THAT(
+      message(models, with_length("\x1F\x8B", "200 OK", "Content-Encoding: gzip\r\n")),
+      HasSubstr("answers 200 with a body in 'gzip', which nobody asked for; --compressed accepts it"));
   const std::string echoed = message(models, with_length("you are sk-very-secret"), with_key);
   EXPECT_THAT(echoed, HasSubstr("you are [redacted]"));
   EXPECT_THAT(echoed, ::testing::Not(HasSubstr("sk-very-secret")));
