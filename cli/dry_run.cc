@@ -10,7 +10,7 @@
 
 #include "core/descriptors.h"
 #include "core/text.h"
-#include "loadgen/schedule.h"
+#include "loadgen/stage_driver.h"
 #include "loadgen/wire/host_limits.h"
 
 namespace dsbench::cli {
@@ -34,8 +34,20 @@ std::string whole(double n) {
 
 }  // namespace
 
+profiles::TrafficPlan plan_of(const OfferedTraffic& traffic) {
+  profiles::TrafficPlan plan;
+  Nanos start{0};
+  for (const loadgen::StagePlan& s : traffic.stages()) {
+    plan.stages.push_back({s.name, start, start + s.warm_up, start + s.length, s.planned});
+    start += s.length;
+  }
+  plan.length = start;
+  plan.requests = traffic.requests();
+  return plan;
+}
+
 std::string dry_run(const DryRunQuestion& q) {
-  const profiles::TrafficPlan plan = profiles::plan_of(q.traffic);
+  const profiles::TrafficPlan plan = plan_of(q.traffic);
   std::vector<StageSum> stages(plan.stages.size());
   const auto stage_at = [&](Nanos t) {
     const auto after =
@@ -44,18 +56,16 @@ std::string dry_run(const DryRunQuestion& q) {
     return static_cast<std::size_t>(after - plan.stages.begin()) - 1;
   };
   const auto every = static_cast<std::uint64_t>(std::max(1.0, std::ceil(plan.requests / most_drawn)));
-  loadgen::ScheduleStream stream{q.traffic, q.seed};
   std::int64_t drawn = 0, most_prompt = 0;
-  std::uint64_t number = 0;
   double busiest = 0, in_second = 0;
   std::int64_t second = -1;
-  while (const auto point = stream.next_before(Nanos::max())) {
+  while (const auto point = q.traffic.next_before(Nanos::max())) {
     const std::int64_t s = point->due / Nanos{1'000'000'000};
     in_second = s == second ? in_second + 1 : 1;
     second = s;
     busiest = std::max(busiest, in_second);
-    stages[point->stage].requests += 1;
-    const std::uint64_t request = number++;
+    stages[point->plan].requests += 1;
+    const std::uint64_t request = point->number;
     if (request % every != 0) continue;
     ++drawn;
     const auto weight = static_cast<double>(every);
@@ -65,7 +75,7 @@ std::string dry_run(const DryRunQuestion& q) {
       std::size_t stage = 0;
     };
     // What follows from it, in the order in which it is due: what goes out together is due together.
-    std::deque<Open> open{{q.source(request), point->due, point->stage}};
+    std::deque<Open> open{{q.source(request), point->due, point->plan}};
     for (int turn = 0; !open.empty(); ++turn) {
       const Open now = std::move(open.front());
       open.pop_front();
@@ -112,7 +122,8 @@ std::string dry_run(const DryRunQuestion& q) {
     const double seconds = std::max(to_seconds(plan.stages[i].end - plan.stages[i].start), 1e-9);
     open = std::max(open, (stages[i].requests + stages[i].follow_ups) / seconds * to_seconds(q.latency));
   }
-  const double connections = std::ceil(open + 4 * std::sqrt(open) + 1);
+  const double connections =
+      std::min(std::ceil(open + 4 * std::sqrt(open) + 1), std::max(all.requests + all.follow_ups, 1.0));
   const std::int64_t descriptors = raise_descriptor_limit();
   const std::int64_t ports = loadgen::ephemeral_ports();
   const bool priced = q.prices.input > 0 || q.prices.output > 0;
@@ -120,7 +131,7 @@ std::string dry_run(const DryRunQuestion& q) {
   if (q.json) {
     nlohmann::ordered_json doc;
     doc["schema"] = "dsbench.dry_run/1";
-    doc["traffic"] = nlohmann::ordered_json::parse(profiles::to_json(q.traffic));
+    doc["traffic"] = nlohmann::ordered_json::parse(q.traffic_json);
     doc["duration_s"] = to_seconds(plan.length);
     doc["seed"] = q.seed;
     const auto put = [&](nlohmann::ordered_json& out, const StageSum& s) {
@@ -150,7 +161,7 @@ std::string dry_run(const DryRunQuestion& q) {
       put(out, stages[i]);
       doc["stages"].push_back(std::move(out));
     }
-    for (const profiles::TrafficEvent& event : q.traffic.events) {
+    for (const profiles::TrafficEvent& event : q.events) {
       const auto placed = profiles::place_event(event, plan);
       if (!placed) continue;
       doc["events"].push_back({{"event", profiles::print_event(event)},
@@ -188,7 +199,7 @@ std::string dry_run(const DryRunQuestion& q) {
     out += fmt::format("Images: {} of {} bytes in all, a third more as text.\n", whole(all.images),
                        whole(all.image_bytes));
   }
-  for (const profiles::TrafficEvent& event : q.traffic.events) {
+  for (const profiles::TrafficEvent& event : q.events) {
     const auto placed = profiles::place_event(event, plan);
     if (!placed) continue;
     out += fmt::format("Fault from {} to {}: {}.\n", format_duration(placed->start),

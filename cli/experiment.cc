@@ -26,7 +26,6 @@
 #include "loadgen/wire/calibration.h"
 #include "loadgen/wire/host_limits.h"
 #include "loadgen/wire/preflight.h"
-#include "loadgen/wire/prometheus_text.h"
 #include "loadgen/wire/wire_runner.h"
 #include "loadgen/workload.h"
 #include "profiles/catalog.h"
@@ -49,32 +48,6 @@ namespace {
 constexpr Nanos scrape_timeout{900'000'000};
 // Less than this free, and a run would end in a full disk.
 constexpr Bytes room_needed{64 << 20};
-
-// Reads a target's /metrics; after three failures in a row it has none, and is asked no more.
-class Scraper final : public loadgen::Observer {
- public:
-  explicit Scraper(std::string url) : url_{std::move(url)} {}
-  std::optional<loadgen::Observation> observe() override {
-    if (failures_ >= 3) return std::nullopt;
-    const auto page = loadgen::http_get(url_, scrape_timeout);
-    if (!page) {
-      ++failures_;
-      return std::nullopt;
-    }
-    failures_ = 0;
-    const loadgen::EngineMetrics metrics = loadgen::parse_prometheus_text(*page);
-    loadgen::Observation seen;
-    seen.ledger = metrics.ledger();
-    seen.running = metrics.running;
-    seen.waiting = metrics.waiting;
-    seen.kv_used_share = metrics.kv_used_share;
-    return seen;
-  }
-
- private:
-  std::string url_;
-  int failures_ = 0;
-};
 
 // A simulated replica is of the hardware that its fleet names, or of this one.
 constexpr std::string_view law_prefix = "cost:";
@@ -227,7 +200,7 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   for (std::size_t i = 1; !e->hooks_.source && i < e->hooks_.mixes.size(); ++i) {
     std::map<std::string, double> weights;
     for (const profiles::MixShare& m : e->hooks_.mixes[i]) weights[m.name] += m.share;
-    DSBENCH_TRY(mixes.emplace_back(), loadgen::mix_of(workload, weights));
+    DSBENCH_TRY(mixes.emplace_back(), mix_of(workload, weights));
   }
   e->contents_ = std::make_shared<loadgen::ContentMap>(
       e->hooks_.source ? *e->hooks_.source : loadgen::make_source(workload, options.seed, std::move(mixes)));
@@ -412,6 +385,7 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     if (config.proxy.empty())
       return fail(ErrorKind::usage, "--proxy-auth has no effect without --proxy; name the proxy");
     DSBENCH_TRY(auto secret, loadgen::read_secret(options_.proxy_auth));
+    secrets_.push_back(secret);
     config.proxy_auth = std::move(secret);
   }
   DSBENCH_CHECK(loadgen::check_proxy(config.proxy));
@@ -433,6 +407,7 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     provider.unix_socket = options_.unix_socket;
     if (i < options_.api_keys.size() && options_.api_keys[i] != "none") {
       DSBENCH_TRY(auto secret, loadgen::read_secret(options_.api_keys[i]));
+      secrets_.push_back(secret);
       provider.api_key = std::move(secret);
     }
   }
@@ -463,7 +438,17 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
       for (const std::string& a : to_serve_arguments(options_.engine, "engine-")) flags += " " + a;
       target_description_ += ", dsbench serve" + flags;
     }
-    observers_.push_back(std::make_unique<Scraper>(base.origin + "/metrics"));
+    // On the way that the requests take (a socket, a proxy, certificates), without their key.
+    loadgen::WireConfig as = config;
+    as.providers = {config.providers[i]};
+    as.providers.front().api_key.reset();
+    auto observer = std::make_unique<MetricsObserver>(
+        [as = std::move(as), url = base.origin + "/metrics"] {
+          return loadgen::http_get(url, scrape_timeout, as);
+        },
+        clock_);
+    metrics_.push_back(observer.get());
+    observers_.push_back(std::move(observer));
     observers.push_back(observers_.back().get());
   }
   observer_ = observers.front();
@@ -502,6 +487,10 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   summary.target_description = target_description_;
   summary.simulated = simulated();
   summary.command = options_.command;
+  // A command that makes a key may have it in it.
+  for (std::string& word : summary.command) {
+    for (const loadgen::Secret& secret : secrets_) word = loadgen::redacted(std::move(word), secret);
+  }
   summary.profile_json = fmt::format("{{{},{}}}", verb_json, profiles_json_);
   summary.seed = options_.seed;
   summary.slo = slo_;
@@ -511,6 +500,13 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   if (!simulated()) {
     if (auto warning = ceiling_warning(summary, options_.threads))
       summary.warnings.push_back(std::move(*warning));
+  }
+  for (std::size_t i = 0; i < metrics_.size(); ++i) {
+    if (metrics_[i]->restarts() == 0) continue;
+    summary.warnings.push_back(fmt::format(
+        "{} began to count anew while the run went on (a restart?): of the tokens it computed, those between "
+        "our last look, once a second, and its end are missing",
+        options_.targets[i]));
   }
   summary.token_counts.calibrations = calibrations_;
   for (const results::TokenCalibration& c : calibrations_) {
@@ -566,6 +562,20 @@ Result<void> Experiment::write(results::RunSummary& summary) {
   return write_file_atomically(
       directory_.report(), results::report::render_html(
                                summary, {.pictures = {results::report::read_latency_picture(directory_)}}));
+}
+
+Result<loadgen::Mix> mix_of(const profiles::WorkloadProfile& workload,
+                            const std::map<std::string, double>& weights) {
+  auto mix = loadgen::mix_of(workload, weights);
+  if (mix) return mix;
+  std::vector<std::string_view> fitting;
+  for (const std::string_view name : profiles::shipped_names("workload")) {
+    const auto other = profiles::load_workload(std::string{name});
+    if (other && loadgen::mix_of(*other, weights)) fitting.push_back(name);
+  }
+  if (fitting.empty()) return mix;
+  return fail(mix.error().kind, "{}; --workload with all classes of the mix: {}", mix.error().message,
+              join(fitting));
 }
 
 int conclude(const results::RunSummary& summary, const ExperimentOptions& options,

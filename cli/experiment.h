@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,8 +15,10 @@
 #include "cli/experiment_options.h"
 #include "cli/fault_injector.h"
 #include "cli/fleet_target.h"
+#include "cli/metrics_observer.h"
 #include "cli/progress.h"
 #include "cli/run_events.h"
+#include "core/clock.h"
 #include "core/result.h"
 #include "loadgen/client_policy.h"
 #include "loadgen/content_map.h"
@@ -24,7 +27,10 @@
 #include "loadgen/observer.h"
 #include "loadgen/request_source.h"
 #include "loadgen/runner.h"
+#include "loadgen/wire/secret.h"
+#include "loadgen/workload.h"
 #include "profiles/traffic_profile.h"
+#include "profiles/workload_profile.h"
 #include "results/recorder.h"
 #include "results/run_directory.h"
 #include "results/run_summary.h"
@@ -110,6 +116,7 @@ class Experiment {
   ExperimentHooks hooks_;
   results::RunDirectory directory_;
   std::string target_description_;
+  std::vector<loadgen::Secret> secrets_;  // to be found nowhere in what is written
   std::string profiles_json_;
   results::Slo slo_;
   loadgen::ClientPolicy policy_;      // of those whose class has none of its own
@@ -126,6 +133,8 @@ class Experiment {
   std::vector<std::unique_ptr<loadgen::FaultyTarget>> faulty_;
   std::unique_ptr<loadgen::MultiTarget> both_;
   std::vector<std::unique_ptr<loadgen::Observer>> observers_;
+  SteadyClock clock_;
+  std::vector<const MetricsObserver*> metrics_;  // of these, one for each target on the wire
   loadgen::Observer* observer_ = nullptr;
   std::shared_ptr<loadgen::ContentMap> contents_;
   std::unique_ptr<results::Recorder> recorder_;
@@ -134,6 +143,11 @@ class Experiment {
   std::vector<std::unique_ptr<FaultSite>> sites_;
   std::unique_ptr<RunEvents> events_;  // null: there are none
 };
+
+// The shares that a piece of the traffic gives the workload's classes. When the workload has not all of them,
+// the error names the shipped workloads that have.
+[[nodiscard]] Result<loadgen::Mix> mix_of(const profiles::WorkloadProfile& workload,
+                                          const std::map<std::string, double>& weights);
 
 // Prints the summary on stdout (JSON when asked) and returns the verdict's exit code.
 [[nodiscard]] int conclude(const results::RunSummary& summary, const ExperimentOptions& options,

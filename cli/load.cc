@@ -115,7 +115,7 @@ Result<loadgen::SharedSource> source_of(const LoadOptions& o, const Offer& offer
   for (std::size_t i = 1; i < planned.size(); ++i) {
     std::map<std::string, double> weights;
     for (const profiles::MixShare& m : planned[i]) weights[m.name] += m.share;
-    DSBENCH_TRY(mixes.emplace_back(), loadgen::mix_of(workload, weights));
+    DSBENCH_TRY(mixes.emplace_back(), mix_of(workload, weights));
   }
   return loadgen::make_source(workload, o.experiment.seed, std::move(mixes));
 }
@@ -124,13 +124,7 @@ Result<loadgen::SharedSource> source_of(const LoadOptions& o, const Offer& offer
 // their targets, and only the first of them makes the events; a simulated fleet is each worker's own.
 Result<std::vector<profiles::TrafficEvent>> events_of(const LoadOptions& o, const Offer& offer) {
   DSBENCH_TRY(std::vector<profiles::TrafficEvent> events, make_events(o.experiment.events));
-  profiles::TrafficPlan plan;
-  Nanos start{0};
-  for (const loadgen::StagePlan& s : offer.traffic->stages()) {
-    plan.stages.push_back({s.name, start, start + s.warm_up, start + s.length, s.planned});
-    start += s.length;
-  }
-  plan.length = start;
+  const profiles::TrafficPlan plan = plan_of(*offer.traffic);
   for (const profiles::TrafficEvent& event : events) DSBENCH_CHECK(profiles::place_event(event, plan));
   if (offer.profile)
     events.insert(events.begin(), offer.profile->events.begin(), offer.profile->events.end());
@@ -149,14 +143,18 @@ int show_dry_run(const LoadOptions& o, const Offer& offer,
                  o.worker.plan == "-" ? "" : ", in " + o.worker.plan);
     return exit_ok;
   }
-  if (!offer.profile) {
-    fmt::print("{}", loadgen::describe(*offer.trace));
-    return exit_ok;
+  if (offer.trace && !o.experiment.json) fmt::print("{}\n", loadgen::describe(*offer.trace));
+  // All of it, whatever this worker's share is.
+  OfferedTraffic whole = offer.profile ? OfferedTraffic{*offer.profile, o.experiment.seed}
+                                       : OfferedTraffic{offer.trace, o.stage_length};
+  std::string traffic_json = offer.traffic_json;
+  if (offer.profile) {
+    profiles::TrafficProfile profile = *offer.profile;
+    profile.events = events;
+    traffic_json = to_json(profile);
   }
-  profiles::TrafficProfile profile = *offer.profile;
-  profile.events = events;
-  fmt::print("{}", dry_run({profile, *source, o.experiment.seed, o.guards.prices, o.assume_latency,
-                            o.experiment.json}));
+  fmt::print("{}", dry_run({whole, traffic_json, events, *source, o.experiment.seed, o.guards.prices,
+                            o.assume_latency, o.experiment.json}));
   return exit_ok;
 }
 
@@ -386,6 +384,13 @@ int load(const LoadOptions& given) {
   }
   summary.requests = experiment.recorder().requests();
   summary.attempts = experiment.recorder().attempts();
+  if (summary.requests == 0 && summary.verdict == results::Verdict::measured && worker->alone()) {
+    summary.verdict = results::Verdict::inconclusive;
+    summary.sentence = fmt::format("Nothing was measured: {}.",
+                                   ran ? "the schedule has no request; give it more time, a higher rate or "
+                                         "another --seed"
+                                       : "no request was due before the end");
+  }
   if (summary.requests > 0) {
     summary.retry_amplification =
         static_cast<double>(summary.attempts) / static_cast<double>(summary.requests);
@@ -406,7 +411,8 @@ int load(const LoadOptions& given) {
   if (const auto written = experiment.write(summary); !written) return refuse("load", written.error());
   const int code = conclude(summary, o.experiment, experiment.directory());
   if (signal_exit_code() != 0) return signal_exit_code();
-  return trip && !trip->generator ? exit_guard : code;
+  if (trip) return trip->generator ? code : static_cast<int>(exit_guard);
+  return ran ? code : static_cast<int>(exit_interrupted);  // by the control socket's stop
 }
 
 }  // namespace

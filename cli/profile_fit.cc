@@ -67,7 +67,8 @@ void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
       fmt::print("                  below batches of {} nothing is known of them\n",
                  format_duration(*trace.notes.batch));
   } else {
-    fmt::print("  no traffic      the source has no times\n");
+    fmt::print("  no traffic      {}\n",
+               trace.notes.at_once ? "all requests have the same time" : "the source has no times");
   }
   fmt::print("  input tokens    mean {:.0f}, p50 {:.0f}, p99 {:.0f}\n", fit.input_mean, fit.input_p50,
              fit.input_p99);

@@ -18,6 +18,13 @@ void say(const char* text) {
 }
 
 void on_signal(int signal) {
+  // The terminal has gone: to the run that is a SIGTERM. The kernel and the shell may both tell us.
+  if (signal == SIGHUP) {
+    int none = 0;
+    which.compare_exchange_strong(none, SIGTERM);
+    stop = true;
+    return;
+  }
   // A guard may have raised the flag before: that is no first signal.
   if (which.exchange(signal) != 0) {
     say("\ndsbench: leaving at once\n");
@@ -36,6 +43,9 @@ std::atomic<bool>& handle_signals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup's wish stands
   std::signal(SIGPIPE, SIG_IGN);
   return stop;
 }

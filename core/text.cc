@@ -124,7 +124,17 @@ std::string format_duration(Nanos d) {
 }
 
 std::string format_rate(Rate r) {
+  // A request now and then: "0.00/s" would say that there is none.
+  if (const double hourly = r.per_second() * 3600; hourly > 0 && r.per_second() < 0.00995)
+    return hourly < 0.00995 ? fmt::format("{:.2g}/h", hourly) : three_digits(hourly) + "/h";
   return three_digits(r.per_second()) + "/s";
+}
+
+std::string print_rate(Rate r) {
+  std::array<char, 400> digits{};
+  const auto end =
+      std::to_chars(digits.data(), digits.data() + digits.size(), r.per_second(), std::chars_format::fixed);
+  return std::string{digits.data(), end.ptr} + "/s";
 }
 
 std::string format_bytes(Bytes b) {

@@ -21,6 +21,9 @@ namespace dsbench {
 [[nodiscard]] std::string format_duration(Nanos d);
 // "12.5/s".
 [[nodiscard]] std::string format_rate(Rate r);
+// The shortest text that parses back to the same rate, without an exponent ("0.0000025/s"): for profiles and
+// command lines.
+[[nodiscard]] std::string print_rate(Rate r);
 // "1.31 TiB".
 [[nodiscard]] std::string format_bytes(Bytes b);
 // The shortest text that parses back to the same duration ("1500ms"): for profiles and command lines.

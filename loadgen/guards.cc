@@ -367,7 +367,7 @@ void Guards::judge(const TokensRule& rule, Nanos) {
 
 void Guards::judge(const CostRule& rule, Nanos) {
   if (cost() > rule.most)
-    trip(fmt::format("{:.2f} was spent on tokens; the limit is {:.2f}", cost(), rule.most));
+    trip(fmt::format("{:.4g} was spent on tokens; the limit is {:.4g}", cost(), rule.most));
 }
 
 void Guards::judge(const GeneratorRule& rule, Nanos now) {

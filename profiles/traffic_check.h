@@ -1,7 +1,5 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <string>
 
 #include "profiles/traffic_profile.h"
@@ -9,11 +7,6 @@
 // What the readers of traffic profiles share: what is wrong with what they read, each an empty string when
 // nothing is.
 namespace dsbench::profiles {
-
-// The shortest text that parses back to the same rate.
-[[nodiscard]] inline std::string print_rate(Rate r) {
-  return fmt::format("{}/s", r.per_second());
-}
 
 [[nodiscard]] std::string check_piece(const TrafficPiece& piece);
 // When each piece is right.

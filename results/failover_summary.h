@@ -76,6 +76,9 @@ struct Failover {
   std::int64_t sessions_moved = 0, reprefilled_tokens = 0, resent_tokens = 0;
   std::vector<ProviderSecond> seconds;
   std::string sentence;
+  // In all incidents together: one that two of them share is one. In no file; the sentence of the criterion
+  // has it.
+  std::int64_t requests_lost = 0;
 };
 
 }  // namespace dsbench::results

@@ -80,19 +80,36 @@ void RecordChannel::decided(const ProviderDecision& decision) {
   rows_.decisions.push_back(decision);
 }
 
+void RecordChannel::settle_early(std::uint64_t request, bool measured, Nanos now) {
+  if (early_.empty()) return;
+  const auto found = early_.find(request);
+  if (found == early_.end()) return;
+  if (measured) {
+    for (const AttemptRecord& hedge : found->second) {
+      counts_[hedge.stage].add(hedge);
+      interval(hedge.stage, now).add(hedge);
+    }
+  }
+  early_.erase(found);
+}
+
 void RecordChannel::attempt(const AttemptRecord& record) {
   std::unique_lock lock{mutex_};
   wait_for_room(lock);
-  bool measured = measures(record.stage, record.due);
-  if (record.attempt > 0) {
-    if (const auto first = retrying_.find(record.request); first != retrying_.end()) measured = first->second;
-  } else if (record.reason != Reason::ok) {
-    retrying_[record.request] = measured;
-  }
   const Nanos done = std::max(record.done, record.due);
-  if (measured) {
-    counts_[record.stage].add(record);
-    interval(record.stage, done).add(record);
+  const auto known = record.attempt > 0 ? retrying_.find(record.request) : retrying_.end();
+  if (record.attempt > 0 && known == retrying_.end()) {
+    early_[record.request].push_back(record);
+  } else {
+    const bool measured = record.attempt > 0 ? known->second : measures(record.stage, record.due);
+    if (record.attempt == 0) {
+      if (record.reason != Reason::ok) retrying_[record.request] = measured;
+      settle_early(record.request, measured, done);
+    }
+    if (measured) {
+      counts_[record.stage].add(record);
+      interval(record.stage, done).add(record);
+    }
   }
   seconds_.add(record);
   latest_second_ = std::max(latest_second_, second_of(done));
@@ -112,6 +129,7 @@ void RecordChannel::request(const RequestRecord& record) {
   wait_for_room(lock);
   retrying_.erase(record.request);
   const Nanos done = std::max(record.done, record.due);
+  settle_early(record.request, measures(record.stage, record.due), done);
   if (measures(record.stage, record.due)) {
     counts_[record.stage].add(record, good);
     interval(record.stage, done).add(record);

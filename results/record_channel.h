@@ -111,6 +111,7 @@ class RecordChannel final : public RecordSink {
   [[nodiscard]] bool measures(std::uint32_t stage, Nanos due) const;
   MetricSet& interval(std::uint32_t stage, Nanos done);
   void wait_for_room(std::unique_lock<std::mutex>& lock);
+  void settle_early(std::uint64_t request, bool measured, Nanos now);
 
   const Slo slo_;
   const std::vector<Slo> slos_;
@@ -124,6 +125,8 @@ class RecordChannel final : public RecordSink {
   std::vector<StageCounts> counts_;      // by stage
   // Requests that may be tried again: whether the request is measured, which a retry's own due does not tell.
   std::unordered_map<std::uint64_t, bool> retrying_;
+  // Hedges that ended before the first attempt did, which will tell the same of them.
+  std::unordered_map<std::uint64_t, std::vector<AttemptRecord>> early_;
   Intervals intervals_;
   SecondCells seconds_;
   RowBuffer rows_;

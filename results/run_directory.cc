@@ -84,6 +84,13 @@ Result<RunDirectory> find_run_directory(const fs::path& path) {
   if (fs::is_directory(path, ec)) {
     const RunDirectory directory{path};
     if (fs::exists(directory.run_json(), ec)) return directory;
+    if (fs::exists(directory.records(), ec)) {
+      return fail(
+          ErrorKind::usage,
+          "the run in '{}' was cut off before it wrote its run.json; what it recorded is in records.sqlite, "
+          "which sqlite3 reads and dsbench load --trace replays",
+          path.string());
+    }
     return fail(
         ErrorKind::usage,
         "'{}' is no run: it has no run.json; a folder that dsbench rehearse or load wrote is accepted",

@@ -40,3 +40,5 @@ set_tests_properties(cli_help PROPERTIES LABELS host ENVIRONMENT "DSBENCH=$<TARG
 
 dsbench_test(cli_ceiling_test SOURCES unit/cli_ceiling_test.cc "${PROJECT_SOURCE_DIR}/cli/ceiling.cc"
   LIBS dsbench::core nlohmann_json::nlohmann_json)
+dsbench_test(cli_metrics_observer_test
+  SOURCES unit/cli_metrics_observer_test.cc "${PROJECT_SOURCE_DIR}/cli/metrics_observer.cc" LIBS dsbench::wire)

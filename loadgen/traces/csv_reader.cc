@@ -29,13 +29,19 @@ class CsvReader : public TraceReader {
   }
 
   Result<void> read(std::string_view record, const TraceSink& sink) final {
-    if (!header_.empty() && record == header_) return {};  // parts that were put one after the other
-    split_csv(record, fields_);
+    if (has_names_ && record == header_) {  // parts that were put one after the other
+      ++headers_;
+      return {};
+    }
+    if (header_.empty()) delimiter_ = delimiter_of(record);
+    split_csv(record, fields_, delimiter_);
     if (header_.empty()) {
       header_ = record;
-      bool is_header = false;
-      DSBENCH_TRY(is_header, read_header());
-      if (is_header) return {};
+      DSBENCH_TRY(has_names_, read_header());
+      if (has_names_) {
+        ++headers_;
+        return {};
+      }
     }
     std::size_t needed = 0;
     for (std::size_t i = 0; i < required_.size(); ++i) needed = std::max(needed, columns_[i] + 1);
@@ -43,6 +49,8 @@ class CsvReader : public TraceReader {
       return fail(ErrorKind::usage, "{} fields, expected {}", fields_.size(), needed);
     return row(sink);
   }
+
+  [[nodiscard]] std::uint64_t headers() const final { return headers_; }
 
  protected:
   // The field of the n-th column (required ones first); empty when the table has none.
@@ -82,6 +90,9 @@ class CsvReader : public TraceReader {
   std::vector<std::size_t> columns_;
   std::vector<std::string_view> fields_;
   std::string header_;
+  bool has_names_ = false;
+  std::uint64_t headers_ = 0;
+  char delimiter_ = ',';
 };
 
 class AzureReader final : public CsvReader {

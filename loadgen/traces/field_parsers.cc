@@ -118,12 +118,18 @@ Result<Nanos> to_instant(double value, double seconds_per_unit) {
   return Nanos{std::llround(seconds * 1e9)};
 }
 
-void split_csv(std::string_view line, std::vector<std::string_view>& fields) {
+char delimiter_of(std::string_view line) {
+  if (line.find(',') != std::string_view::npos) return ',';
+  if (line.find(';') != std::string_view::npos) return ';';
+  return line.find('\t') != std::string_view::npos ? '\t' : ',';
+}
+
+void split_csv(std::string_view line, std::vector<std::string_view>& fields, char delimiter) {
   fields.clear();
   for (;;) {
     std::size_t end = 0;
     bool quoted = false;
-    for (; end < line.size() && (quoted || line[end] != ','); ++end) {
+    for (; end < line.size() && (quoted || line[end] != delimiter); ++end) {
       if (line[end] == '"') quoted = !quoted;
     }
     std::string_view field = trim(line.substr(0, end));

@@ -27,8 +27,10 @@ inline constexpr std::int64_t most_trace_tokens = 16'777'216;
 // A number of the source's clock; refuses what would not fit into 292 years.
 [[nodiscard]] Result<Nanos> to_instant(double value, double seconds_per_unit);
 
-// The fields of a CSV line: commas, double quotes (doubled inside), spaces around are dropped. The views live
-// as long as the line; a quoted field with a doubled quote keeps the pair.
-void split_csv(std::string_view line, std::vector<std::string_view>& fields);
+// The fields of a CSV line: commas (or another delimiter), double quotes (doubled inside), spaces around are
+// dropped. The views live as long as the line; a quoted field with a doubled quote keeps the pair.
+void split_csv(std::string_view line, std::vector<std::string_view>& fields, char delimiter = ',');
+// What a table's first line is divided by: a comma, or, without one, a semicolon or a tab.
+[[nodiscard]] char delimiter_of(std::string_view line);
 
 }  // namespace dsbench::loadgen

@@ -43,6 +43,9 @@ Stretch measure(const std::vector<LengthPair>& pairs, std::size_t begin, std::si
 
 std::vector<LengthBin> fit_joint(std::vector<LengthPair> pairs, std::size_t most_bins) {
   constexpr double tolerance = 0.003;
+  // The outputs of a few requests have no quantiles.
+  constexpr std::size_t least_pairs = 20;
+  most_bins = std::clamp<std::size_t>(pairs.size() / least_pairs, 1, most_bins);
   std::stable_sort(pairs.begin(), pairs.end(),
                    [](const LengthPair& a, const LengthPair& b) { return a.prompt < b.prompt; });
   double total = 0;

@@ -64,8 +64,7 @@ class JsonLinesReader final : public TraceReader {
     if (object.is_discarded()) return fail(ErrorKind::usage, "no JSON: '{}'", record.substr(0, 60));
     if (!object.is_object()) return fail(ErrorKind::usage, "no JSON object: '{}'", record.substr(0, 60));
     TraceRequest request;
-    DSBENCH_TRY(const double at, number(object, options_.timestamp_label));
-    DSBENCH_TRY(request.at, to_instant(at, options_.seconds_per_unit));
+    DSBENCH_TRY(request.at, instant(object));
     DSBENCH_TRY(const double input, number(object, options_.input_label));
     DSBENCH_TRY(request.input_tokens, to_tokens(input, options_.input_label));
     DSBENCH_TRY(const double output, number(object, options_.output_label));
@@ -85,6 +84,22 @@ class JsonLinesReader final : public TraceReader {
   }
 
  private:
+  // A number of the source's clock, or a time of the calendar.
+  [[nodiscard]] Result<Nanos> instant(const Json& object) const {
+    const Json* value = find(object, options_.timestamp_label);
+    if (value != nullptr && value->is_string()) {
+      const auto& text = value->get_ref<const std::string&>();
+      if (const auto at = parse_utc(text)) return *at;
+      if (!parse_number(text)) {
+        return fail(ErrorKind::usage,
+                    "'{}' is '{}'; accepted: a number, or a time as in 2024-05-10T00:00:00Z",
+                    options_.timestamp_label, text.substr(0, 40));
+      }
+    }
+    DSBENCH_TRY(const double at, number(object, options_.timestamp_label));
+    return to_instant(at, options_.seconds_per_unit);
+  }
+
   TraceFormat format_;
   ReaderOptions options_;
 };

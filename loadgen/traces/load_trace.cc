@@ -23,7 +23,7 @@ tl::unexpected<Error> too_many(const std::string& name) {
 
 Result<void> check_bad(const TraceNotes& notes, const TraceOptions& options, const std::string& name,
                        TraceFormat format) {
-  if (notes.records == 0) return fail(ErrorKind::usage, "{} holds no records", name);
+  if (notes.records == 0) return fail(ErrorKind::usage, "{} holds no records of {}", name, to_word(format));
   const double share = static_cast<double>(notes.bad) / static_cast<double>(notes.records);
   if (share <= options.most_bad) return {};
   return fail(
@@ -65,10 +65,13 @@ Result<Trace> load_text(const std::filesystem::path& path, const Detected& kind,
     if (!read) {
       ++notes.bad;
       if (notes.examples.size() < most_examples)
-        notes.examples.push_back(fmt::format("line {}: {}", record->line, read.error().message));
+        notes.examples.push_back(fmt::format(
+            "{}line {}: {}", kind.framing == Framing::lines ? "" : fmt::format("record {}, ", notes.records),
+            record->line, read.error().message));
     }
     if (builder.full()) return too_many(path.string());
   }
+  notes.records -= reader->headers();
   notes.skipped = reader->skipped();
   notes.timed = kind.format != TraceFormat::sharegpt;
   notes.estimated_tokens = kind.format == TraceFormat::sharegpt;
@@ -162,7 +165,15 @@ Result<Trace> load_trace(const std::filesystem::path& path, const TraceOptions& 
     return load_text(path, kind, options);
   };
   DSBENCH_TRY(Trace trace, load());
-  if (trace.rows.empty()) return fail(ErrorKind::usage, "{} holds no request", path.string());
+  if (trace.rows.empty()) {
+    return fail(ErrorKind::usage, "{} holds no request; it was read as {}{}", path.string(),
+                to_word(kind.format),
+                kind.format == TraceFormat::otel
+                    ? fmt::format(": {} spans, and none with gen_ai.usage.input_tokens or output_tokens",
+                                  trace.notes.skipped)
+                : trace.notes.skipped > 0 ? fmt::format(": {} records without an answer", trace.notes.skipped)
+                                          : "");
+  }
   const Nanos whole = trace.length;
   if (trace.notes.timed) {
     trace.notes.batch = trace.notes.generated ? std::nullopt : find_batches(trace);
@@ -194,7 +205,9 @@ std::string describe(const Trace& trace) {
   }
   const auto n = static_cast<double>(std::max<std::size_t>(trace.size(), 1));
   std::string out = fmt::format("{}: {}, {} requests", trace.name, to_word(trace.format), trace.size());
-  if (notes.timed) {
+  if (notes.timed && notes.at_once) {
+    out += " at one instant";
+  } else if (notes.timed) {
     out += fmt::format(" in {}, {}", format_duration(trace.length),
                        format_rate(Rate::per_second(n / std::max(to_seconds(trace.length), 1e-9))));
   }

@@ -8,7 +8,9 @@
 #include "loadgen/traces/trace_reader.h"
 
 // OpenTelemetry spans of generative AI: OTLP in JSON (resourceSpans, or bare spans), or what the SDKs print
-// to a console. The conventions changed names; we accept the old and the new.
+// to a console; and the same spans as Jaeger ({"data": [{"spans": …}]}) and Zipkin give them out, whose
+// attributes are called tags and whose times are microseconds. The conventions changed names; we accept the
+// old and the new.
 namespace dsbench::loadgen {
 namespace {
 
@@ -83,9 +85,14 @@ Result<std::optional<std::int32_t>> tokens_of(const Attributes& attributes,
 }
 
 Result<Nanos> start_of(const Json& span) {
-  const Json* value = member(span, {"startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime"});
+  const Json* value =
+      member(span, {"startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "timestamp"});
   if (value == nullptr) return fail(ErrorKind::usage, "a span without startTimeUnixNano");
-  if (value->is_number_integer()) return Nanos{value->get<std::int64_t>()};
+  if (value->is_number_integer()) {
+    // Jaeger's and Zipkin's spans have tags.
+    if (span.contains("tags")) return to_instant(value->get<double>(), 1e-6);
+    return Nanos{value->get<std::int64_t>()};
+  }
   const std::string text = text_of(value);
   if (!text.empty() && text.size() < 20 && text.find_first_not_of("0123456789") == std::string::npos) {
     std::int64_t ns = 0;
@@ -120,7 +127,7 @@ class OtelReader final : public TraceReader {
       return {};
     }
     const Json* inner = member(json, {"resourceSpans", "resource_spans", "scopeSpans", "scope_spans",
-                                      "instrumentationLibrarySpans", "spans"});
+                                      "instrumentationLibrarySpans", "spans", "data"});
     if (inner != nullptr) return walk(*inner, requests, others);
     return read_span(json, requests, others);
   }
@@ -128,7 +135,7 @@ class OtelReader final : public TraceReader {
   static Result<void> read_span(const Json& span, std::vector<TraceRequest>& requests,
                                 std::uint64_t& others) {
     if (!span.is_object()) return fail(ErrorKind::usage, "no span: '{}'", span.dump().substr(0, 60));
-    const Attributes attributes{member(span, {"attributes"})};
+    const Attributes attributes{member(span, {"attributes", "tags"})};
     // An agent's span holds the sum of its calls, which have spans of their own.
     const std::string operation = text_of(attributes.find({"gen_ai.operation.name"}));
     const bool inference = operation.empty() || operation == "chat" || operation == "text_completion" ||
@@ -162,7 +169,9 @@ class OtelReader final : public TraceReader {
     request.session = text_of(attributes.find({"gen_ai.conversation.id", "session.id"}));
     const Json* status = member(span, {"status"});
     const std::string code = status == nullptr ? "" : text_of(member(*status, {"code", "status_code"}));
-    request.failed = code == "2" || code == "ERROR" || code == "STATUS_CODE_ERROR" || !output;
+    const std::string tag = text_of(attributes.find({"otel.status_code", "error"}));
+    request.failed = code == "2" || code == "ERROR" || code == "STATUS_CODE_ERROR" || tag == "ERROR" ||
+                     tag == "true" || !output;
     requests.push_back(std::move(request));
     return {};
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <unordered_map>
+#include <utility>
 
 #include "loadgen/traces/trace_statistics.h"
 
@@ -67,6 +68,40 @@ std::int32_t common_beginning(const Trace& trace) {
     beginning.push_back(best);
   }
   return static_cast<std::int32_t>(beginning.size()) * trace.block_tokens;
+}
+
+// What is found in a conversation is more than one prefix of one length can hold: each turn finds the turn
+// before. For what is missing, requests that share nothing are paired, neighbours by length, as many as it
+// takes and spread over all lengths; the longer one finds the shorter one. Takes them out of `rows`.
+std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_for(const Trace& trace, std::int32_t system_tokens,
+                                                               double missing,
+                                                               std::vector<std::uint32_t>& rows) {
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+  std::sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return std::pair{-trace.rows[a].input_tokens, a} < std::pair{-trace.rows[b].input_tokens, b};
+  });
+  const auto room = [&](std::size_t i) {
+    return std::max(0.0, static_cast<double>(trace.rows[rows[i + 1]].input_tokens - system_tokens - 1));
+  };
+  double all = 0;
+  for (std::size_t i = 0; i + 1 < rows.size(); i += 2) all += room(i);
+  if (all <= 0 || missing < 0.001 * all) return pairs;
+  const double share = std::min(1.0, missing / all);
+  std::vector<std::uint32_t> left;
+  double given = 0, passed = 0;
+  for (std::size_t i = 0; i < rows.size(); i += 2) {
+    const bool both = i + 1 < rows.size();
+    if (both) passed += room(i);
+    if (both && room(i) >= 1 && given + room(i) / 2 <= share * passed) {
+      pairs.emplace_back(rows[i], rows[i + 1]);
+      given += room(i);
+      continue;
+    }
+    left.push_back(rows[i]);
+    if (both) left.push_back(rows[i + 1]);
+  }
+  rows = std::move(left);
+  return pairs;
 }
 
 }  // namespace
@@ -136,17 +171,55 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes) {
   }
   PrefixFit::Class alone;
   std::vector<std::size_t> order;
-  double total = 0;
+  double total = 0, missing = 0;  // tokens that are found; those for which no group has room
   for (std::size_t g = 0; g < all.size(); ++g) {
     if (all[g].rows.size() < 2) {
       alone.rows.push_back(all[g].rows.front());
       continue;
     }
-    all[g].tokens = all[g].found / static_cast<double>(all[g].rows.size() - 1);
-    total += all[g].found;
+    Group& group = all[g];
+    missing += group.found;
+    // A conversation's first turns are shorter than what its later ones share; they have no prefix of the
+    // group's, or they would become as long. What is left of the group shares as much as makes up for them,
+    // if it can.
+    std::vector<std::uint32_t> rows = group.rows;
+    std::sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return std::pair{-trace.rows[a].input_tokens, a} < std::pair{-trace.rows[b].input_tokens, b};
+    });
+    std::size_t kept = 0;
+    double most = 0;
+    for (std::size_t m = 2; m <= rows.size(); ++m) {
+      const double room = trace.rows[rows[m - 1]].input_tokens - fit.system_tokens;
+      const double shared = std::min(room, group.found / static_cast<double>(m - 1));
+      // As many members as the most that can be shared allows: among equals, but for rounding, the larger
+      // group.
+      if (const double in_all = shared * static_cast<double>(m - 1); in_all >= most * (1 - 1e-9)) {
+        most = std::max(most, in_all);
+        kept = m;
+        group.tokens = shared;
+      }
+    }
+    if (kept < 2 || group.tokens < 1) {
+      alone.rows.insert(alone.rows.end(), rows.begin(), rows.end());
+      continue;
+    }
+    alone.rows.insert(alone.rows.end(), rows.begin() + static_cast<std::ptrdiff_t>(kept), rows.end());
+    rows.resize(kept);
+    std::sort(rows.begin(), rows.end());
+    group.rows = std::move(rows);
+    group.found = group.tokens * static_cast<double>(kept - 1);
+    missing -= group.found;
+    total += group.found;
     order.push_back(g);
     for (const std::uint32_t row : all[g].rows)
       fit.prefix_tokens[row] = static_cast<std::int32_t>(std::max(1.0, std::round(all[g].tokens)));
+  }
+  for (const auto& [a, b] : pairs_for(trace, fit.system_tokens, missing, alone.rows)) {
+    const double tokens = trace.rows[b].input_tokens - fit.system_tokens - 1;
+    order.push_back(all.size());
+    all.push_back({{a, b}, tokens, tokens});
+    total += tokens;
+    for (const std::uint32_t row : {a, b}) fit.prefix_tokens[row] = static_cast<std::int32_t>(tokens);
   }
   std::sort(alone.rows.begin(), alone.rows.end());
   if (!alone.rows.empty()) fit.classes.push_back(std::move(alone));

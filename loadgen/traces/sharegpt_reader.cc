@@ -71,6 +71,22 @@ class Transcript {
   std::vector<std::uint64_t> hashes_;
 };
 
+// A string; the texts of OpenAI's parts; nothing at all (a turn that only calls tools).
+Result<std::string> text_of(const Json* what) {
+  if (what == nullptr || what->is_null()) return std::string{};
+  if (what->is_string()) return what->get<std::string>();
+  std::string text;
+  if (what->is_array()) {
+    for (const Json& part : *what) {
+      const Json* words = part.is_object() ? first_of(part, {"text"}) : nullptr;
+      if (words != nullptr && words->is_string()) text += words->get_ref<const std::string&>();
+    }
+    return text;
+  }
+  return fail(ErrorKind::usage, "a turn's 'value' (or 'content') is {}; accepted: a string",
+              what->dump().substr(0, 40));
+}
+
 class ShareGptReader final : public TraceReader {
  public:
   Result<void> read(std::string_view record, const TraceSink& sink) override {
@@ -90,11 +106,10 @@ class ShareGptReader final : public TraceReader {
     for (const Json& turn : *turns) {
       const Json* who = turn.is_object() ? first_of(turn, {"from", "role"}) : nullptr;
       const Json* what = turn.is_object() ? first_of(turn, {"value", "content", "text"}) : nullptr;
-      if (who == nullptr || what == nullptr || !who->is_string() || !what->is_string())
-        return fail(ErrorKind::usage,
-                    "a turn without 'from' and 'value' (or 'role' and 'content') as strings");
+      if (who == nullptr || !who->is_string())
+        return fail(ErrorKind::usage, "a turn without 'from' (or 'role') as a string");
       const Speaker speaker = speaker_of(who->get_ref<const std::string&>());
-      const auto& text = what->get_ref<const std::string&>();
+      DSBENCH_TRY(const std::string text, text_of(what));
       if (speaker == Speaker::model && asked && !text.empty()) {
         TraceRequest request;
         request.session = session;

@@ -138,6 +138,7 @@ Trace TraceBuilder::finish(TraceNotes notes, bool keep_zero, std::optional<Nanos
     for (TraceRow& row : rows) row.due -= zero;
     if (zero > std::chrono::hours{24 * 365 * 20}) notes.origin = zero;  // no run has lasted that long
   }
+  notes.at_once = notes.timed && rows.size() > 1 && rows.front().due == rows.back().due;
   if (!ids_.empty()) {
     std::unordered_map<std::uint64_t, std::uint32_t> rows_by_id;
     rows_by_id.reserve(ids_.size());

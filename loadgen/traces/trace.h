@@ -41,6 +41,7 @@ struct TraceNotes {
   std::uint64_t filled = 0;           // of these, without an output length: drawn from those that succeeded
   std::uint64_t short_hashes = 0;     // requests whose hashes do not match their length
   bool timed = true;                  // false: the source has no times (ShareGPT)
+  bool at_once = false;               // all requests have the same time
   bool estimated_tokens = false;      // from bytes
   bool generated = false;             // sampled from a description of clients (ServeGen)
   std::optional<Nanos> origin;        // of absolute times: the zero since the Unix epoch

@@ -163,7 +163,7 @@ Json traffic_json(const RateCurve& curve, const FitOptions& options, double cv) 
   Json points = Json::array();
   for (const RateCurve::Point& p : curve.points()) {
     const Nanos at{std::llround(p.at_s * 1e3) * 1'000'000};
-    points.push_back({print_duration(at), fmt::format("{}/s", rounded(p.rate, 5))});
+    points.push_back({print_duration(at), print_rate(Rate::per_second(rounded(p.rate, 5)))});
   }
   root["pieces"].push_back({{"shape", "curve"}, {"stage", options.name}, {"points", std::move(points)}});
   return root;
@@ -218,29 +218,49 @@ LengthSummary summary_of(std::vector<double> values) {
   return {moments(values).mean, quantile_of(values, 0.5), quantile_of(values, 0.99)};
 }
 
-void compare_times(std::span<const Nanos> source, std::span<const Nanos> fitted, Nanos length,
+// Draws of the profiles are compared by their means: one of a small trace would be off by its own accidents.
+constexpr std::size_t most_draws = 50, enough_drawn = 20'000;
+constexpr std::int64_t most_windows = 4'000'000;  // six weeks of seconds
+
+template <class F>
+double mean_over(std::span<const std::vector<Nanos>> draws, F f) {
+  double sum = 0;
+  for (const std::vector<Nanos>& draw : draws) sum += f(draw);
+  return sum / static_cast<double>(draws.size());
+}
+
+void compare_times(std::span<const Nanos> source, std::span<const std::vector<Nanos>> draws, Nanos length,
                    const TraceFit& fit, Comparison& compare) {
-  const std::vector<double> a = counts_in_windows(source, fit.bin, length),
-                            b = counts_in_windows(fitted, fit.bin, length);
-  compare.ratio("requests", "", static_cast<double>(source.size()), static_cast<double>(fitted.size()), 0.02,
+  const std::vector<double> a = counts_in_windows(source, fit.bin, length);
+  compare.ratio("requests", "", static_cast<double>(source.size()),
+                mean_over(draws, [](const auto& draw) { return static_cast<double>(draw.size()); }), 0.02,
                 0.05);
   if (a.size() >= 2) {
     const double mean = moments(a).mean;
-    double squares = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) squares += (a[i] - b[i]) * (a[i] - b[i]);
-    const double error = std::sqrt(squares / static_cast<double>(a.size())) / mean;
+    const double error = mean_over(draws, [&](const std::vector<Nanos>& draw) {
+      const std::vector<double> b = counts_in_windows(draw, fit.bin, length);
+      double squares = 0;
+      for (std::size_t i = 0; i < a.size(); ++i) squares += (a[i] - b[i]) * (a[i] - b[i]);
+      return std::sqrt(squares / static_cast<double>(a.size())) / mean;
+    });
     // What two draws of one process differ by all the same.
     const double noise = fit.cv * std::sqrt(1 / std::max(mean, 1.0));
     compare.distance(fmt::format("rate curve, RMS error ÷ mean per {}", print_duration(fit.bin)), error,
                      std::max(0.05, 1.5 * noise), std::max(0.1, 3 * noise));
-    compare.ratio(fmt::format("peak ÷ mean per {}", print_duration(fit.bin)), "",
-                  *std::max_element(a.begin(), a.end()) / mean,
-                  *std::max_element(b.begin(), b.end()) / std::max(moments(b).mean, 1e-9), 0.1, 0.25);
+    const auto peak = [](const std::vector<double>& counts) {
+      return *std::max_element(counts.begin(), counts.end()) / std::max(moments(counts).mean, 1e-9);
+    };
+    compare.ratio(
+        fmt::format("peak ÷ mean per {}", print_duration(fit.bin)), "", peak(a),
+        mean_over(draws, [&](const auto& draw) { return peak(counts_in_windows(draw, fit.bin, length)); }),
+        0.1, 0.25);
   }
   for (const Nanos window : {from_seconds(1), from_seconds(60)}) {
-    if (length / window < 10) continue;
+    if (length / window < 10 || length / window > most_windows) continue;
     compare.ratio(fmt::format("dispersion of counts per {}", print_duration(window)), "",
-                  dispersion(source, window, length), dispersion(fitted, window, length), 0.33, 1);
+                  dispersion(source, window, length),
+                  mean_over(draws, [&](const auto& draw) { return dispersion(draw, window, length); }), 0.33,
+                  1);
   }
 }
 
@@ -273,7 +293,7 @@ Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
   TraceFit fit;
   fit.skew = client_skew(trace);
   const std::vector<Nanos> due = trace.due();
-  const bool timed = trace.notes.timed && trace.length > Nanos{0};
+  const bool timed = trace.notes.timed && trace.length > Nanos{0} && !trace.notes.at_once;
 
   // When.
   if (timed) {
@@ -308,27 +328,37 @@ Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
 
   // How well.
   Comparison compare{fit.lines};
-  std::size_t drawn = trace.size();
-  std::vector<Nanos> fitted_due;
+  const std::size_t draws = std::clamp<std::size_t>(enough_drawn / trace.size(), 1, most_draws);
+  std::vector<std::vector<Nanos>> fitted_due(timed ? draws : 0);
   if (timed) {
     DSBENCH_TRY(const auto traffic, profiles::parse_traffic(fit.traffic_json, options.name));
-    for (const Arrival& arrival : make_schedule(traffic, options.seed)) fitted_due.push_back(arrival.due);
-    drawn = fitted_due.size();
+    for (std::size_t d = 0; d < draws; ++d) {
+      for (const Arrival& arrival : make_schedule(traffic, options.seed + d))
+        fitted_due[d].push_back(arrival.due);
+    }
     compare_times(due, fitted_due, trace.length, fit, compare);
   }
   DSBENCH_TRY(const auto workload, profiles::parse_workload(fit.workload_json, options.name));
   const SharedSource source = make_source(workload, options.seed);
   std::vector<double> fitted_input, fitted_output;
-  PrefixMeter fitted_meter, meter;
+  double fitted_hits = 0;
+  PrefixMeter meter;
   std::vector<PromptPiece> pieces;
-  for (std::size_t i = 0; i < drawn; ++i) {
-    const Attempt attempt = source(i);
-    fitted_input.push_back(attempt.prompt_tokens);
-    fitted_output.push_back(attempt.output_tokens);
-    if (trace.hashes.empty()) continue;
-    prompt_pieces(attempt, pieces);
-    fitted_meter.add(pieces, timed ? fitted_due[i] : Nanos{0});
+  std::uint64_t number = 0;
+  for (std::size_t d = 0; d < draws; ++d) {
+    PrefixMeter fitted_meter;  // each draw finds the cache empty
+    const std::size_t drawn = timed ? fitted_due[d].size() : trace.size();
+    for (std::size_t i = 0; i < drawn; ++i) {
+      const Attempt attempt = source(number++);
+      fitted_input.push_back(attempt.prompt_tokens);
+      fitted_output.push_back(attempt.output_tokens);
+      if (trace.hashes.empty()) continue;
+      prompt_pieces(attempt, pieces);
+      fitted_meter.add(pieces, timed ? fitted_due[d][i] : Nanos{0});
+    }
+    fitted_hits += fitted_meter.hit_share() / static_cast<double>(draws);
   }
+  if (fitted_input.empty()) return fail(ErrorKind::usage, "a trace drawn from the profiles has no request");
   const std::vector<double> input = doubles(trace, &TraceRow::input_tokens),
                             output = doubles(trace, &TraceRow::output_tokens);
   compare.distance("input length, KS distance", ks_distance(input, fitted_input), 0.02, 0.05);
@@ -355,8 +385,7 @@ Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
     fit.block_hit_share = meter.piece_hit_share();
     fit.hit_by_age = meter.share_by_age();
     fit.hit_by_position = meter.share_by_position();
-    compare.difference("ideal prefix-hit share of tokens", meter.hit_share(), fitted_meter.hit_share(), 0.03,
-                       0.08);
+    compare.difference("ideal prefix-hit share of tokens", meter.hit_share(), fitted_hits, 0.03, 0.08);
   }
   double ratio = 0, told = 0;
   for (const TraceRow& row : trace.rows) {

@@ -49,7 +49,8 @@ struct TraceFit {
   [[nodiscard]] FitLine::Verdict worst() const;
 };
 
-// Fits a pair of profiles to a trace, draws as many requests from them as they make, and compares. The
+// Fits a pair of profiles to a trace, draws as many requests from them as they make (of a small trace several
+// times, to compare means that have no accidents of their own), and compares. The
 // profiles are parsed from what would be written, so what is judged is what a reader of the files will get.
 // Errors: usage, for fewer than 50 requests; what the profiles' own checks say.
 [[nodiscard]] Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options);

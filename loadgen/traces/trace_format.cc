@@ -92,6 +92,7 @@ Result<Detected> detect_json(std::string_view head, bool whole, std::string_view
   } else if (has("\"resourceSpans\"") || has("\"resource_spans\"") || has("\"gen_ai.")) {
     found.format = TraceFormat::otel;
   } else if (has("\"conversations\"") || has("\"conversation\"") ||
+             (has("\"items\"") && has("\"from\"") && has("\"value\"")) ||
              (has("\"messages\"") && has("\"role\"") && !has("\"timestamp\""))) {
     found.format = TraceFormat::sharegpt;
   } else if (has("\"input_length\"") && has("\"output_length\"") && has("\"timestamp\"")) {
@@ -133,6 +134,8 @@ Result<Detected> detect_text(std::string_view head, bool whole, std::string_view
   while (!head.empty() && std::string_view{" \t\r\n"}.find(head.front()) != std::string_view::npos)
     head.remove_prefix(1);
   if (head.empty()) return fail(ErrorKind::usage, "'{}' is empty; accepted: {}", name, join(words));
+  if (head.starts_with("\xFF\xFE") || head.starts_with("\xFE\xFF"))
+    return fail(ErrorKind::usage, "'{}' is UTF-16; convert it first (iconv -f UTF-16 -t UTF-8)", name);
   if (head.starts_with("SQLite format 3")) {
     if (as && *as != TraceFormat::records)
       return fail(ErrorKind::usage, "'{}' is an SQLite file, not {}", name, to_word(*as));
@@ -164,7 +167,7 @@ Result<Detected> detect_text(std::string_view head, bool whole, std::string_view
   if (names("timestamp") && names("request tokens") && names("response tokens"))
     return Detected{TraceFormat::burstgpt, Framing::lines, std::nullopt, false};
   std::vector<std::string_view> fields;
-  split_csv(first_line(head), fields);
+  split_csv(first_line(head), fields, delimiter_of(first_line(head)));
   if (fields.size() == 3 && parse_utc(fields[0]) && parse_number(fields[1]))
     return Detected{TraceFormat::azure, Framing::lines, std::nullopt, false};
   return unknown(name, first_line(head));

@@ -29,6 +29,8 @@ class TraceReader {
   virtual Result<void> read(std::string_view record, const TraceSink& sink) = 0;
   // Records that were sound but are no request (spans of something else).
   [[nodiscard]] virtual std::uint64_t skipped() const { return 0; }
+  // Lines that only name the columns.
+  [[nodiscard]] virtual std::uint64_t headers() const { return 0; }
 };
 
 // For the formats that are texts: all but servegen and records.

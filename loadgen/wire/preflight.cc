@@ -20,6 +20,7 @@ struct Reply {
   std::int32_t status = 0;
   std::string body;
   std::string server;
+  std::string location, encoding;  // of a redirection; of a body that is compressed
 };
 
 std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* user) {
@@ -31,13 +32,17 @@ std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* user) {
 
 std::size_t on_header(char* bytes, std::size_t, std::size_t size, void* user) {
   const std::string_view line{bytes, size};
-  constexpr std::string_view name = "server:";
-  if (line.size() > name.size() && curl().strnequal(line.data(), name.data(), name.size()) != 0) {
+  const auto take = [&](std::string_view name, std::string& into) {
+    if (line.size() <= name.size() || curl().strnequal(line.data(), name.data(), name.size()) == 0) return;
     std::string_view value = line.substr(name.size());
     while (!value.empty() && (value.back() == '\r' || value.back() == '\n')) value.remove_suffix(1);
     while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
-    static_cast<Reply*>(user)->server = value;
-  }
+    into = value;
+  };
+  auto& reply = *static_cast<Reply*>(user);
+  take("server:", reply.server);
+  take("location:", reply.location);
+  take("content-encoding:", reply.encoding);
   return size;
 }
 
@@ -91,7 +96,11 @@ Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, cons
   }
   const CURLcode code = curl().easy_perform(e);
   if (code != CURLE_OK) {
-    return fail(ErrorKind::unreachable, "{} does not answer: {}", url,
+    const std::string way = !provider.unix_socket.empty()
+                                ? fmt::format(" at the Unix socket '{}'", provider.unix_socket)
+                            : !config.proxy.empty() ? fmt::format(" through the proxy {}", config.proxy)
+                                                    : std::string{};
+    return fail(ErrorKind::unreachable, "{} does not answer{}: {}", url, way,
                 why[0] != '\0' ? why : curl().easy_strerror(code));
   }
   long status = 0;
@@ -100,6 +109,7 @@ Result<Reply> ask(const WireConfig& config, const ProviderConfig& provider, cons
   if (provider.api_key) {  // a server may say it back, and what it says is quoted
     if (reply.status != 200) reply.body = redacted(std::move(reply.body), *provider.api_key);
     reply.server = redacted(std::move(reply.server), *provider.api_key);
+    reply.location = redacted(std::move(reply.location), *provider.api_key);
   }
   return reply;
 }
@@ -109,6 +119,10 @@ tl::unexpected<Error> refused(const ProviderConfig& config, const std::string& u
   if (reply.status == 401 || reply.status == 403) {
     remedy = config.api_key ? "the API key that was given is not accepted"
                             : "it wants an API key, and none was given";
+  } else if (reply.status >= 300 && reply.status < 400 && !reply.location.empty()) {
+    // What a redirected request would measure is two.
+    remedy = fmt::format("it points to '{}'; redirections are not followed, so give that as the target",
+                         reply.location);
   } else if (reply.status == 404) {
     remedy = fmt::format("is this the base URL of a server that speaks the API {}, as in http://HOST:PORT?",
                          config.api);
@@ -159,9 +173,16 @@ Result<Answer> ask_for_answer(const WireConfig& wire, const ProviderConfig& conf
   while (const auto step = reader->next()) last = *step;
   if (last.kind == ReplyReader::Step::Kind::tokens) last = reader->end_of_body();
   if (last.reason != results::Reason::ok) {
+    if (!reply.encoding.empty() && !wire.compressed) {
+      return fail(ErrorKind::unreachable,
+                  "{} answers {} with a body in '{}', which nobody asked for; "
+                  "--compressed accepts it",
+                  url, reply.status, reply.encoding);
+    }
+    const std::string body_said =
+        config.api_key ? redacted(std::string{reply.body}, *config.api_key) : reply.body;
     return fail(ErrorKind::unreachable, "{} answers {}, but not with a whole answer ({}): {}; accepted is {}",
-                url, reply.status, results::to_word(last.reason), complaint(reply.body),
-                codec.whole_answer());
+                url, reply.status, results::to_word(last.reason), complaint(body_said), codec.whole_answer());
   }
   return Answer{reader->usage(), reply.server};
 }

@@ -42,9 +42,10 @@ Result<BaseUrl> parse_base_url(const std::string& text) {
     return fail(usage, "the target {} is of scheme {}; accepted are http and https", text, scheme);
   }
   if (!part(url.get(), CURLUPART_QUERY).empty() || !part(url.get(), CURLUPART_FRAGMENT).empty()) {
+    // A key may be in it, so it is not said again.
     return fail(
         usage, "the target {} has a query or a fragment; accepted is a base such as http://127.0.0.1:8000/v1",
-        text);
+        text.substr(0, text.find_first_of("?#")));
   }
   BaseUrl base;
   base.tls = scheme == "https";

@@ -81,10 +81,15 @@ void put_answers(Html& html, const RunSummary& run, const std::string& prefix) {
                       "One profile and one workload were offered; both are under “How to reproduce”.",
                       mark_cell(open)});
   }
+  const bool lost_target = run.failover && (!run.faults.empty() || !run.failover->incidents.empty());
   t.rows.push_back(
       {"Losing a node, a cache or a dependency under load?",
-       run.faults.empty() || !run.failover ? std::string{"No fault was injected."} : run.failover->sentence,
-       mark_cell(run.faults.empty() || !run.failover ? open : answered)});
+       lost_target ? run.failover->sentence
+       : run.events.empty()
+           ? std::string{"No fault was injected."}
+           : fmt::format("{} fault{} made; the timeline shows {}.", run.events.size(),
+                         run.events.size() == 1 ? " was" : "s were", run.events.size() == 1 ? "it" : "them"),
+       mark_cell(lost_target || !run.events.empty() ? answered : open)});
   if (run.simulated) {
     t.rows.push_back({"Does the real fleet behave like this?",
                       "These are simulated steps in virtual time; the parameters and where they come from "

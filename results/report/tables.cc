@@ -87,7 +87,7 @@ Table error_table(const RunSummary& run) {
     std::int64_t failed = 0;
     for (const std::size_t r : seen) {
       const std::int64_t n = s.attempts_by_reason[r];
-      failed += n;
+      if (!ended_well(static_cast<Reason>(r))) failed += n;
       if (n == 0 || s.attempts <= 0) {
         row.emplace_back(n == 0 ? std::string("·") : count_text(n));
         continue;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "core/text.h"
@@ -55,6 +56,32 @@ class Ansi {
   bool on_;
 };
 
+// "7 of 12 attempts: http_429 5, stall_timeout 2", the commonest first; empty when none failed.
+std::string failed_sentence(const RunSummary& run) {
+  std::array<std::int64_t, reason_count> by_reason{};
+  std::int64_t attempts = 0, failed = 0;
+  for (const StageSummary& s : run.stages) {
+    attempts += s.attempts;
+    for (std::size_t r = 0; r < by_reason.size(); ++r) {
+      by_reason[r] += s.attempts_by_reason[r];
+      if (!ended_well(static_cast<Reason>(r))) failed += s.attempts_by_reason[r];
+    }
+  }
+  if (failed == 0) return {};
+  std::vector<std::size_t> order;
+  for (std::size_t r = 0; r < by_reason.size(); ++r) {
+    if (by_reason[r] > 0 && !ended_well(static_cast<Reason>(r))) order.push_back(r);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return by_reason[a] > by_reason[b]; });
+  std::string text = fmt::format("{} of {} attempts: ", count_text(failed), count_text(attempts));
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    text += fmt::format("{}{} {}", i > 0 ? ", " : "", to_word(static_cast<Reason>(order[i])),
+                        count_text(by_reason[order[i]]));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string render_text(const RunSummary& run, const TextOptions& options) {
@@ -98,12 +125,13 @@ std::string render_text(const RunSummary& run, const TextOptions& options) {
          recovery_sentence(run));
   }
   add("{:<10}{} attempts for {} requests ({})", "retries", count_text(run.attempts), count_text(run.requests),
-      times_text(run.retry_amplification));
+      run.requests > 0 ? times_text(run.retry_amplification) : "nothing was sent");
   if (run.ledger) {
     add("; recompute tax {}, tokens for nobody {}",
         part_text(run.ledger->recomputed_tokens, run.ledger->computed_tokens),
         part_text(run.ledger->abandoned_tokens, run.ledger->computed_tokens));
   }
+  if (const std::string failed = failed_sentence(run); !failed.empty()) add("\n{:<10}{}", "failed", failed);
   if (run.failover) add("\n{:<10}{}", "failover", clean(run.failover->sentence));
   add("\n{:<10}{}\n", "SLO", slo_text(run.slo));
   add("{:<10}{}{}\n", "target", clean(run.target),

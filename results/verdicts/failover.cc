@@ -144,6 +144,25 @@ class Judge {
     }
   }
 
+  // What was lost in any of the incidents. When both providers are down at once, each request is lost once.
+  [[nodiscard]] std::int64_t lost_in_all(const std::vector<Incident>& incidents) {
+    std::int64_t lost = 0;
+    for (const Incident& i : incidents) lost += i.requests_lost;
+    std::sort(lost_in_.begin(), lost_in_.end());
+    std::vector<std::pair<Nanos, Nanos>> apart;
+    for (const auto& [from, to] : lost_in_) {
+      if (apart.empty() || from >= apart.back().second) {
+        apart.emplace_back(from, to);
+      } else {
+        apart.back().second = std::max(apart.back().second, to);
+      }
+    }
+    if (apart.size() == lost_in_.size()) return lost;
+    lost = 0;
+    for (const auto& [from, to] : apart) lost += e_.losses(from, to).lost;
+    return lost;
+  }
+
  private:
   void finish(Incident& incident, const std::map<std::uint32_t, Nanos>& found, Nanos until) {
     if (!found.empty()) {
@@ -157,6 +176,7 @@ class Judge {
     // The requests of the tenth in which it began are the incident's in any case.
     const Nanos lost_until = std::max(back, incident.start + outcome_cell);
     if (e_.losses) {
+      lost_in_.emplace_back(incident.start, lost_until);
       const auto losses = e_.losses(incident.start, lost_until);
       incident.requests_lost = losses.lost;
       incident.requests_late = losses.late;
@@ -180,6 +200,7 @@ class Judge {
   const FailoverEvidence& e_;
   Cells cells_;
   std::set<std::tuple<std::uint16_t, std::uint32_t, Nanos>> explained_;
+  std::vector<std::pair<Nanos, Nanos>> lost_in_;  // the stretches that incidents counted their losses in
 };
 
 std::string sentence_of(const FailoverEvidence& e, const Incident& i) {
@@ -205,6 +226,7 @@ Failover judge_failover(const FailoverEvidence& e, Nanos objective) {
   Judge judge{e};
   for (const Fault& fault : e.faults) failover.incidents.push_back(judge.of_fault(fault));
   judge.find(failover.incidents);
+  failover.requests_lost = judge.lost_in_all(failover.incidents);
   std::stable_sort(failover.incidents.begin(), failover.incidents.end(),
                    [](const Incident& a, const Incident& b) { return a.start < b.start; });
   for (const ProviderDecision& d : e.decisions) {
@@ -239,10 +261,9 @@ std::optional<Criterion> failover_criterion(const Failover& failover, Nanos run_
   criterion.name = fmt::format("failover ≤ {}", format_duration(failover.objective));
   criterion.verdict = StepVerdict::good;
   Nanos worst{0};
-  std::int64_t lost = 0;
+  const std::int64_t lost = failover.requests_lost;
   std::size_t open = 0;
   for (const Incident& i : failover.incidents) {
-    lost += i.requests_lost;
     if (i.failover) {
       worst = std::max(worst, *i.failover);
       if (*i.failover > failover.objective) criterion.verdict = StepVerdict::bad;

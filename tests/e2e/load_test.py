@@ -76,6 +76,33 @@ class Load(TestCase):
         self.assertGreater(summary["attempts"], 10)
         self.assertTrue((self.folder / "r" / "report.html").exists())
 
+    def test_a_terminal_that_goes_away_leaves_whole_results(self):
+        process = subprocess.Popen(
+            [BINARY, "load", "--target", self.server.url, "--out", str(self.folder / "r"), "--workload", "fixed-tiny",
+             "--traffic", "hold(20/s,60s)"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(3)
+        process.send_signal(signal.SIGHUP)  # from the kernel
+        process.send_signal(signal.SIGHUP)  # and from the shell
+        out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 143, err)
+        summary = run_json(self.folder / "r")
+        self.assertEqual(summary["ended"], "interrupted")
+        self.assertEqual(count(self.folder / "r"), summary["attempts"])
+        self.assertTrue((self.folder / "r" / "report.html").exists())
+
+    def test_nohup_is_obeyed(self):
+        process = subprocess.Popen(
+            [BINARY, "load", "--target", self.server.url, "--out", str(self.folder / "r"), "--workload", "fixed-tiny",
+             "--traffic", "hold(20/s,2s)"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        time.sleep(1)
+        process.send_signal(signal.SIGHUP)
+        out, err = process.communicate(timeout=30)
+        self.assertIn(process.returncode, (0, 7), err)
+        self.assertEqual(run_json(self.folder / "r")["ended"], "complete")
+
     def test_a_full_disk_is_said(self):
         def small_files():
             import resource
@@ -95,6 +122,12 @@ class LoadRefusals(TestCase):
     def test_a_bare_number_is_refused_with_an_example(self):
         done = run("load", "--target", "http://127.0.0.1:1", "--duration", "30")
         self.assertEqual(done.returncode, 2)
+
+    def test_a_run_without_a_request_has_measured_nothing(self):
+        done = run("load", "--traffic", "hold(0.1/s,1s)", "--workload", "fixed-tiny", "--out", self.folder / "r")
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("INCONCLUSIVE", done.stdout)
+        self.assertIn("Nothing was measured: the schedule has no request; give it more time", done.stdout)
 
     def test_a_used_run_directory_is_kept(self):
         (self.folder / "r").mkdir()

@@ -94,6 +94,18 @@ class Secrets(TestCase):
         self.assertIn(done.returncode, (0, 7), done.stderr)
         self.assert_nowhere(done, "fd")
 
+    def test_a_command_that_has_the_key_in_it_is_told_without(self):
+        done = self.load("r", f"command:printf {KEY}")
+        self.assertIn(done.returncode, (0, 7), done.stderr)
+        self.assert_nowhere(done, "r")
+        self.assertIn("command:printf [redacted]", json.loads((self.folder / "r" / "run.json").read_text())["command"])
+
+    def test_a_key_in_the_query_is_not_repeated(self):
+        done = run("load", "--target", f"{self.url}/?key={KEY}", "--out", self.folder / "r")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("has a query or a fragment", done.stderr)
+        self.assert_nowhere(done, "r")
+
     def test_it_is_not_in_ps(self):
         process = subprocess.Popen(
             [BINARY, "load", "--target", self.url, "--api-key", f"file:{self.key}", "--workload", "fixed-tiny", "--traffic",

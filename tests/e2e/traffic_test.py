@@ -85,6 +85,43 @@ class Traffic(TestCase):
         self.assertIn("line 2", done.stderr)
         self.assertFalse((self.folder / "r").exists())
 
+    def test_a_dry_run_of_a_trace_counts_what_it_would_send(self):
+        trace = self.folder / "t.csv"
+        trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
+            f"2023-11-16 18:{15 + i // 60}:{i % 60:02}.5,100,10\n" for i in range(120)))
+        arguments = ["load", "--trace", trace, "--dry-run", "--stage-length", "1m", "--price-input", "1",
+                     "--price-output", "2"]
+        text = run(*arguments)
+        self.assertEqual(text.returncode, 0, text.stderr)
+        self.assertIn("t.csv: azure, 120 requests in", text.stdout)
+        self.assertRegex(text.stdout, r"(?m)^trace \+0 s +60\.0 s +1\.00/s +60 +6,000 +600 +0\.01$")
+        self.assertRegex(text.stdout, r"(?m)^Connections: about \d+ at once")
+        found = json.loads(run(*arguments, "--json").stdout)
+        self.assertEqual((found["requests"], found["input_tokens"], found["output_tokens"]), (120, 12000, 1200))
+        self.assertEqual([s["requests"] for s in found["stages"]], [60, 60])
+        self.assertLessEqual(found["connections_needed"], 120)
+
+    def test_a_mix_names_the_workloads_that_have_it(self):
+        done = run("load", "--traffic", "agents", "--dry-run")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("; --workload with all classes of the mix: launch-mix, launch-mix-tiny", done.stderr)
+
+    def test_a_profile_is_found_by_what_the_list_says(self):
+        listed = run("profile", "list").stdout.splitlines()
+        self.assertRegex("\n".join(listed), r"(?m)^traffic/ramp +A launch in miniature")
+        for line in listed:
+            self.assertEqual(run("profile", "check", line.split()[0]).returncode, 0, line)
+        by_kind = run("profile", "show", "traffic", "ramp").stdout
+        self.assertEqual(run("profile", "show", "traffic/ramp").stdout, by_kind)
+        self.assertEqual(run("profile", "show", "ramp").stdout, by_kind)
+        rare = self.folder / "rare.json"
+        rare.write_text(run("profile", "show", "traffic", "hold(1/h,10h)", "--rate-scale", "0.01", "--json").stdout)
+        checked = run("profile", "check", rare)
+        self.assertEqual(checked.stdout, f"traffic {rare}: accepted\n", checked.stderr)
+        self.assertIn("'agents' is a name of several kinds: traffic, workload", run("profile", "show", "agents").stderr)
+        self.assertIn("did you mean 'steady'?", run("profile", "show", "stedy").stderr)
+        self.assertIn("which slo profile? accepted: interactive, tiny", run("profile", "show", "slo").stderr)
+
     def test_profiles_are_drawn(self):
         for name in ("release-week", "release-day", "deepseek-day", "march-29", "agents", "international-spike", "cold-cache", "soak"):
             shown = run("profile", "show", "traffic", name)
@@ -123,6 +160,21 @@ class Traffic(TestCase):
         self.assertGreater(summary["requests"], 90)  # 60 without the change, at most 240 with it
         self.assertIn("the rate was changed by hand to 4 times", " ".join(summary["warnings"]))
         self.assertFalse(path.exists())
+
+    def test_a_stop_at_the_control_socket_is_an_interruption(self):
+        path = self.folder / "control"
+        process = subprocess.Popen(
+            [BINARY, "load", "--workload", "fixed-tiny", "--traffic", "hold(5/s,60s)", "--out", str(self.folder / "r"),
+             "--control", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.eventually(path.exists, 60, "the control socket")
+        with socket.socket(socket.AF_UNIX) as dial:
+            dial.settimeout(30)
+            dial.connect(str(path))
+            dial.sendall(b"stop\n")
+            self.assertIn(b"ok: no new load", dial.recv(200))
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertEqual(run_json(self.folder / "r")["ended"], "interrupted")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,19 @@ TEST(Format, KeepsAboutThreeDigits) {
   EXPECT_EQ(format_utc(Nanos{1'795'347'408'000'000'000}), "2026-11-22T11:36:48Z");
 }
 
+TEST(Format, ARareRequestIsNotNone) {
+  EXPECT_EQ(format_rate(Rate::per_second(0)), "0.00/s");
+  EXPECT_EQ(format_rate(Rate::per_second(0.01)), "0.01/s");
+  EXPECT_EQ(format_rate(Rate::per_second(1.0 / 3600)), "1.00/h");
+  EXPECT_EQ(format_rate(Rate::per_second(4.352e-7)), "0.0016/h");
+  for (const double rate : {0.0, 12.5, 1.0 / 3, 4.352e-7, 2.777777777777778e-6, 1e18}) {
+    const std::string printed = print_rate(Rate::per_second(rate));
+    ASSERT_TRUE(parse_rate(printed)) << printed;
+    EXPECT_EQ(parse_rate(printed)->per_second(), rate) << printed;
+  }
+  EXPECT_EQ(print_rate(Rate::per_second(2.5e-6)), "0.0000025/s");
+}
+
 TEST(NearestWord, FindsTyposOnly) {
   constexpr std::array<std::string_view, 3> words{"rehearse", "report", "serve"};
   EXPECT_EQ(nearest_word("reherse", words), "rehearse");

@@ -85,6 +85,37 @@ TEST(Text, IsTheSameByteForByte) {
   EXPECT_EQ(render_text(sample_run(Sample::single_stage)), golden("report_single_stage.txt"));
 }
 
+TEST(Text, WhatWasCancelledOnPurposeHasNotFailed) {
+  RunSummary run = sample_run(Sample::single_stage);
+  auto& by_reason = run.stages.front().attempts_by_reason;
+  by_reason.fill(0);
+  by_reason[static_cast<std::size_t>(Reason::ok)] = 200;
+  by_reason[static_cast<std::size_t>(Reason::cancelled)] = 16;
+  EXPECT_THAT(render_text(run), Not(HasSubstr("failed ")));
+  const std::string page = render_html(run);
+  const std::size_t table = page.find("Failed attempts by class");
+  ASSERT_NE(table, std::string::npos);
+  const std::string rows = page.substr(table, page.find("</table>", table) - table);
+  EXPECT_THAT(rows, HasSubstr("cancelled"));
+  EXPECT_THAT(rows, Not(HasSubstr("7.4 %"))) << "16 of 216";
+  run.requests = run.attempts = 0;
+  EXPECT_THAT(render_text(run), HasSubstr("0 attempts for 0 requests (nothing was sent)"));
+}
+
+TEST(Answers, ATargetThatFailedByItselfIsAFaultToo) {
+  RunSummary run = sample_run(Sample::single_stage);
+  EXPECT_THAT(render_html(run), HasSubstr("No fault was injected."));
+  run.failover.emplace();
+  run.failover->incidents.emplace_back();
+  run.failover->sentence = "target 0 (a): found by the clients at 3.93 s.";
+  const std::string page = render_html(run);
+  EXPECT_THAT(page, Not(HasSubstr("No fault was injected.")));
+  EXPECT_THAT(page, HasSubstr("under load?</th><td>target 0 (a): found by the clients at 3.93 s."));
+  run.failover.reset();
+  run.events.push_back({Nanos{1}, Nanos{2}, "crash", 0});
+  EXPECT_THAT(render_html(run), HasSubstr("1 fault was made; the timeline shows it."));
+}
+
 TEST(Text, ColourIsAskedFor) {
   EXPECT_THAT(render_text(sample_run(Sample::collapsed)), Not(HasSubstr("\x1b")));
   EXPECT_THAT(render_text(sample_run(Sample::hostile)), Not(HasSubstr("\x1b")));

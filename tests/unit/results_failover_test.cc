@@ -73,6 +73,20 @@ TEST(JudgeFailover, AFaultToTheTenthOfASecond) {
   EXPECT_EQ(failover_criterion(strict, e.end)->verdict, StepVerdict::bad);
 }
 
+TEST(JudgeFailover, ARequestThatTwoIncidentsShareIsLostOnce) {
+  FailoverEvidence e = steady(10s, 31s);
+  e.faults = {{0, FaultKind::kill, 10s, std::nullopt}, {1, FaultKind::kill, 10200ms, std::nullopt}};
+  e.losses = [](Nanos from, Nanos to) {  // a hundred a second
+    return FailoverEvidence::Losses{(to - from) / outcome_cell * 10, 0};
+  };
+  const Failover f = judge_failover(e, 30s);
+  ASSERT_EQ(f.incidents.size(), 2u);
+  EXPECT_EQ(f.incidents[0].requests_lost, 2000);
+  EXPECT_EQ(f.incidents[1].requests_lost, 1980);
+  EXPECT_EQ(f.requests_lost, 2000);
+  EXPECT_EQ(failover_criterion(f, e.end)->measured, "the good rate did not come back, 2000 requests lost");
+}
+
 TEST(JudgeFailover, ARelapseMovesTheReturnBehindIt) {
   FailoverEvidence e = steady(10s, 11s);
   for (std::int64_t c = 114; c < 118; ++c) e.by_due[static_cast<std::size_t>(c)].good = 0;

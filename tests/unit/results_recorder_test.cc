@@ -192,6 +192,27 @@ TEST_F(RecorderTest, a_retry_belongs_to_the_window_of_its_request) {
 }
 
 // Of every attempt whose wire tells it, whatever became of it.
+// A hedge ends while the first attempt goes on, and may have been due when the stage was over.
+TEST_F(RecorderTest, a_hedge_belongs_to_the_window_of_its_request) {
+  auto recorder = open();
+  recorder->begin_stage({"hold", StageKind::load, Rate::per_second(1), 0s, 5s, 10s});
+  RecordSink& sink = recorder->channel(1);
+  // Due in the measured part, hedged behind it; due in the warm-up, hedged in the measured part.
+  for (const auto& [request, due] : {std::pair{0, Nanos{9900ms}}, std::pair{1, Nanos{4900ms}}}) {
+    const auto number = static_cast<std::uint64_t>(request);
+    sink.offered(0, number, due);
+    sink.attempt(attempt_of(number, 1, due + 200ms, due + 300ms, Reason::superseded));
+    const AttemptRecord first = attempt_of(number, 0, due, due + 500ms);
+    sink.attempt(first);
+    sink.request(request_of(first, due));
+  }
+  ASSERT_TRUE(recorder->close());
+  const StageSummary s = recorder->summarize(0);
+  EXPECT_EQ(s.requests, 1);
+  EXPECT_EQ(s.attempts, 2);
+  EXPECT_EQ(s.attempts_by_reason[static_cast<std::size_t>(Reason::superseded)], 1);
+}
+
 TEST_F(RecorderTest, read_lag_has_percentiles_beside_the_send_lag) {
   auto recorder = open();
   const auto stage = recorder->begin_stage({"step", StageKind::step, Rate::per_second(2), 0s, 0s, 12s});

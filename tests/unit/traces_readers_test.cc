@@ -1,6 +1,8 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -64,6 +66,90 @@ TEST(Mooncake, is_known_by_its_content_sorted_and_zeroed) {
   EXPECT_EQ(trace.notes.out_of_order, 1U);
   EXPECT_EQ(trace.notes.records, 4U);  // the blank line is none
   EXPECT_THAT(trace.hashes_of(3), ElementsAre(0U, 1U, 2U, 5U));
+}
+
+TEST(Mooncake, times_of_the_calendar_are_times) {
+  const TemporaryFile file{
+      "{\"timestamp\": \"2023-11-16T18:15:46.5Z\", \"input_length\": 10, \"output_length\": 3}\n"
+      "{\"timestamp\": \"2023-11-16 18:15:48.25\", \"input_length\": 11, \"output_length\": 3}\n"};
+  const Trace trace = must_load(file.path());
+  EXPECT_THAT(millis(trace), ElementsAre(0, 1750));
+  ASSERT_TRUE(trace.notes.origin);
+  const TemporaryFile bad{"{\"timestamp\": \"noon\", \"input_length\": 10, \"output_length\": 3}\n", "bad"};
+  EXPECT_THAT(
+      load_trace(bad.path(), {}).error().message,
+      HasSubstr("line 1: 'timestamp' is 'noon'; accepted: a number, or a time as in 2024-05-10T00:00:00Z"));
+}
+
+TEST(Azure, a_header_is_no_record_and_a_table_may_be_divided_otherwise) {
+  for (const char divider : {',', ';', '\t'}) {
+    std::string text = "ContextTokens|TIMESTAMP|GeneratedTokens\n";
+    for (int i = 0; i < 9; ++i) text += fmt::format("{}|2023-11-16 18:15:4{}.5|7\n", 100 + i, i);
+    text += "x|2023-11-16 18:15:50|7\n";
+    std::replace(text.begin(), text.end(), '|', divider);
+    const TemporaryFile file{text};
+    TraceOptions options;
+    options.most_bad = 0.1;
+    const Trace trace = must_load(file.path(), options);
+    EXPECT_EQ(trace.size(), 9U);
+    EXPECT_EQ(trace.notes.records, 10U);
+    EXPECT_EQ(trace.notes.bad, 1U);
+    EXPECT_THAT(describe(trace), HasSubstr("1 of 10 records cannot be read: line 11: "));
+  }
+}
+
+TEST(Azure, requests_of_one_instant_have_no_rate) {
+  const TemporaryFile file{
+      "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,10,3\n2023-11-16 18:15:46,11,3\n"};
+  const Trace trace = must_load(file.path());
+  EXPECT_TRUE(trace.notes.at_once);
+  EXPECT_THAT(describe(trace), HasSubstr("2 requests at one instant; "));
+}
+
+TEST(Otel, spans_as_jaeger_and_zipkin_give_them_out) {
+  const TemporaryFile jaeger{
+      R"({"data": [{"traceID": "1", "spans": [{"traceID": "1", "operationName": "chat", "startTime": 1700000000250000,
+      "duration": 5, "tags": [{"key": "gen_ai.usage.input_tokens", "type": "int64", "value": 12},
+      {"key": "gen_ai.usage.output_tokens", "type": "int64", "value": 5}]}]}, {"traceID": "2", "spans": [{"traceID":
+      "2", "operationName": "chat", "startTime": 1700000001000000, "duration": 5, "tags": [{"key":
+      "gen_ai.usage.input_tokens", "type": "int64", "value": 13}, {"key": "error", "type": "bool", "value": true}]}],
+      "processes": {}}]})"};
+  const Trace a = must_load(jaeger.path());
+  EXPECT_EQ(a.format, TraceFormat::otel);
+  EXPECT_THAT(millis(a), ElementsAre(0, 750));
+  EXPECT_THAT(inputs(a), ElementsAre(12, 13));
+  EXPECT_EQ(a.notes.failed, 1U);
+  const TemporaryFile zipkin{
+      R"([{"traceId": "1", "id": "2", "name": "chat", "timestamp": 1700000000250000, "duration": 5,
+      "tags": {"gen_ai.usage.input_tokens": "12", "gen_ai.usage.output_tokens": "5"}},
+      {"traceId": "1", "id": "3", "name": "chat", "timestamp": 1700000001000000, "duration": 5,
+      "tags": {"gen_ai.usage.input_tokens": "13", "gen_ai.usage.output_tokens": "6"}}])",
+      "zipkin"};
+  EXPECT_THAT(millis(must_load(zipkin.path())), ElementsAre(0, 750));
+  const TemporaryFile none{
+      R"({"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "GET /", "attributes": []}]}]}]})", "none"};
+  EXPECT_THAT(
+      load_trace(none.path(), {}).error().message,
+      HasSubstr("holds no request; it was read as otel: 1 spans, and none with gen_ai.usage.input_tokens"));
+}
+
+TEST(ShareGpt, turns_without_words_and_parts_of_text_are_turns) {
+  const TemporaryFile file{
+      R"([{"id": 1, "items": [{"from": "human", "value": "hello there"}, {"from": "gpt", "value": "hi"}]},)"
+      R"( {"id": 2, "messages": [{"role": "user", "content": [{"type": "text", "text": "call it now"}]},)"
+      R"( {"role": "assistant", "content": null, "tool_calls": []}, {"role": "tool", "content": "4"},)"
+      R"( {"role": "assistant", "content": "four"}]}, {"id": 3, "items": [{"from": "human", "value": 7}]}])"};
+  TraceOptions options;
+  options.most_bad = 0.5;
+  const Trace trace = must_load(file.path(), options);
+  EXPECT_EQ(trace.size(), 2U);
+  EXPECT_THAT(trace.notes.examples,
+              ElementsAre(HasSubstr("record 3, line 1: a turn's 'value' (or 'content') is 7")));
+}
+
+TEST(Formats, utf_16_is_refused_by_name) {
+  const TemporaryFile file{std::string{"\xFF\xFET\0I\0", 6}};
+  EXPECT_THAT(load_trace(file.path(), {}).error().message, HasSubstr("is UTF-16; convert it first"));
 }
 
 TEST(Mooncake, blocks_become_parts_that_share_text_and_end_with_the_prompt) {
@@ -266,7 +352,7 @@ TEST(Records, replay_what_was_recorded) {
 
 TEST(Malformed, lines_are_told_with_their_number_and_refused_above_a_share) {
   std::string text = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
-  for (int i = 0; i < 97; ++i) text += "2023-11-16 18:15:46.6805900,374,44\n";
+  for (int i = 0; i < 98; ++i) text += "2023-11-16 18:15:46.6805900,374,44\n";
   text += "2023-11-16 18:15:46.6805900,-3,44\nnonsense\n";
   const TemporaryFile file{text};
   const auto refused = load_trace(file.path());
@@ -275,14 +361,14 @@ TEST(Malformed, lines_are_told_with_their_number_and_refused_above_a_share) {
   EXPECT_THAT(refused.error().message,
               HasSubstr("2 of 100 records (2 %) cannot be read as azure; accepted: at most 1 %"));
   EXPECT_THAT(refused.error().message,
-              HasSubstr("line 99: ContextTokens is -3; accepted: a whole number from 0 to 16777216"));
-  EXPECT_THAT(refused.error().message, HasSubstr("line 100: 1 fields, expected 3"));
+              HasSubstr("line 100: ContextTokens is -3; accepted: a whole number from 0 to 16777216"));
+  EXPECT_THAT(refused.error().message, HasSubstr("line 101: 1 fields, expected 3"));
   TraceOptions options;
   options.most_bad = 0.02;
   const Trace trace = must_load(file.path(), options);
-  EXPECT_EQ(trace.size(), 97U);
+  EXPECT_EQ(trace.size(), 98U);
   EXPECT_EQ(trace.notes.bad, 2U);
-  EXPECT_THAT(describe(trace), HasSubstr("2 of 100 records cannot be read: line 99"));
+  EXPECT_THAT(describe(trace), HasSubstr("2 of 100 records cannot be read: line 100"));
 }
 
 TEST(Malformed, json_lines_say_what_is_missing) {
@@ -295,7 +381,7 @@ TEST(Malformed, json_lines_say_what_is_missing) {
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("line 2: 'input_length' is missing"));
   EXPECT_THAT(refused.error().message, HasSubstr("line 3: no JSON"));
-  EXPECT_THAT(refused.error().message, HasSubstr("line 4: 'timestamp' is \"x\"; accepted: a number"));
+  EXPECT_THAT(refused.error().message, HasSubstr("line 4: 'timestamp' is 'x'; accepted: a number"));
   EXPECT_THAT(refused.error().message, HasSubstr("line 5: input_length is 5.5; accepted: a whole number"));
 }
 

@@ -126,7 +126,7 @@ TEST(BaseUrl, RefusesWithASentence) {
   EXPECT_THAT(credentials, Not(HasSubstr("alice")));
   EXPECT_THAT(message("http://token@127.0.0.1:80"), Not(HasSubstr("token@")));
   EXPECT_EQ(message("ftp://h/"), "the target ftp://h/ is of scheme ftp; accepted are http and https");
-  EXPECT_THAT(message("http://h/?key=1"), HasSubstr("has a query or a fragment"));
+  EXPECT_THAT(message("http://h/?key=1"), HasSubstr("the target http://h/ has a query or a fragment"));
   EXPECT_THAT(message("127.0.0.1:8000"),
               HasSubstr("accepted is http://HOST:PORT or https://HOST[:PORT][/PATH]"));
   EXPECT_THAT(message(""), HasSubstr("the target is not a URL"));

@@ -660,6 +660,16 @@ TEST(Preflight, SaysWhatIsWrong) {
               HasSubstr("answers 200, but not with a whole answer (malformed)"));
   EXPECT_THAT(message(models, with_length("", "503 Service Unavailable")),
               HasSubstr("it is overloaded before the run has begun"));
+  EXPECT_THAT(
+      message(models, with_length("", "301 Moved", "Location: https://elsewhere/v1\r\n")),
+      HasSubstr("answers 301 without a word: it points to 'https://elsewhere/v1'; redirections are not "
+                "followed, so give that as the target"));
+  EXPECT_THAT(
+      message(models, with_length("\x1F\x8B", "200 OK", "Content-Encoding: gzip\r\n")),
+      HasSubstr("answers 200 with a body in 'gzip', which nobody asked for; --compressed accepts it"));
+  const std::string echoed = message(models, with_length("you are sk-very-secret"), with_key);
+  EXPECT_THAT(echoed, HasSubstr("you are [redacted]"));
+  EXPECT_THAT(echoed, ::testing::Not(HasSubstr("sk-very-secret")));
 }
 
 TEST(Preflight, UnreachableIsASentence) {
@@ -674,6 +684,14 @@ TEST(Preflight, UnreachableIsASentence) {
   ASSERT_FALSE(info);
   EXPECT_EQ(info.error().kind, ErrorKind::unreachable);
   EXPECT_THAT(info.error().message, HasSubstr(url + "/v1/models does not answer: Failed to connect"));
+  config.providers.front().unix_socket = "/nowhere/socket";
+  EXPECT_THAT(probe_target(config).error().message,
+              HasSubstr("/v1/models does not answer at the Unix socket '/nowhere/socket': "));
+  config.providers.front().unix_socket.clear();
+  config.proxy = "http://127.0.0.1:1";
+  EXPECT_THAT(probe_target(config).error().message,
+              HasSubstr("/v1/models does not answer through the proxy http://127.0.0.1:1: "));
+  config.proxy.clear();
   // A label of 64 letters is no name: nobody needs to be asked.
   config.providers.front().base_url = "http://" + std::string(64, 'x') + ".invalid";
   const auto nowhere = probe_target(config);
