@@ -12,40 +12,59 @@
 
 namespace dsbench::kernelbench::cpu {
 
+inline constexpr float kLatentScale = 0.07216878364870323F;  // 192^-0.5, of latent attention
+
+// The kernel reads whole vectors of latents; what is too much must be the rotary part.
+[[nodiscard]] inline bool latent_widths_fit(const Problem& p) {
+  return (p["kv_lora"] + 15) / 16 * 16 <= p["kv_lora"] + p["rope"];
+}
+
+// Where the entries stand that ids name, without the holes (-1).
+template <class Place>
+void append_named(const std::int32_t* ids, std::int64_t count, std::vector<const void*>& to,
+                  const Place& place) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (ids[i] >= 0) to.push_back(place(std::int64_t{ids[i]}));
+  }
+}
+
 // The parts of every request side by side, then their results joined by weight of e^lse.
 class SplitAttention {
  public:
+  // Results go to o [·, kv_lora] and to the operand of lse. `widens`: args.widen will be given.
   SplitAttention(const Cell& cell, std::int64_t queries, std::int64_t heads, std::int64_t kv_lora,
-                 std::int64_t width)
-      : cell_{cell}, kv_lora_{kv_lora} {
-    scratch_size_ =
-        kernels::attention_scratch(static_cast<std::int32_t>(queries), static_cast<std::int32_t>(heads),
-                                   static_cast<std::int32_t>(width));
+                 std::int64_t width, float* o, bool widens = false)
+      : cell_{cell}, kv_lora_{kv_lora}, o_{o} {
+    const std::int64_t size = kernels::attention_scratch(
+        static_cast<std::int32_t>(queries), static_cast<std::int32_t>(heads),
+        static_cast<std::int32_t>(width),
+        widens ? engine::kernels::KvType::fp8 : engine::kernels::KvType::fp32);
     scratch_.resize(static_cast<std::size_t>(cell.pool->threads()));
-    for (kernels::FloatBuffer& one : scratch_) one.grow(scratch_size_);
+    for (kernels::FloatBuffer& one : scratch_) one.grow(size);
   }
 
   void begin() {
     parts_.clear();
     groups_.clear();
   }
-  // One request: `args` for all its entries, of which it has `entries`, in blocks of args.block_size. `row`
-  // is its first row of o and lse.
+  // One request: `args` for all its entries, of which it has `entries`, in blocks of args.block_size or as they are
+  // listed. `row` is its first row of o and lse.
   void add(const kernels::AttentionArgs& args, std::int64_t entries, std::int64_t row, std::int64_t splits) {
-    groups_.push_back({parts_.size(), 0, row, std::int64_t{args.queries} * args.heads});
-    also(args, entries, splits);
-  }
-  // More entries of the request that was added last.
-  void also(const kernels::AttentionArgs& args, std::int64_t entries, std::int64_t splits) {
-    const std::int64_t block = args.block_size;
+    const bool listed = args.entries != nullptr;
+    const std::int64_t block = listed ? kernels::kPanel : args.block_size;
     const std::int64_t blocks = (entries + block - 1) / block;
     splits = std::clamp<std::int64_t>(splits, 1, blocks);
-    groups_.back().parts += static_cast<std::size_t>(splits);
+    groups_.push_back(
+        {parts_.size(), static_cast<std::size_t>(splits), row, std::int64_t{args.queries} * args.heads});
     for (std::int64_t s = 0; s < splits; ++s) {
       const std::int64_t first = blocks * s / splits * block;
       const std::int64_t last = std::min(entries, blocks * (s + 1) / splits * block);
       kernels::AttentionArgs& part = parts_.emplace_back(args);
-      part.blocks = args.blocks + first / block;
+      if (listed) {
+        part.entries = args.entries + first;
+      } else {
+        part.blocks = args.blocks + first / block;
+      }
       part.first_position = static_cast<std::int32_t>(args.first_position - first);
       part.positions = static_cast<std::int32_t>(last - first);
     }
@@ -62,7 +81,7 @@ class SplitAttention {
     for (const Group& group : groups_) {
       for (std::size_t i = group.first; i < group.first + group.parts; ++i) {
         kernels::AttentionArgs& args = parts_[i];
-        args.out = cell_.output<float>(0) + group.row * kv_lora_;
+        args.out = o_ + group.row * kv_lora_;
         args.lse = cell_.output<float>(1) + group.row;
         if (group.parts == 1) continue;
         args.out = partial_o_.data() + at * kv_lora_;
@@ -81,7 +100,7 @@ class SplitAttention {
   }
 
   void nothing(std::int64_t row, std::int64_t rows) {
-    std::fill_n(cell_.output<float>(0) + row * kv_lora_, rows * kv_lora_, 0.0F);
+    std::fill_n(o_ + row * kv_lora_, rows * kv_lora_, 0.0F);
     std::fill_n(cell_.output<float>(1) + row, rows, -std::numeric_limits<float>::infinity());
   }
 
@@ -113,7 +132,7 @@ class SplitAttention {
                  for (float& weight : weights) weight /= sum;
                  cell_.table->combine(rows.data(), weights.data(), static_cast<std::int32_t>(group.parts),
                                       static_cast<std::int32_t>(kv_lora_),
-                                      cell_.output<float>(0) + (group.row + r) * kv_lora_);
+                                      o_ + (group.row + r) * kv_lora_);
                  cell_.output<float>(1)[group.row + r] = largest + std::log(sum);
                }
              });
@@ -121,7 +140,7 @@ class SplitAttention {
 
   Cell cell_;
   std::int64_t kv_lora_;
-  std::int64_t scratch_size_ = 0;
+  float* o_;
   std::vector<kernels::FloatBuffer> scratch_;
   std::vector<kernels::AttentionArgs> parts_;
   std::vector<Group> groups_;
