@@ -21,8 +21,12 @@ class MlaDecode {
   static bool supports(const Problem& p) { return p.dtype == "f32" && latent_widths_fit(p); }
   explicit MlaDecode(const Cell& cell)
       : cell_{cell},
-        attention_{cell, cell.problem["queries"], cell.problem["heads"], cell.problem["kv_lora"],
-                   cell.problem["kv_lora"] + cell.problem["rope"], cell.output<float>(0)} {}
+        attention_{cell,
+                   cell.problem["queries"],
+                   cell.problem["heads"],
+                   cell.problem["kv_lora"],
+                   cell.problem["kv_lora"] + cell.problem["rope"],
+                   cell.output<float>(0)} {}
 
   void run() {
     const Problem& p = cell_.problem;
@@ -31,8 +35,9 @@ class MlaDecode {
     const std::int64_t heads = p["heads"];
     const std::int64_t width = p["kv_lora"] + p["rope"];
     const auto* lengths = cell_.input<std::int32_t>(3);
-    // As many splits as make some units for every thread, none shorter than a key block.
-    const std::int64_t units = std::int64_t{4} * cell_.pool->threads();
+    // As many splits as make some units for every thread (more where they are uneven), none shorter than some
+    // key blocks: each lays its queries out, and has results that are to be joined.
+    const std::int64_t units = std::int64_t{batch > 1 ? 4 : 2} * cell_.pool->threads();
     std::int64_t total = 0;
     for (std::int64_t b = 0; b < batch; ++b) total += lengths[b];
     const std::int64_t share = std::max<std::int64_t>(512, total / units);
@@ -278,7 +283,8 @@ class MlaPrefill {
     float* o = cell_.output<float>(0) + (q0 * heads_ + head) * v_;
     for (std::int64_t r = 0; r < rows; ++r) {
       const float inverse = 1 / state[r].sum;
-      for (std::int64_t i = 0; i < v_; ++i) o[r * heads_ * v_ + i] = sums[r * sum_stride() + i] * inverse;
+      const float* const row = sums + r * sum_stride();
+      cell_.table->combine(&row, &inverse, 1, static_cast<std::int32_t>(v_), o + r * heads_ * v_);
     }
   }
 

@@ -31,9 +31,7 @@ class KvCompress {
 
  private:
   // Rows of an entry: those of the group before it, if there is one and they count, then its own.
-  [[nodiscard]] std::int64_t rows_of(std::int64_t group) const {
-    return (group > 0 ? halves_ : 1) * ratio_;
-  }
+  [[nodiscard]] std::int64_t rows_of(std::int64_t group) const { return (group > 0 ? halves_ : 1) * ratio_; }
 
   void entry(std::int64_t group, std::int64_t padded, float* work) const {
     const std::int64_t width = halves_ * dim_;

@@ -4,7 +4,6 @@
 
 #include "kernelbench/kernels_cpu/float_rows.h"
 #include "kernelbench/kernels_cpu/kernel_adapter.h"
-#include "kernelbench/kernels_cpu/split.h"
 #include "kernelbench/kernels_cpu/split_attention.h"
 #include "kernelbench/kernels_cpu/tables.h"
 
@@ -17,8 +16,8 @@ constexpr std::int64_t kWidth = 512;
 constexpr std::int64_t kRope = 64;
 constexpr float kScale = 0.04419417382415922F;  // 512^-0.5
 
-// Entries of a cache in pages. With fp8 a page has first the numbers of all its entries, 448 codes and the rotary ones
-// in bf16, then 8 bytes for each, the powers of two of 64 codes each.
+// Entries of a cache in pages. With fp8 a page has first the numbers of all its entries, 448 codes and the
+// rotary ones in bf16, then 8 bytes for each, the powers of two of 64 codes each.
 class Pages {
  public:
   Pages(const dsb_tensor& cache, std::int64_t entries, bool fp8)
@@ -67,7 +66,6 @@ class CsaDecode {
     const Problem& p = cell_.problem;
     const std::int64_t heads = p["heads"];
     const std::int64_t batch = p["batch"];
-    const std::int64_t splits = std::max<std::int64_t>(1, std::int64_t{2} * cell_.pool->threads() / batch);
     const float* const q = rows_.q();
     entries_.clear();
     entries_.reserve(static_cast<std::size_t>(batch * (p["window"] + listed_)));  // they must not move
@@ -81,8 +79,8 @@ class CsaDecode {
       }
       const std::size_t first = entries_.size();
       for (std::int64_t i = 0; i < recent; ++i) entries_.push_back(near_.entry(b * p["window"] + i));
-      append_named(cell_.input<std::int32_t>(3) + b * listed_, std::min(listed_, length / p["ratio"]), entries_,
-                   [&](std::int64_t id) { return far_.entry(id); });
+      append_named(cell_.input<std::int32_t>(3) + b * listed_, std::min(listed_, length / p["ratio"]),
+                   entries_, [&](std::int64_t id) { return far_.entry(id); });
       const auto count = static_cast<std::int64_t>(entries_.size() - first);
       kernels::AttentionArgs args;
       args.q = q + b * heads * kWidth;
@@ -98,12 +96,9 @@ class CsaDecode {
         args.widen_context = this;
         args.slot_bytes = Pages::kCoded;
       }
-      attention_.add(args, count, b * heads, std::min(splits, count / 160));
+      attention_.add(args, count, b * heads, splits_of(batch, count, cell_.pool->threads()));
     }
-    attention_.run();
-    in_parts(*cell_.pool, batch * heads, kWidth, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin; row < end; ++row) finish(row / heads, row % heads);
-    });
+    attention_.run([&](std::int64_t row) { finish(row / heads, row % heads); });
     rows_.finish();
   }
 

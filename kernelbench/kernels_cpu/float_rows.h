@@ -9,7 +9,8 @@
 
 namespace dsbench::kernelbench::cpu {
 
-// Queries (operand 0) and outputs (result 0) of attention as floats: themselves, or of bf16 where the cache is fp8.
+// Queries (operand 0) and outputs (result 0) of attention as floats: themselves, or of bf16 where the cache
+// is fp8.
 class FloatRows {
  public:
   FloatRows(const Cell& cell, std::int64_t rows, std::int64_t q_width, std::int64_t o_width)

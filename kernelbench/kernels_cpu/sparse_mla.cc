@@ -32,7 +32,6 @@ class SparseMla {
     const std::int64_t top_k = p["top_k"];
     const std::int64_t width = kv_lora_ + rope_;
     const std::int64_t batch = p["batch"];
-    const std::int64_t splits = std::max<std::int64_t>(1, 2 * cell_.pool->threads() / batch);
     const std::int64_t entry_bytes = fp8_ ? kv_lora_ + kv_lora_ / kGroup * 4 + 2 * rope_ : 4 * width;
     const auto* const cache = static_cast<const std::uint8_t*>(cell_.in[1].data);
     const float* const q = rows_.q();
@@ -62,7 +61,7 @@ class SparseMla {
         args.widen_context = this;
         args.slot_bytes = entry_bytes;
       }
-      attention_.add(args, count, b * heads, std::min(splits, (count + 255) / 256));
+      attention_.add(args, count, b * heads, splits_of(batch, count, cell_.pool->threads()));
     }
     attention_.run();
     rows_.finish();

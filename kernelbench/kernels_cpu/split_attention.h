@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "engine/kernels/cpu/packed_matrix.h"
@@ -28,6 +29,12 @@ void append_named(const std::int32_t* ids, std::int64_t count, std::vector<const
   }
 }
 
+// Into how many parts a request of so many entries goes: all threads have the same number of parts then, none
+// of which is shorter than two blocks of keys.
+[[nodiscard]] inline std::int64_t splits_of(std::int64_t batch, std::int64_t entries, int threads) {
+  return std::clamp<std::int64_t>(entries / 256, 1, threads / std::gcd(batch, std::int64_t{threads}));
+}
+
 // The parts of every request side by side, then their results joined by weight of e^lse.
 class SplitAttention {
  public:
@@ -35,10 +42,10 @@ class SplitAttention {
   SplitAttention(const Cell& cell, std::int64_t queries, std::int64_t heads, std::int64_t kv_lora,
                  std::int64_t width, float* o, bool widens = false)
       : cell_{cell}, kv_lora_{kv_lora}, o_{o} {
-    const std::int64_t size = kernels::attention_scratch(
-        static_cast<std::int32_t>(queries), static_cast<std::int32_t>(heads),
-        static_cast<std::int32_t>(width),
-        widens ? engine::kernels::KvType::fp8 : engine::kernels::KvType::fp32);
+    const std::int64_t size =
+        kernels::attention_scratch(static_cast<std::int32_t>(queries), static_cast<std::int32_t>(heads),
+                                   static_cast<std::int32_t>(width),
+                                   widens ? engine::kernels::KvType::fp8 : engine::kernels::KvType::fp32);
     scratch_.resize(static_cast<std::size_t>(cell.pool->threads()));
     for (kernels::FloatBuffer& one : scratch_) one.grow(size);
   }
@@ -47,8 +54,8 @@ class SplitAttention {
     parts_.clear();
     groups_.clear();
   }
-  // One request: `args` for all its entries, of which it has `entries`, in blocks of args.block_size or as they are
-  // listed. `row` is its first row of o and lse.
+  // One request: `args` for all its entries, of which it has `entries`, in blocks of args.block_size or as
+  // they are listed. `row` is its first row of o and lse.
   void add(const kernels::AttentionArgs& args, std::int64_t entries, std::int64_t row, std::int64_t splits) {
     const bool listed = args.entries != nullptr;
     const std::int64_t block = listed ? kernels::kPanel : args.block_size;
@@ -70,7 +77,9 @@ class SplitAttention {
     }
   }
 
-  void run() {
+  // Calls done(row) for every row of o that is there.
+  template <class Done>
+  void run(const Done& done) {
     std::size_t partial = 0;
     for (const Group& group : groups_) {
       if (group.parts > 1) partial += group.parts * static_cast<std::size_t>(group.rows);
@@ -89,14 +98,27 @@ class SplitAttention {
         at += group.rows;
       }
     }
+    // The longest go first.
+    order_.resize(parts_.size());
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::stable_sort(order_.begin(), order_.end(), [this](std::size_t a, std::size_t b) {
+      return parts_[a].positions > parts_[b].positions;
+    });
     cell_.pool->run(static_cast<int>(parts_.size()), [&](int unit, int thread) {
-      kernels::AttentionArgs args = parts_[static_cast<std::size_t>(unit)];
+      kernels::AttentionArgs args = parts_[order_[static_cast<std::size_t>(unit)]];
       args.scratch = scratch_[static_cast<std::size_t>(thread)].data();
       cell_.table->attention(args);
     });
     for (const Group& group : groups_) {
-      if (group.parts > 1) join(group);
+      in_parts(*cell_.pool, group.rows, static_cast<std::int64_t>(group.parts) * kv_lora_,
+               [&](std::int64_t begin, std::int64_t end) {
+                 if (group.parts > 1) join(group, begin, end);
+                 for (std::int64_t r = begin; r < end; ++r) done(group.row + r);
+               });
     }
+  }
+  void run() {
+    run([](std::int64_t) {});
   }
 
   void nothing(std::int64_t row, std::int64_t rows) {
@@ -112,30 +134,27 @@ class SplitAttention {
     std::int64_t rows = 0;
   };
 
-  void join(const Group& group) {
-    in_parts(*cell_.pool, group.rows, static_cast<std::int64_t>(group.parts) * kv_lora_,
-             [&](std::int64_t begin, std::int64_t end) {
-               std::vector<const float*> rows(group.parts);
-               std::vector<float> weights(group.parts);
-               for (std::int64_t r = begin; r < end; ++r) {
-                 float largest = -std::numeric_limits<float>::infinity();
-                 for (std::size_t s = 0; s < group.parts; ++s) {
-                   const kernels::AttentionArgs& args = parts_[group.first + s];
-                   rows[s] = args.out + r * kv_lora_;
-                   largest = std::max(largest, args.lse[r]);
-                 }
-                 float sum = 0;
-                 for (std::size_t s = 0; s < group.parts; ++s) {
-                   weights[s] = std::exp(parts_[group.first + s].lse[r] - largest);
-                   sum += weights[s];
-                 }
-                 for (float& weight : weights) weight /= sum;
-                 cell_.table->combine(rows.data(), weights.data(), static_cast<std::int32_t>(group.parts),
-                                      static_cast<std::int32_t>(kv_lora_),
-                                      o_ + (group.row + r) * kv_lora_);
-                 cell_.output<float>(1)[group.row + r] = largest + std::log(sum);
-               }
-             });
+  // The rows [begin, end) of a group.
+  void join(const Group& group, std::int64_t begin, std::int64_t end) {
+    std::vector<const float*> rows(group.parts);
+    std::vector<float> weights(group.parts);
+    for (std::int64_t r = begin; r < end; ++r) {
+      float largest = -std::numeric_limits<float>::infinity();
+      for (std::size_t s = 0; s < group.parts; ++s) {
+        const kernels::AttentionArgs& args = parts_[group.first + s];
+        rows[s] = args.out + r * kv_lora_;
+        largest = std::max(largest, args.lse[r]);
+      }
+      float sum = 0;
+      for (std::size_t s = 0; s < group.parts; ++s) {
+        weights[s] = std::exp(parts_[group.first + s].lse[r] - largest);
+        sum += weights[s];
+      }
+      for (float& weight : weights) weight /= sum;
+      cell_.table->combine(rows.data(), weights.data(), static_cast<std::int32_t>(group.parts),
+                           static_cast<std::int32_t>(kv_lora_), o_ + (group.row + r) * kv_lora_);
+      cell_.output<float>(1)[group.row + r] = largest + std::log(sum);
+    }
   }
 
   Cell cell_;
@@ -143,6 +162,7 @@ class SplitAttention {
   float* o_;
   std::vector<kernels::FloatBuffer> scratch_;
   std::vector<kernels::AttentionArgs> parts_;
+  std::vector<std::size_t> order_;
   std::vector<Group> groups_;
   kernels::FloatBuffer partial_o_;
   kernels::FloatBuffer partial_lse_;

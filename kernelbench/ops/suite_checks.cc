@@ -74,7 +74,8 @@ void add_csa_checks(Backend backend, CaseList& list, bool corner) {
   const std::string_view act = types.front();
   if (corner) {
     list.add("kv_compress", act, {{"tokens", 4}});
-    list.add("kv_compress", act, {{"tokens", 67}, {"dim", 77}, {"rope", 10}, {"ratio", 5}}).adversarial = true;
+    list.add("kv_compress", act, {{"tokens", 67}, {"dim", 77}, {"rope", 10}, {"ratio", 5}}).adversarial =
+        true;
     list.add("kv_compress", act, {{"tokens", 31}, {"dim", 128}, {"ratio", 3}}).adversarial = true;
     list.add("kv_compress", act, {{"tokens", 45}, {"ratio", 7}, {"dim", 256}, {"rope", 0}},
              {{"overlap", "no"}})
@@ -204,10 +205,22 @@ void add_corner(Backend backend, CaseList& list) {
   if (backend == Backend::cpu) {
     // Widths that are a multiple of nothing; the CUDA kernels have the preset ones.
     list.add("mla_decode", act,
-             {{"batch", 4}, {"context", 143}, {"heads", 3}, {"queries", 2}, {"block", 7}, {"kv_lora", 131}, {"rope", 18}})
+             {{"batch", 4},
+              {"context", 143},
+              {"heads", 3},
+              {"queries", 2},
+              {"block", 7},
+              {"kv_lora", 131},
+              {"rope", 18}})
         .adversarial = true;
     list.add("mla_decode", act,
-             {{"batch", 2}, {"context", 301}, {"heads", 21}, {"queries", 1}, {"block", 64}, {"kv_lora", 45}, {"rope", 34}})
+             {{"batch", 2},
+              {"context", 301},
+              {"heads", 21},
+              {"queries", 1},
+              {"block", 64},
+              {"kv_lora", 45},
+              {"rope", 34}})
         .adversarial = true;
     list.add("mla_prefill", act, {{"queries", 101}, {"context", 233}, {"heads", 9}, {"qk", 75}, {"v", 37}});
     list.add("mla_prefill", act, {{"queries", 29}, {"context", 157}, {"heads", 2}, {"qk", 33}, {"v", 131}});

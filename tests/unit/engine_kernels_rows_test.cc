@@ -1,5 +1,5 @@
-// What is done row by row on every instruction set that this processor has: mixes of hyper-connections, gated sums,
-// rows that are laid out once, entries from a list, FP8 codes; against what the words say in double.
+// What is done row by row on every instruction set that this processor has: mixes of hyper-connections, gated
+// sums, rows that are laid out once, entries from a list, FP8 codes; against what the words say in double.
 
 #include <gtest/gtest.h>
 
@@ -36,7 +36,8 @@ class EveryTable : public testing::TestWithParam<int> {
   const KernelTable* table_ = nullptr;
 };
 
-// The engine's promise of the same bits holds for exponentials, too: every way to compute one is the AVX2 way.
+// The engine's promise of the same bits holds for exponentials, too: every way to compute one is the AVX2
+// way.
 TEST(Exponentials, TheBitsAreTheSameWithFusedMultiplyAdd) {
   std::vector<float> x = numbers(4096, "x", 100);
   for (const float edge : {0.0F, -0.0F, 87.3F, -87.3F, 87.31F, -87.31F, 88.0F, -88.0F, 88.1F, 1e30F, -1e30F})
@@ -208,8 +209,7 @@ TEST_P(EveryTable, AttentionTakesAListOfEntries) {
     blocks[i] = static_cast<std::int32_t>(i * 7 % entries);
     list[i] = cache.data() + static_cast<std::size_t>(blocks[i]) * width;
   }
-  std::vector<float> scratch(
-      static_cast<std::size_t>(attention_scratch(1, heads, width, KvType::fp8)));
+  std::vector<float> scratch(static_cast<std::size_t>(attention_scratch(1, heads, width, KvType::fp8)));
   std::vector<float> out[3];
   std::vector<float> lse[3];
   for (const int way : {0, 1, 2}) {
@@ -238,7 +238,8 @@ TEST_P(EveryTable, AttentionTakesAListOfEntries) {
       args.widen_context = &seen;
       args.slot_bytes = width * 4;
       args.widen = [](const void* context, const void* entry, float* y) {
-        std::memcpy(y, entry, sizeof(float) * static_cast<std::size_t>(*static_cast<const std::int32_t*>(context)));
+        std::memcpy(y, entry,
+                    sizeof(float) * static_cast<std::size_t>(*static_cast<const std::int32_t*>(context)));
       };
     }
     table_->attention(args);
