@@ -222,7 +222,7 @@ void add_corner(Backend backend, CaseList& list) {
               {"kv_lora", 45},
               {"rope", 34}})
         .adversarial = true;
-    list.add("mla_prefill", act, {{"queries", 101}, {"context", 233}, {"heads", 9}, {"qk", 75}, {"v", 37}});
+    list.add("mla_prefill", act, {{"queries", 101}, {"context", 233}, {"heads", 13}, {"qk", 75}, {"v", 37}});
     list.add("mla_prefill", act, {{"queries", 29}, {"context", 157}, {"heads", 2}, {"qk", 33}, {"v", 131}});
   }
   list.add("mla_prefill", act, {{"queries", 1}, {"context", 1}, {"heads", 1}});
