@@ -2,4 +2,5 @@ dsbench_test(kernelbench_ops_test SOURCES unit/kernelbench_ops_test.cc LIBS dsbe
 dsbench_test(kernelbench_planted_bugs_test SOURCES unit/kernelbench_planted_bugs_test.cc unit/kernelbench_planted_v4_test.cc
   LIBS dsbench::kernel_problems dsbench::kernels_cpu)
 dsbench_test(engine_kernels_half_test SOURCES unit/engine_kernels_half_test.cc LIBS dsbench::engine_kernels)
+dsbench_test(engine_kernels_rows_test SOURCES unit/engine_kernels_rows_test.cc LIBS dsbench::engine_kernels)
 dsbench_test(engine_kernels_blocked_test SOURCES unit/engine_kernels_blocked_test.cc LIBS dsbench::engine_kernels)

@@ -10,17 +10,10 @@
 #include "kernelbench/kernels_cpu/split_attention.h"
 #include "kernelbench/kernels_cpu/tables.h"
 
-// Attention: over a paged latent cache, over chosen entries of one, and causal over spelt-out keys and
-// values; and the indexer and the choice of entries that go before.
+// Attention: over a paged latent cache, and causal over spelt-out keys and values; and the indexer and the
+// choice of entries that go before sparse attention.
 namespace dsbench::kernelbench::cpu {
 namespace {
-
-constexpr float kLatentScale = 0.07216878364870323F;  // 192^-0.5
-
-bool latent_widths_fit(const Problem& p) {
-  // The kernel reads whole vectors of latents; what is too much must be the rotary part.
-  return (p["kv_lora"] + 15) / 16 * 16 <= p["kv_lora"] + p["rope"];
-}
 
 class MlaDecode {
  public:
@@ -28,8 +21,12 @@ class MlaDecode {
   static bool supports(const Problem& p) { return p.dtype == "f32" && latent_widths_fit(p); }
   explicit MlaDecode(const Cell& cell)
       : cell_{cell},
-        attention_{cell, cell.problem["queries"], cell.problem["heads"], cell.problem["kv_lora"],
-                   cell.problem["kv_lora"] + cell.problem["rope"]} {}
+        attention_{cell,
+                   cell.problem["queries"],
+                   cell.problem["heads"],
+                   cell.problem["kv_lora"],
+                   cell.problem["kv_lora"] + cell.problem["rope"],
+                   cell.output<float>(0)} {}
 
   void run() {
     const Problem& p = cell_.problem;
@@ -38,8 +35,9 @@ class MlaDecode {
     const std::int64_t heads = p["heads"];
     const std::int64_t width = p["kv_lora"] + p["rope"];
     const auto* lengths = cell_.input<std::int32_t>(3);
-    // As many splits as make some units for every thread, none shorter than a key block.
-    const std::int64_t units = std::int64_t{4} * cell_.pool->threads();
+    // As many splits as make some units for every thread (more where they are uneven), none shorter than some
+    // key blocks: each lays its queries out, and has results that are to be joined.
+    const std::int64_t units = std::int64_t{batch > 1 ? 4 : 2} * cell_.pool->threads();
     std::int64_t total = 0;
     for (std::int64_t b = 0; b < batch; ++b) total += lengths[b];
     const std::int64_t share = std::max<std::int64_t>(512, total / units);
@@ -72,58 +70,6 @@ class MlaDecode {
  private:
   Cell cell_;
   SplitAttention attention_;
-};
-
-class SparseMla {
- public:
-  static constexpr const char* kOp = "sparse_mla";
-  static bool supports(const Problem& p) { return p.dtype == "f32" && latent_widths_fit(p); }
-  explicit SparseMla(const Cell& cell)
-      : cell_{cell},
-        attention_{cell, 1, cell.problem["heads"], cell.problem["kv_lora"],
-                   cell.problem["kv_lora"] + cell.problem["rope"]},
-        ids_(static_cast<std::size_t>(cell.problem["batch"] * cell.problem["top_k"])) {}
-
-  void run() {
-    const Problem& p = cell_.problem;
-    const std::int64_t heads = p["heads"];
-    const std::int64_t top_k = p["top_k"];
-    const std::int64_t width = p["kv_lora"] + p["rope"];
-    const std::int64_t batch = p["batch"];
-    const std::int64_t splits = std::max<std::int64_t>(1, 2 * cell_.pool->threads() / batch);
-    attention_.begin();
-    for (std::int64_t b = 0; b < batch; ++b) {
-      // Blocks of one entry, without the holes.
-      std::int32_t* mine = ids_.data() + b * top_k;
-      std::int64_t count = 0;
-      for (std::int64_t i = 0; i < top_k; ++i) {
-        const std::int32_t id = cell_.input<std::int32_t>(2)[b * top_k + i];
-        if (id >= 0) mine[count++] = id;
-      }
-      if (count == 0) {
-        attention_.nothing(b * heads, heads);
-        continue;
-      }
-      kernels::AttentionArgs args;
-      args.q = cell_.input<float>(0) + b * heads * width;
-      args.queries = 1;
-      args.heads = static_cast<std::int32_t>(heads);
-      args.kv_lora = static_cast<std::int32_t>(p["kv_lora"]);
-      args.width = static_cast<std::int32_t>(width);
-      args.first_position = static_cast<std::int32_t>(count - 1);
-      args.scale = kLatentScale;
-      args.cache = cell_.input<float>(1);
-      args.blocks = mine;
-      args.block_size = 1;
-      attention_.add(args, count, b * heads, std::min(splits, (count + 255) / 256));
-    }
-    attention_.run();
-  }
-
- private:
-  Cell cell_;
-  SplitAttention attention_;
-  std::vector<std::int32_t> ids_;
 };
 
 class Indexer {
@@ -202,7 +148,7 @@ class TopK {
 };
 
 // Query blocks × key blocks: scores and weighted values are products with panels, made of keys and values as
-// they come.
+// they come. Queries are laid out once for all keys, and scores are used where they stand.
 class MlaPrefill {
  public:
   static constexpr const char* kOp = "mla_prefill";
@@ -215,128 +161,159 @@ class MlaPrefill {
         qk_{cell.problem["qk"]},
         v_{cell.problem["v"]},
         blocks_{(context_ + kKeys - 1) / kKeys},
-        v_panels_{(v_ + kernels::kPanel - 1) / kernels::kPanel} {
-    keys_.grow(heads_ * blocks_ * kKeys * qk_);
-    values_.grow(heads_ * blocks_ * kKeys * v_panels_ * kernels::kPanel);
+        v_panels_{(v_ + kernels::kPanel - 1) / kernels::kPanel},
+        by_heads_{heads_ >= 4 * cell.pool->threads()} {
+    const std::int64_t sets = by_heads_ ? cell.pool->threads() : heads_;
+    keys_.grow(sets * blocks_ * kKeys * qk_);
+    values_.grow(sets * blocks_ * kKeys * v_panels_ * kernels::kPanel);
     work_.resize(static_cast<std::size_t>(cell.pool->threads()));
-    for (kernels::FloatBuffer& one : work_) one.grow(kQueries * (kKeyStride + query_stride() + sum_stride()));
+    for (kernels::FloatBuffer& one : work_) one.grow(kQueries * (kernels::kScoreStride + qk_ + sum_stride()));
   }
 
   void run() {
-    cell_.pool->run(static_cast<int>(heads_ * blocks_),
-                    [&](int unit, int) { pack(unit / blocks_, unit % blocks_); });
     const std::int64_t tiles = (queries_ + kQueries - 1) / kQueries;
+    if (by_heads_) {
+      // A thread takes a head, lays its keys and values out for itself and finds them in its cache.
+      cell_.pool->run(static_cast<int>(heads_), [&](int head, int thread) {
+        for (std::int64_t block = 0; block < blocks_; ++block) pack(head, thread, block);
+        for (std::int64_t tile = 0; tile < tiles; ++tile)
+          attend(head, thread, tile, work_[static_cast<std::size_t>(thread)].data());
+      });
+      return;
+    }
+    cell_.pool->run(static_cast<int>(heads_ * blocks_),
+                    [&](int unit, int) { pack(unit / blocks_, unit / blocks_, unit % blocks_); });
     // The last queries see most: they go first.
     cell_.pool->run(static_cast<int>(heads_ * tiles), [&](int unit, int thread) {
-      attend(unit % heads_, tiles - 1 - unit / heads_, work_[static_cast<std::size_t>(thread)].data());
+      const std::int64_t head = unit % heads_;
+      attend(head, head, tiles - 1 - unit / heads_, work_[static_cast<std::size_t>(thread)].data());
     });
   }
 
  private:
-  static constexpr std::int64_t kQueries = 96;
+  static constexpr std::int64_t kQueries = 96;  // a multiple of every height of tiles
   static constexpr std::int64_t kKeys = 128;
+  static constexpr std::int64_t kDiagonalRows = 12;  // likewise
+  static_assert(kKeys <= kernels::kScoreStride);
   // Rows that lie a power of two apart would fight for the same cache lines.
-  static constexpr std::int64_t kKeyStride = kKeys + 16;
-  static constexpr std::int64_t kDiagonalRows = 24;
-  [[nodiscard]] std::int64_t query_stride() const { return (qk_ + 15) / 16 * 16 + 16; }
   [[nodiscard]] std::int64_t sum_stride() const { return (v_ + 15) / 16 * 16 + 16; }
 
-  float* packed_keys(std::int64_t head, std::int64_t block) {
-    return keys_.data() + (head * blocks_ + block) * kKeys * qk_;
+  // Of a head, in the set of buffers that it has.
+  float* packed_keys(std::int64_t set, std::int64_t block) {
+    return keys_.data() + (set * blocks_ + block) * kKeys * qk_;
   }
-  float* packed_values(std::int64_t head, std::int64_t block) {
-    return values_.data() + (head * blocks_ + block) * kKeys * v_panels_ * kernels::kPanel;
+  float* packed_values(std::int64_t set, std::int64_t block) {
+    return values_.data() + (set * blocks_ + block) * kKeys * v_panels_ * kernels::kPanel;
+  }
+  [[nodiscard]] const float* key(std::int64_t head, std::int64_t at) const {
+    return cell_.input<float>(1) + (at * heads_ + head) * qk_;
+  }
+  [[nodiscard]] const float* value(std::int64_t head, std::int64_t at) const {
+    return cell_.input<float>(2) + (at * heads_ + head) * v_;
+  }
+  // A head's rows lie far apart, and the processor does not guess where the next one is.
+  void ask_for(std::int64_t head, std::int64_t first) const {
+    for (std::int64_t at = first; at < std::min(first + kernels::kPanel, context_); ++at) {
+      for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(head, at) + i);
+      for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(head, at) + i);
+    }
   }
 
   // Keys as panels [kKeys/16, qk, 16], values as panels [v/16, kKeys, 16]; zeros beyond.
-  void pack(std::int64_t head, std::int64_t block) {
+  void pack(std::int64_t head, std::int64_t set, std::int64_t block) {
     const std::int64_t first = block * kKeys;
     const std::int64_t count = std::min(kKeys, context_ - first);
-    float* to = packed_keys(head, block);
+    if (block == 0 || !by_heads_) ask_for(head, first);
     for (std::int64_t t0 = 0; t0 < kKeys; t0 += kernels::kPanel) {
       const std::int64_t there = std::clamp<std::int64_t>(count - t0, 0, kernels::kPanel);
+      if (by_heads_ || t0 + kernels::kPanel < kKeys) ask_for(head, first + t0 + kernels::kPanel);
       const float* rows[kernels::kPanel];
-      for (std::int64_t t = 0; t < there; ++t)
-        rows[t] = cell_.input<float>(1) + ((first + t0 + t) * heads_ + head) * qk_;
-      cell_.table->lay_out_panel(rows, static_cast<std::int32_t>(there), static_cast<std::int32_t>(qk_), to);
-      to += qk_ * kernels::kPanel;
-    }
-    to = packed_values(head, block);
-    for (std::int64_t panel = 0; panel < v_panels_; ++panel) {
-      const std::int64_t columns = std::min<std::int64_t>(kernels::kPanel, v_ - panel * kernels::kPanel);
-      for (std::int64_t t = 0; t < kKeys; ++t, to += kernels::kPanel) {
-        std::fill_n(to, kernels::kPanel, 0.0F);
-        if (t >= count) continue;
-        const float* from =
-            cell_.input<float>(2) + ((first + t) * heads_ + head) * v_ + panel * kernels::kPanel;
-        std::copy_n(from, columns, to);
+      for (std::int64_t t = 0; t < there; ++t) rows[t] = key(head, first + t0 + t);
+      cell_.table->lay_out_panel(rows, static_cast<std::int32_t>(there), static_cast<std::int32_t>(qk_),
+                                 packed_keys(set, block) + t0 * qk_);
+      for (std::int64_t panel = 0; panel < v_panels_; ++panel) {
+        const std::int64_t columns = std::min<std::int64_t>(kernels::kPanel, v_ - panel * kernels::kPanel);
+        float* to = packed_values(set, block) + (panel * kKeys + t0) * kernels::kPanel;
+        for (std::int64_t t = 0; t < kernels::kPanel; ++t, to += kernels::kPanel) {
+          if (t >= there || columns < kernels::kPanel) std::fill_n(to, kernels::kPanel, 0.0F);
+          if (t >= there) continue;
+          const float* const from = value(head, first + t0 + t) + panel * kernels::kPanel;
+          if (columns == kernels::kPanel) {
+            std::memcpy(to, from, sizeof(float) * kernels::kPanel);  // a size that the compiler knows
+          } else {
+            std::copy_n(from, columns, to);
+          }
+        }
       }
     }
   }
 
-  void attend(std::int64_t head, std::int64_t tile, float* scores) {
+  void attend(std::int64_t head, std::int64_t set, std::int64_t tile, float* scores) {
     const std::int64_t q0 = tile * kQueries;
     const std::int64_t rows = std::min(kQueries, queries_ - q0);
     const std::int64_t before = context_ - queries_;  // keys that every query sees
     kernels::SoftmaxStep state[kQueries];
-    float* queries = scores + kQueries * kKeyStride;
-    float* sums = queries + kQueries * query_stride();
+    float* queries = scores + kQueries * kernels::kScoreStride;
+    float* sums = queries + kQueries * qk_;
+    // Those of the next tile, meanwhile.
+    for (std::int64_t q = q0 + kQueries; by_heads_ && q < std::min(q0 + 2 * kQueries, queries_); ++q) {
+      for (std::int64_t i = 0; i < qk_; i += 16)
+        __builtin_prefetch(cell_.input<float>(0) + (q * heads_ + head) * qk_ + i, 0, 2);
+    }
+    cell_.table->lay_out_rows(cell_.input<float>(0) + (q0 * heads_ + head) * qk_, heads_ * qk_,
+                              static_cast<std::int32_t>(rows), static_cast<std::int32_t>(qk_), queries);
     for (std::int64_t r = 0; r < rows; ++r) {
-      std::copy_n(cell_.input<float>(0) + ((q0 + r) * heads_ + head) * qk_, qk_,
-                  queries + r * query_stride());
+      state[r].mixed = sums + r * sum_stride();
+      state[r].row = scores + r * kernels::kScoreStride;
+      state[r].scale = 1 / std::sqrt(static_cast<float>(qk_));
     }
     for (std::int64_t block = 0; block * kKeys <= before + q0 + rows - 1; ++block) {
       const std::int64_t seen = before + q0 + 1 - block * kKeys;  // of this block, by the first query
       if (seen >= kKeys) {
-        attend_block(head, block, 0, rows, kKeys, seen, queries, scores, sums, state);
+        attend_block(set, block, 0, rows, kKeys, seen, queries, scores, sums, state);
         continue;
       }
       // On the diagonal few rows at a time, each with no more keys than its last one sees.
       for (std::int64_t r = 0; r < rows; r += kDiagonalRows) {
         const std::int64_t count = std::min(kDiagonalRows, rows - r);
         const std::int64_t keys = std::min(kKeys, seen + r + count - 1);
-        if (keys > 0) attend_block(head, block, r, count, keys, seen + r, queries, scores, sums, state);
+        if (keys > 0) attend_block(set, block, r, count, keys, seen + r, queries, scores, sums, state);
       }
     }
     float* o = cell_.output<float>(0) + (q0 * heads_ + head) * v_;
     for (std::int64_t r = 0; r < rows; ++r) {
       const float inverse = 1 / state[r].sum;
-      for (std::int64_t i = 0; i < v_; ++i) o[r * heads_ * v_ + i] = sums[r * sum_stride() + i] * inverse;
+      const float* const row = sums + r * sum_stride();
+      cell_.table->combine(&row, &inverse, 1, static_cast<std::int32_t>(v_), o + r * heads_ * v_);
     }
   }
 
   // `count` queries of the tile from r0 on with the first `keys` of a block, of which the first of them sees
   // `seen`.
-  void attend_block(std::int64_t head, std::int64_t block, std::int64_t r0, std::int64_t count,
+  void attend_block(std::int64_t set, std::int64_t block, std::int64_t r0, std::int64_t count,
                     std::int64_t keys, std::int64_t seen, const float* queries, float* scores, float* sums,
                     kernels::SoftmaxStep* state) {
     kernels::GemmArgs args;
-    args.a = queries + r0 * query_stride();
-    args.lda = query_stride();
+    args.a = queries + r0 * qk_;
+    args.layout = kernels::RowLayout::tiles;
     args.m = static_cast<std::int32_t>(count);
-    args.w = packed_keys(head, block);
+    args.w = packed_keys(set, block);
     args.n = static_cast<std::int32_t>(keys);
     args.k = static_cast<std::int32_t>(qk_);
     args.panel_end = static_cast<std::int32_t>((keys + kernels::kPanel - 1) / kernels::kPanel);
-    args.c = scores + r0 * kKeyStride;
-    args.ldc = kKeyStride;
+    args.c = scores + r0 * kernels::kScoreStride;
+    args.ldc = kernels::kScoreStride;
     cell_.table->gemm(args);
     for (std::int64_t r = r0; r < r0 + count; ++r) {
       kernels::SoftmaxStep& step = state[r];
-      step.row = scores + r * kKeyStride;
       step.count = static_cast<std::int32_t>(keys);
       step.visible = static_cast<std::int32_t>(std::clamp<std::int64_t>(seen + r - r0, 0, keys));
-      step.scale = 1 / std::sqrt(static_cast<float>(qk_));
+      step.columns = static_cast<std::int32_t>(block > 0 ? v_ : 0);  // before that there are no sums
     }
     cell_.table->softmax_steps(state + r0, static_cast<std::int32_t>(count));
-    for (std::int64_t r = r0; block > 0 && r < r0 + count; ++r) {
-      if (state[r].rescale == 1) continue;
-      float* row = sums + r * sum_stride();
-      for (std::int64_t i = 0; i < v_; ++i) row[i] *= state[r].rescale;
-    }
-    args.a = scores + r0 * kKeyStride;
-    args.lda = kKeyStride;
-    args.w = packed_values(head, block);
+    args.a = scores + r0 * kernels::kScoreStride;
+    args.layout = kernels::RowLayout::scores;
+    args.w = packed_values(set, block);
     args.n = static_cast<std::int32_t>(v_);
     args.k = static_cast<std::int32_t>(keys);
     args.w_depth = static_cast<std::int32_t>(kKeys);
@@ -355,6 +332,7 @@ class MlaPrefill {
   std::int64_t v_;
   std::int64_t blocks_;
   std::int64_t v_panels_;
+  bool by_heads_;
   kernels::FloatBuffer keys_;
   kernels::FloatBuffer values_;
   std::vector<kernels::FloatBuffer> work_;
@@ -367,7 +345,6 @@ void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<MlaPrefill>::table("cpu_tiles"));
   kernels.push_back(Adapter<Indexer>::table("cpu_tiles"));
   kernels.push_back(Adapter<TopK>::table("cpu_radix"));
-  kernels.push_back(Adapter<SparseMla>::table("cpu_split"));
 }
 
 }  // namespace dsbench::kernelbench::cpu

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "kernelbench/kernels_cpu/kernel_adapter.h"
@@ -9,11 +8,11 @@
 namespace dsbench::kernelbench::cpu {
 namespace {
 
-// A thread to a group of tokens, a row of kv at a time, all columns beside each other.
+// A thread to a group of tokens, a few rows of kv at a time, all columns beside each other.
 class KvCompress {
  public:
   static constexpr const char* kOp = "kv_compress";
-  static bool supports(const Problem& p) { return p.dtype == "f32"; }
+  static bool supports(const Problem& p) { return p.dtype == "f32" && p["rope"] <= kernels::kMaxRope; }
   explicit KvCompress(const Cell& cell)
       : cell_{cell},
         ratio_{cell.problem["ratio"]},
@@ -24,59 +23,54 @@ class KvCompress {
 
   void run() {
     in_parts(*cell_.pool, groups_, halves_ * ratio_ * dim_, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> work(static_cast<std::size_t>(3 * dim_));
-      for (std::int64_t group = begin; group < end; ++group) entry(group, work.data());
+      const std::int64_t padded = (dim_ + kernels::kPanel - 1) / kernels::kPanel * kernels::kPanel;
+      std::vector<float> work(static_cast<std::size_t>(3 * padded));
+      for (std::int64_t group = begin; group < end; ++group) entry(group, padded, work.data());
     });
   }
 
  private:
-  // f(row of kv, row of gate, row of bias) for all rows of an entry.
-  template <class F>
-  void each_row(std::int64_t group, const F& f) const {
-    const std::int64_t width = halves_ * dim_;
-    for (std::int64_t half = group > 0 ? 0 : halves_ - 1; half < halves_; ++half) {
-      const std::int64_t first = (group - (halves_ - 1 - half)) * ratio_;
-      for (std::int64_t r = 0; r < ratio_; ++r) {
-        const std::int64_t at = (first + r) * width + half * dim_;
-        f(cell_.input<float>(0) + at, cell_.input<float>(1) + at,
-          cell_.input<float>(2) + r * width + half * dim_);
-      }
-    }
-  }
+  // Rows of an entry: those of the group before it, if there is one and they count, then its own.
+  [[nodiscard]] std::int64_t rows_of(std::int64_t group) const { return (group > 0 ? halves_ : 1) * ratio_; }
 
-  void entry(std::int64_t group, float* work) const {
-    const std::int64_t n = dim_;
-    float* const out = cell_.output<float>(0) + group * n;
-    float* const largest = work;
-    float* const sums = work + n;
-    float* const weights = work + 2 * n;
-    std::fill_n(largest, n, -3.4e38F);
-    std::fill_n(sums, n, 0.0F);
-    std::fill_n(out, n, 0.0F);
-    each_row(group, [&](const float*, const float* gate, const float* bias) {
-      for (std::int64_t i = 0; i < n; ++i) largest[i] = std::max(largest[i], gate[i] + bias[i]);
-    });
-    each_row(group, [&](const float* kv, const float* gate, const float* bias) {
-      // e^x of what is not above 0 is σ/(1 − σ), to the same digits: the table has a vectorised σ.
-      for (std::int64_t i = 0; i < n; ++i) weights[i] = gate[i] + bias[i] - largest[i];
-      cell_.table->sigmoid(weights, static_cast<std::int32_t>(n));
-      for (std::int64_t i = 0; i < n; ++i) {
-        const float weight = weights[i] / (1 - weights[i]);
-        sums[i] += weight;
-        out[i] += weight * kv[i];
+  void entry(std::int64_t group, std::int64_t padded, float* work) const {
+    const std::int64_t width = halves_ * dim_;
+    const std::int64_t count = rows_of(group);
+    const float* values[kernels::kMostGated];
+    const float* gates[kernels::kMostGated];
+    const float* biases[kernels::kMostGated];
+    for (std::int64_t r0 = 0; r0 < count; r0 += kernels::kMostGated) {
+      const std::int64_t some = std::min<std::int64_t>(kernels::kMostGated, count - r0);
+      for (std::int64_t i = 0; i < some; ++i) {
+        const std::int64_t row = r0 + i + halves_ * ratio_ - count;  // of all that an entry may have
+        const std::int64_t half = row / ratio_;
+        const std::int64_t token = (group - (halves_ - 1)) * ratio_ + row;
+        values[i] = cell_.input<float>(0) + token * width + half * dim_;
+        gates[i] = cell_.input<float>(1) + token * width + half * dim_;
+        biases[i] = cell_.input<float>(2) + row % ratio_ * width + half * dim_;
       }
-    });
-    for (std::int64_t i = 0; i < n; ++i) out[i] /= sums[i];
-    cell_.table->rms_norm(out, cell_.input<float>(3), 1e-6F, static_cast<std::int32_t>(n), out);
-    const float* const cosines = cell_.input<float>(4) + group * rope_;
-    const float* const sines = cosines + rope_ / 2;
-    float* const rotary = out + n - rope_;
-    for (std::int64_t i = 0; i < rope_ / 2; ++i) {
-      const float x = rotary[2 * i];
-      const float y = rotary[2 * i + 1];
-      rotary[2 * i] = x * cosines[i] - y * sines[i];
-      rotary[2 * i + 1] = x * sines[i] + y * cosines[i];
+      cell_.table->add_gated({.values = values,
+                              .gates = gates,
+                              .biases = biases,
+                              .count = static_cast<std::int32_t>(some),
+                              .n = static_cast<std::int32_t>(dim_),
+                              .ahead = std::min<std::int64_t>(ratio_, kernels::kMostGated) * width * 4,
+                              .first = r0 == 0,
+                              .largest = work,
+                              .sums = work + padded,
+                              .mixed = work + 2 * padded});
     }
+    float* const out = cell_.output<float>(0) + group * dim_;
+    const float* const sums = work + padded;
+    const float* const mixed = work + 2 * padded;
+    for (std::int64_t i = 0; i < dim_; ++i) out[i] = mixed[i] / sums[i];
+    cell_.table->rms_norm(out, cell_.input<float>(3), 1e-6F, static_cast<std::int32_t>(dim_), out);
+    float* const rotary = out + dim_ - rope_;
+    cell_.table->rope({.x = rotary,
+                       .heads = 1,
+                       .width = static_cast<std::int32_t>(rope_),
+                       .turns = cell_.input<float>(4) + group * rope_,
+                       .y = rotary});
   }
 
   Cell cell_;

@@ -11,6 +11,7 @@ std::span<const dsb_kernel> cpu_kernels() {
     cpu::add_attention(kernels);
     cpu::add_rows(kernels);
     cpu::add_mhc(kernels);
+    cpu::add_sparse_mla(kernels);
     cpu::add_csa(kernels);
     cpu::add_compress(kernels);
 #if defined(DSBENCH_ONEDNN)

@@ -1,15 +1,14 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
+#include "kernelbench/kernels_cpu/float_rows.h"
 #include "kernelbench/kernels_cpu/kernel_adapter.h"
-#include "kernelbench/kernels_cpu/split.h"
 #include "kernelbench/kernels_cpu/split_attention.h"
 #include "kernelbench/kernels_cpu/tables.h"
 
-// DeepSeek-V4's attention: the window and the named entries are parts of one softmax, whose sink comes in
-// when they are joined.
+// DeepSeek-V4's attention: the window and the named entries are one list for one softmax, whose sink comes in
+// when its parts are joined.
 namespace dsbench::kernelbench::cpu {
 namespace {
 
@@ -17,24 +16,59 @@ constexpr std::int64_t kWidth = 512;
 constexpr std::int64_t kRope = 64;
 constexpr float kScale = 0.04419417382415922F;  // 512^-0.5
 
+// Entries of a cache in pages. With fp8 a page has first the numbers of all its entries, 448 codes and the
+// rotary ones in bf16, then 8 bytes for each, the powers of two of 64 codes each.
+class Pages {
+ public:
+  Pages(const dsb_tensor& cache, std::int64_t entries, bool fp8)
+      : begin_{static_cast<const std::uint8_t*>(cache.data)},
+        entries_{entries},
+        page_bytes_{fp8 ? cache.shape[1] : entries * kEntry},
+        entry_bytes_{fp8 ? kCoded : kEntry},
+        end_{begin_ + cache.shape[0] * page_bytes_} {}
+
+  [[nodiscard]] const std::uint8_t* entry(std::int64_t row) const {
+    return begin_ + row / entries_ * page_bytes_ + row % entries_ * entry_bytes_;
+  }
+  [[nodiscard]] bool holds(const std::uint8_t* entry) const { return entry >= begin_ && entry < end_; }
+  [[nodiscard]] const std::uint8_t* scales_of(const std::uint8_t* entry) const {
+    const std::int64_t page = (entry - begin_) / page_bytes_ * page_bytes_;
+    return begin_ + page + entries_ * kCoded + (entry - begin_ - page) / kCoded * 8;
+  }
+
+  static constexpr std::int64_t kCodes = kWidth - kRope;
+  static constexpr std::int64_t kCoded = kCodes + 2 * kRope;
+
+ private:
+  static constexpr std::int64_t kEntry = 4 * kWidth;
+
+  const std::uint8_t* begin_;
+  std::int64_t entries_;
+  std::int64_t page_bytes_;
+  std::int64_t entry_bytes_;
+  const std::uint8_t* end_;
+};
+
 class CsaDecode {
  public:
   static constexpr const char* kOp = "csa_decode";
-  static bool supports(const Problem& p) { return p.dtype == "f32"; }
+  static bool supports(const Problem& p) { return p.dtype == "f32" || p.dtype == "fp8"; }
   explicit CsaDecode(const Cell& cell)
       : cell_{cell},
-        attention_{cell, 1, cell.problem["heads"], kWidth, kWidth},
+        fp8_{cell.problem.dtype == "fp8"},
+        near_{cell.in[1], cell.problem["window"], fp8_},
+        far_{cell.in[2], cell.problem["page"], fp8_},
         listed_{cell.in[3].shape[1]},
-        windows_(static_cast<std::size_t>(cell.problem["batch"])),
-        rows_(static_cast<std::size_t>(cell.problem["batch"] * listed_)) {
-    std::iota(windows_.begin(), windows_.end(), 0);
-  }
+        rows_{cell, cell.problem["batch"] * cell.problem["heads"], kWidth, kWidth},
+        attention_{cell, 1, cell.problem["heads"], kWidth, kWidth, rows_.o(), fp8_} {}
 
   void run() {
     const Problem& p = cell_.problem;
     const std::int64_t heads = p["heads"];
     const std::int64_t batch = p["batch"];
-    const std::int64_t splits = std::max<std::int64_t>(1, std::int64_t{2} * cell_.pool->threads() / batch);
+    const float* const q = rows_.q();
+    entries_.clear();
+    entries_.reserve(static_cast<std::size_t>(batch * (p["window"] + listed_)));  // they must not move
     attention_.begin();
     for (std::int64_t b = 0; b < batch; ++b) {
       const std::int64_t length = cell_.input<std::int32_t>(4)[b];
@@ -43,42 +77,49 @@ class CsaDecode {
         attention_.nothing(b * heads, heads);
         continue;
       }
+      const std::size_t first = entries_.size();
+      for (std::int64_t i = 0; i < recent; ++i) entries_.push_back(near_.entry(b * p["window"] + i));
+      append_named(cell_.input<std::int32_t>(3) + b * listed_, std::min(listed_, length / p["ratio"]),
+                   entries_, [&](std::int64_t id) { return far_.entry(id); });
+      const auto count = static_cast<std::int64_t>(entries_.size() - first);
       kernels::AttentionArgs args;
-      args.q = cell_.input<float>(0) + b * heads * kWidth;
+      args.q = q + b * heads * kWidth;
       args.queries = 1;
       args.heads = static_cast<std::int32_t>(heads);
       args.kv_lora = kWidth;
       args.width = kWidth;
       args.scale = kScale;
-      args.cache = cell_.input<float>(1);
-      args.blocks = windows_.data() + b;
-      args.block_size = static_cast<std::int32_t>(p["window"]);
-      args.first_position = static_cast<std::int32_t>(recent - 1);
-      attention_.add(args, recent, b * heads, 1);
-      // Blocks of one entry, without the holes.
-      const std::int32_t* const ids = cell_.input<std::int32_t>(3) + b * listed_;
-      std::int32_t* const mine = rows_.data() + b * listed_;
-      const std::int32_t* const end = std::copy_if(ids, ids + std::min(listed_, length / p["ratio"]), mine,
-                                                   [](std::int32_t id) { return id >= 0; });
-      const std::int64_t count = end - mine;
-      if (count == 0) continue;
-      args.cache = cell_.input<float>(2);
-      args.blocks = mine;
-      args.block_size = 1;
       args.first_position = static_cast<std::int32_t>(count - 1);
-      attention_.also(args, count, std::min(splits, (count + 191) / 192));
+      args.entries = entries_.data() + first;
+      if (fp8_) {
+        args.widen = widen;
+        args.widen_context = this;
+        args.slot_bytes = Pages::kCoded;
+      }
+      attention_.add(args, count, b * heads, splits_of(batch, count, cell_.pool->threads()));
     }
-    attention_.run();
-    in_parts(*cell_.pool, batch * heads, kWidth, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin; row < end; ++row) finish(row / heads, row % heads);
-    });
+    attention_.run([&](std::int64_t row) { finish(row / heads, row % heads); });
+    rows_.finish();
   }
 
  private:
+  static void widen(const void* context, const void* entry, float* y) {
+    const auto& self = *static_cast<const CsaDecode*>(context);
+    const auto* const codes = static_cast<const std::uint8_t*>(entry);
+    const std::uint8_t* const scales = (self.near_.holds(codes) ? self.near_ : self.far_).scales_of(codes);
+    constexpr std::int64_t kTile = 64;
+    for (std::int64_t at = 0; at < Pages::kCodes; at += kTile) {
+      const float scale = std::ldexp(1.0F, int{scales[at / kTile]} - 127);
+      self.cell_.table->widen_e4m3_rounded(codes + at, scale, kTile, y + at);
+    }
+    self.cell_.table->widen(reinterpret_cast<const std::uint16_t*>(codes + Pages::kCodes), kRope,
+                            y + Pages::kCodes);
+  }
+
   // The sink takes its share, and the rotary numbers are turned back.
   void finish(std::int64_t request, std::int64_t head) {
     const std::int64_t row = request * cell_.problem["heads"] + head;
-    float* const o = cell_.output<float>(0) + row * kWidth;
+    float* const o = rows_.o() + row * kWidth;
     const float share = 1 / (1 + std::exp(cell_.input<float>(5)[head] - cell_.output<float>(1)[row]));
     for (std::int64_t i = 0; i < kWidth; ++i) o[i] *= share;
     const float* const cosines = cell_.input<float>(6) + request * kRope;
@@ -93,10 +134,13 @@ class CsaDecode {
   }
 
   Cell cell_;
-  SplitAttention attention_;
+  bool fp8_;
+  Pages near_;
+  Pages far_;
   std::int64_t listed_;
-  std::vector<std::int32_t> windows_;
-  std::vector<std::int32_t> rows_;
+  FloatRows rows_;
+  SplitAttention attention_;
+  std::vector<const void*> entries_;
 };
 
 }  // namespace

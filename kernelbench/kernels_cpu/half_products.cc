@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/kernels/cpu/packed_matrix.h"
+#include "kernelbench/kernels_cpu/expert_rows.h"
 #include "kernelbench/kernels_cpu/kernel_adapter.h"
 #include "kernelbench/kernels_cpu/split.h"
 #include "kernelbench/kernels_cpu/tables.h"
@@ -174,20 +175,16 @@ class HalfGroupedGemm {
 
   void run() {
     // Planned anew each time: how many rows each expert gets is an input.
-    const bool masked = cell_.problem.word("layout") == "masked";
     const auto n = cell_.problem["n"];
     const auto k = static_cast<std::int32_t>(cell_.problem["k"]);
-    const auto* numbers = cell_.input<std::int32_t>(fp8_ ? 4 : 2);
     products_.clear();
-    for (std::size_t e = 0; e < w_.size(); ++e) {
-      const std::int64_t first =
-          masked ? static_cast<std::int64_t>(e) * cell_.in[0].shape[1] : std::int64_t{numbers[e]};
-      const std::int32_t rows = masked ? numbers[e] : numbers[e + 1] - numbers[e];
-      if (rows == 0) continue;
-      products_.add(w_[e], static_cast<const std::uint8_t*>(cell_.in[0].data) + first * k * (fp8_ ? 1 : 2),
-                    fp8_ ? cell_.input<float>(1) + first * (k / 128) : nullptr, rows, k,
-                    cell_.output<std::uint16_t>(0) + first * n);
-    }
+    each_expert(cell_, cell_.input<std::int32_t>(fp8_ ? 4 : 2),
+                [&](std::size_t e, std::int64_t first, std::int32_t rows) {
+                  products_.add(
+                      w_[e], static_cast<const std::uint8_t*>(cell_.in[0].data) + first * k * (fp8_ ? 1 : 2),
+                      fp8_ ? cell_.input<float>(1) + first * (k / 128) : nullptr, rows, k,
+                      cell_.output<std::uint16_t>(0) + first * n);
+                });
     products_.run(cell_);
   }
 

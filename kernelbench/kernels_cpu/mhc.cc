@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <span>
 #include <vector>
 
 #include "engine/kernels/cpu/packed_matrix.h"
@@ -13,65 +11,24 @@
 namespace dsbench::kernelbench::cpu {
 namespace {
 
-constexpr std::int64_t kStreams = 4;
-constexpr std::int64_t kMixes = kStreams * (2 + kStreams);
-constexpr float kEps = 1e-6F;
-constexpr int kSinkhornRounds = 20;
-constexpr std::int64_t kTile = 8;  // tokens that share a reading of fn, and stay in the cache for the second pass
-
-float sigmoid(float v) {
-  return 1 / (1 + std::exp(-v));
-}
-
-// Rows, then columns, in turns; the first rows are a softmax.
-void balance(float* comb) {
-  for (std::int64_t r = 0; r < kStreams; ++r) {
-    float* const row = comb + r * kStreams;
-    const float top = *std::max_element(row, row + kStreams);
-    float sum = 0;
-    for (std::int64_t c = 0; c < kStreams; ++c) sum += row[c] = std::exp(row[c] - top);
-    for (std::int64_t c = 0; c < kStreams; ++c) row[c] = row[c] / sum + kEps;
-  }
-  for (int round = 0; round < kSinkhornRounds; ++round) {
-    for (std::int64_t r = 0; round > 0 && r < kStreams; ++r) {
-      float sum = kEps;
-      for (std::int64_t c = 0; c < kStreams; ++c) sum += comb[r * kStreams + c];
-      for (std::int64_t c = 0; c < kStreams; ++c) comb[r * kStreams + c] /= sum;
-    }
-    for (std::int64_t c = 0; c < kStreams; ++c) {
-      float sum = kEps;
-      for (std::int64_t r = 0; r < kStreams; ++r) sum += comb[r * kStreams + c];
-      for (std::int64_t r = 0; r < kStreams; ++r) comb[r * kStreams + c] /= sum;
-    }
-  }
-}
-
-// In eight sums, so that the compiler may take them side by side.
-float squares(const float* x, std::int64_t n) {
-  std::array<float, 8> part{};
-  std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (std::size_t k = 0; k < 8; ++k)
-      part[k] += x[i + static_cast<std::int64_t>(k)] * x[i + static_cast<std::int64_t>(k)];
-  }
-  float sum = 0;
-  for (; i < n; ++i) sum += x[i] * x[i];
-  for (const float p : part) sum += p;
-  return sum;
-}
+using kernels::kStreams;
 
 class MhcPre {
  public:
   static constexpr const char* kOp = "mhc_pre";
   static bool supports(const Problem& p) { return p.dtype == "f32"; }
   explicit MhcPre(const Cell& cell)
-      : cell_{cell},
-        tokens_{cell.problem["tokens"]},
-        hidden_{cell.problem["hidden"]},
-        fn_(std::span(cell.input<float>(1), static_cast<std::size_t>(kMixes * kStreams * hidden_)),
-            static_cast<std::int32_t>(kMixes), static_cast<std::int32_t>(kStreams * hidden_),
-            engine::kernels::WeightType::fp32),
-        mixes_(static_cast<std::size_t>(tokens_ * kMixes)) {}
+      : cell_{cell}, tokens_{cell.problem["tokens"]}, hidden_{cell.problem["hidden"]} {
+    const std::int64_t wide = kStreams * hidden_;
+    fn_.grow((wide + kBlock - 1) / kBlock * kBlock * kernels::kMixes);
+    fn_.fill(0);
+    for (std::int64_t i = 0; i < kernels::kMixes; ++i) {
+      for (std::int64_t k = 0; k < wide; k += kBlock) {
+        std::copy_n(cell.input<float>(1) + i * wide + k, std::min(kBlock, wide - k),
+                    fn_.data() + k * kernels::kMixes + i * kBlock);
+      }
+    }
+  }
   void run() {
     const std::int64_t tiles = (tokens_ + kTile - 1) / kTile;
     in_parts(*cell_.pool, tiles, kTile * kStreams * hidden_, [&](std::int64_t begin, std::int64_t end) {
@@ -81,39 +38,36 @@ class MhcPre {
   }
 
  private:
+  static constexpr std::int64_t kBlock = kernels::kMixBlock;
+  static constexpr std::int64_t kTile = kernels::kMixTokens;
+
   void run_tile(std::int64_t begin, std::int64_t end) {
     const std::int64_t wide = kStreams * hidden_;
     const float* const x = cell_.input<float>(0) + begin * wide;
-    cell_.table->gemm(
-        fn_.times(x, wide, static_cast<std::int32_t>(end - begin), mixes_.data() + begin * kMixes, kMixes));
-    const float* const scale = cell_.input<float>(2);
-    const float* const base = cell_.input<float>(3);
+    std::array<float, kTile * kStreams> pre{};
+    cell_.table->mix_streams({.x = x,
+                              .next = end + kTile <= tokens_ ? x + kTile * wide : x,
+                              .tokens = static_cast<std::int32_t>(end - begin),
+                              .depth = static_cast<std::int32_t>(wide),
+                              .fn = fn_.data(),
+                              .scale = cell_.input<float>(2),
+                              .base = cell_.input<float>(3),
+                              .pre = pre.data(),
+                              .post = cell_.output<float>(1) + begin * kStreams,
+                              .comb = cell_.output<float>(2) + begin * kStreams * kStreams});
     for (std::int64_t t = begin; t < end; ++t) {
-      const float* const streams = cell_.input<float>(0) + t * wide;
-      float* const mix = mixes_.data() + t * kMixes;
-      const float inverse = 1 / std::sqrt(squares(streams, wide) / static_cast<float>(wide) + kEps);
-      for (std::int64_t i = 0; i < kMixes; ++i)
-        mix[i] = mix[i] * inverse * scale[std::min<std::int64_t>(i / kStreams, 2)] + base[i];
-      std::array<float, kStreams> pre{};
       std::array<const float*, kStreams> rows{};
-      for (std::int64_t s = 0; s < kStreams; ++s) {
-        pre[static_cast<std::size_t>(s)] = sigmoid(mix[s]) + kEps;
-        rows[static_cast<std::size_t>(s)] = streams + s * hidden_;
-        cell_.output<float>(1)[t * kStreams + s] = 2 * sigmoid(mix[kStreams + s]);
-      }
-      float* const comb = cell_.output<float>(2) + t * kStreams * kStreams;
-      std::copy_n(mix + 2 * kStreams, kStreams * kStreams, comb);
-      balance(comb);
-      cell_.table->combine(rows.data(), pre.data(), kStreams, static_cast<std::int32_t>(hidden_),
-                           cell_.output<float>(0) + t * hidden_);
+      for (std::int64_t s = 0; s < kStreams; ++s)
+        rows[static_cast<std::size_t>(s)] = x + ((t - begin) * kStreams + s) * hidden_;
+      cell_.table->combine(rows.data(), pre.data() + (t - begin) * kStreams, kStreams,
+                           static_cast<std::int32_t>(hidden_), cell_.output<float>(0) + t * hidden_);
     }
   }
 
   Cell cell_;
   std::int64_t tokens_;
   std::int64_t hidden_;
-  engine::kernels::cpu::PackedMatrix fn_;
-  std::vector<float> mixes_;
+  kernels::FloatBuffer fn_;
 };
 
 class MhcPost {

@@ -12,6 +12,7 @@ void add_half_products(std::vector<dsb_kernel>& kernels);
 void add_attention(std::vector<dsb_kernel>& kernels);
 void add_rows(std::vector<dsb_kernel>& kernels);
 void add_mhc(std::vector<dsb_kernel>& kernels);
+void add_sparse_mla(std::vector<dsb_kernel>& kernels);
 void add_csa(std::vector<dsb_kernel>& kernels);
 void add_compress(std::vector<dsb_kernel>& kernels);
 void add_onednn(std::vector<dsb_kernel>& kernels);  // where its headers were found

@@ -57,8 +57,7 @@ void add_csa_checks(Backend backend, CaseList& list, bool corner) {
         {{"batch", batch}, {"context", context}, {"heads", heads}, {"top_k", top_k}, {"ratio", ratio}},
         words);
   };
-  std::vector<std::string_view> types{backend_types(backend).act};
-  if (backend == Backend::cuda) types.push_back("fp8");
+  const std::vector<std::string_view> types{backend_types(backend).act, "fp8"};
   for (const std::string_view type : types) {
     if (corner) {
       add(type, 1, 1, 16, 0, 128);
@@ -75,6 +74,8 @@ void add_csa_checks(Backend backend, CaseList& list, bool corner) {
   const std::string_view act = types.front();
   if (corner) {
     list.add("kv_compress", act, {{"tokens", 4}});
+    list.add("kv_compress", act, {{"tokens", 67}, {"dim", 77}, {"rope", 10}, {"ratio", 5}}).adversarial =
+        true;
     list.add("kv_compress", act, {{"tokens", 31}, {"dim", 128}, {"ratio", 3}}).adversarial = true;
     list.add("kv_compress", act, {{"tokens", 45}, {"ratio", 7}, {"dim", 256}, {"rope", 0}},
              {{"overlap", "no"}})
@@ -154,10 +155,8 @@ void add_correctness(Backend backend, CaseList& list) {
   list.add("dsa_topk", "f32", {{"rows", 5}, {"context", 3000}, {"top_k", 2048}}, {{"lengths", "normal"}});
   list.add("sparse_mla", act, {{"batch", 3}, {"context", 600}, {"heads", 16}, {"top_k", 256}});
   list.add("sparse_mla", act, {{"batch", 2}, {"context", 100}, {"heads", 64}, {"top_k", 128}});
-  if (backend == Backend::cuda) {
-    for (const std::int64_t heads : {16, 32, 128})
-      list.add("sparse_mla", "fp8", {{"batch", 2}, {"context", 500}, {"heads", heads}, {"top_k", 256}});
-  }
+  for (const std::int64_t heads : {16, 32, 128})
+    list.add("sparse_mla", "fp8", {{"batch", 2}, {"context", 500}, {"heads", heads}, {"top_k", 256}});
   add_csa_checks(backend, list, false);
 }
 
@@ -203,6 +202,29 @@ void add_corner(Backend backend, CaseList& list) {
   list.add("mla_decode", act, {{"batch", 3}, {"context", 64}, {"heads", 16}, {"queries", 2}},
            {{"lengths", "list"}})
       .list = {0, 1, 64};
+  if (backend == Backend::cpu) {
+    // Widths that are a multiple of nothing; the CUDA kernels have the preset ones.
+    list.add("mla_decode", act,
+             {{"batch", 4},
+              {"context", 143},
+              {"heads", 3},
+              {"queries", 2},
+              {"block", 7},
+              {"kv_lora", 131},
+              {"rope", 18}})
+        .adversarial = true;
+    list.add("mla_decode", act,
+             {{"batch", 2},
+              {"context", 301},
+              {"heads", 21},
+              {"queries", 1},
+              {"block", 64},
+              {"kv_lora", 45},
+              {"rope", 34}})
+        .adversarial = true;
+    list.add("mla_prefill", act, {{"queries", 101}, {"context", 233}, {"heads", 13}, {"qk", 75}, {"v", 37}});
+    list.add("mla_prefill", act, {{"queries", 29}, {"context", 157}, {"heads", 2}, {"qk", 33}, {"v", 131}});
+  }
   list.add("mla_prefill", act, {{"queries", 1}, {"context", 1}, {"heads", 1}});
   list.add("mla_prefill", act, {{"queries", 1}, {"context", 67}, {"heads", 3}});
   list.add("mla_prefill", act, {{"queries", 67}, {"context", 131}, {"heads", 1}});
@@ -245,6 +267,7 @@ void add_corner(Backend backend, CaseList& list) {
   for (const std::string_view op : {"mhc_pre", "mhc_post"}) {
     list.add(op, act, {{"tokens", 1}, {"hidden", 8}});
     list.add(op, act, {{"tokens", 7}, {"hidden", 136}});
+    if (backend == Backend::cpu) list.add(op, act, {{"tokens", 19}, {"hidden", 77}});
   }
   for (const std::string_view pairing : {"interleaved", "half"}) {
     list.add("rope_kv_write", act, {{"tokens", 1}, {"heads", 1}, {"slots", 1}, {"max_position", 1}},
@@ -264,8 +287,14 @@ void add_corner(Backend backend, CaseList& list) {
       true;
   list.add("sparse_mla", act, {{"batch", 2}, {"context", 20}, {"heads", 3}, {"top_k", 64}}).adversarial =
       true;
-  if (backend == Backend::cuda) {
-    list.add("sparse_mla", "fp8", {{"batch", 5}, {"context", 90}, {"heads", 16}, {"top_k", 70}}).adversarial =
+  list.add("sparse_mla", "fp8", {{"batch", 5}, {"context", 90}, {"heads", 16}, {"top_k", 70}}).adversarial =
+      true;
+  if (backend == Backend::cpu) {
+    // Widths that are a multiple of nothing; the CUDA kernels have the preset ones.
+    list.add("sparse_mla", act,
+             {{"batch", 3}, {"context", 50}, {"heads", 7}, {"top_k", 37}, {"kv_lora", 67}, {"rope", 22}})
+        .adversarial = true;
+    list.add("sparse_mla", "fp8", {{"batch", 2}, {"context", 41}, {"heads", 5}, {"top_k", 33}}).adversarial =
         true;
   }
   add_csa_checks(backend, list, true);

@@ -302,6 +302,10 @@ void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
   }
   add_dsa(list, types, 1, 8192, 16, 2048);
   add_csa(list, "f32", 1, 8192, true, true);
+  // With fp8 the cache is; the CPU computes in f32.
+  list.add("sparse_mla", "fp8", {{"batch", 1}, {"context", 8192}, {"heads", 16}, {"top_k", 2048}}, {},
+           "v3.2");
+  add_csa(list, "fp8", 1, 8192, true, true);
   add_compress(list, "f32", 1024, whole);
   if (whole) {
     add_dsa(list, types, 8, 8192, 64, 2048);
@@ -329,7 +333,8 @@ void add_quick(Backend backend, const SuiteModels& models, CaseList& list) {
     }
   }
   if (backend == Backend::cpu) list.add("int8_gemm", "int8", {{"m", 16}, {"n", 1024}, {"k", lite.hidden}});
-  for (const std::int64_t m : {1, 64}) list.add("fp8_gemm", "fp8", {{"m", m}, {"n", 1024}, {"k", lite.hidden}});
+  for (const std::int64_t m : {1, 64})
+    list.add("fp8_gemm", "fp8", {{"m", m}, {"n", 1024}, {"k", lite.hidden}});
   list.add("moe_grouped_gemm", types.grouped.back(),
            {{"experts", 8}, {"tokens", 16}, {"top_k", 2}, {"n", 512}, {"k", 1024}});
   add_decode(list, types.act, 2, 512, 16, 1);

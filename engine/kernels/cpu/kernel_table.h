@@ -31,6 +31,15 @@ struct QuantisedRows {
 // The longest row of an int8 product: 255·127·k must fit into an int32.
 inline constexpr std::int32_t kLongestInt8Row = 65536;
 
+// How the rows of a lie. Laying them out takes a tenth of a product with few columns: who multiplies the same rows more
+// than once does it once, and rows a known way apart do without.
+enum class RowLayout {
+  rows,    // [·, lda]
+  tiles,   // as lay_out_rows() does
+  scores,  // kScoreStride apart, and readable up to a whole tile
+};
+inline constexpr std::int32_t kScoreStride = 144;  // not a power of two: such rows fight for the same cache lines
+
 // c[m,n] = Σ_k a[row(m),k]·w[n,k] for the panels [panel_begin, panel_end) of n.
 struct GemmArgs {
   const float* a = nullptr;  // [·, k]; of fp32 and bf16 weights
@@ -49,6 +58,7 @@ struct GemmArgs {
   float* c = nullptr;  // [m, n]
   std::int64_t ldc = 0;
   bool add = false;  // c += instead of c =; not of int8 weights
+  RowLayout layout = RowLayout::rows;  // others with fp32 weights only
 };
 
 // Rows of bf16 or e4m3 as products with half-width weights take them: tiles of `height` rows, words of two steps of k
@@ -108,6 +118,12 @@ struct AttentionArgs {
   std::int64_t slot_bytes = 0;
   std::int32_t scales_at = 0;
   std::int32_t rope_at = 0;
+  // Where entries stand one by one, in place of a cache and a block table; or null.
+  const void* const* entries = nullptr;
+  // Makes an entry `width` floats where it is of none of those types, y = f(widen_context, entry); slot_bytes of it are
+  // asked for ahead. Scratch as for another type than fp32.
+  void (*widen)(const void* context, const void* entry, float* y) = nullptr;
+  const void* widen_context = nullptr;
 };
 
 // Indexer of sparse attention: logits of the positions [begin, end) of one sequence (one query),
@@ -144,7 +160,45 @@ struct SoftmaxStep {
   float largest = -3.4e38F;  // so far; and, after the step, with this block
   float sum = 0;             // of the weights so far
   float rescale = 1;         // out: what sums over earlier blocks are to be multiplied with
+  float* mixed = nullptr;    // [columns]: such sums, which it multiplies; or null
+  std::int32_t columns = 0;
 };
+
+// Hyper-connections (DeepSeek-V4): a token is four streams, one after the other, and has 24 mixes of them.
+inline constexpr std::int32_t kStreams = 4;
+inline constexpr std::int32_t kMixes = kStreams * (2 + kStreams);
+inline constexpr std::int32_t kMixTokens = 8;   // that share a reading of fn, and stay in the second-level cache
+inline constexpr std::int32_t kMixBlock = 256;  // steps of k for which all columns stay in the first-level cache
+
+// mix = x/√(mean x² + 1e-6)·fnᵀ·scale + base; pre = σ + 1e-6 of the first four, post = 2σ of the next, comb = the other
+// 16 balanced as docs/kernels.md has it.
+struct MixArgs {
+  const float* x = nullptr;     // [tokens, depth]
+  const float* next = nullptr;  // the tokens after these, asked for towards the end; or x
+  std::int32_t tokens = 0;      // at most kMixTokens
+  std::int32_t depth = 0;       // of a token: all four streams
+  const float* fn = nullptr;    // [⌈depth/kMixBlock⌉, 24, kMixBlock], zeros beyond depth
+  const float* scale = nullptr;  // [3]: of pre, post and comb
+  const float* base = nullptr;   // [24]
+  float* pre = nullptr;          // [tokens, 4]
+  float* post = nullptr;         // [tokens, 4]
+  float* comb = nullptr;         // [tokens, 4, 4]
+};
+
+// Rows join sums of values that each column weights by a softmax of its own, of gate + bias.
+struct GatedRows {
+  const float* const* values = nullptr;  // [count] rows of n
+  const float* const* gates = nullptr;
+  const float* const* biases = nullptr;
+  std::int32_t count = 0;  // at most kMostGated
+  std::int32_t n = 0;
+  std::int64_t ahead = 0;    // bytes from a row of values or gates to what is asked for beside it
+  bool first = false;        // of an entry: what stands in the sums is not read
+  float* largest = nullptr;  // [n up to a panel] each: the largest gate + bias so far,
+  float* sums = nullptr;     // Σ e^(gate + bias − largest),
+  float* mixed = nullptr;    // and that of its products with the values
+};
+inline constexpr std::int32_t kMostGated = 8;
 
 struct KernelTable {
   const char* name;  // "avx512bf16", "avx512vnni", "avx512", "avx2", "baseline"
@@ -188,6 +242,13 @@ struct KernelTable {
   void (*group_scores)(const float* x, std::int32_t groups, std::int32_t size, bool two, float* scores);
   // The k largest of x[n], n a multiple of 16, largest first; the lowest index wins a tie. x is masked where taken.
   void (*take_largest)(float* x, std::int32_t n, std::int32_t k, std::int32_t* ids);
+  void (*mix_streams)(const MixArgs& args);
+  void (*add_gated)(const GatedRows& rows);
+  // Codes · scale to the nearest bf16, as floats; n a multiple of 16.
+  void (*widen_e4m3_rounded)(const std::uint8_t* codes, float scale, std::int32_t n, float* y);
+  // Rows [m, lda] as [⌈m/row_tile_height()⌉, k, row_tile_height()], zeros beyond m.
+  std::int32_t (*row_tile_height)();
+  void (*lay_out_rows)(const float* a, std::int64_t lda, std::int32_t m, std::int32_t k, float* to);
 };
 
 // Floats of scratch for attention, however long the context.
