@@ -12,6 +12,7 @@
 
 #include "core/rng.h"
 #include "engine/kernels/cpu/packed_matrix.h"
+#include "tests/unit/engine_kernels_every_table.h"
 
 namespace dsbench::engine::kernels::cpu {
 namespace {
@@ -59,17 +60,6 @@ std::vector<T> in_panels(const std::vector<T>& w, std::size_t n, std::size_t k) 
   }
   return panels;
 }
-
-class EveryTable : public testing::TestWithParam<int> {
- protected:
-  void SetUp() override {
-    int count = 0;
-    while (all_kernels()[count] != nullptr) ++count;
-    if (GetParam() >= count) GTEST_SKIP() << "this processor has " << count << " instruction sets";
-    table_ = all_kernels()[GetParam()];
-  }
-  const KernelTable* table_ = nullptr;
-};
 
 struct Laid {
   std::vector<std::uint32_t> words;

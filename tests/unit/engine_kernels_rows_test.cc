@@ -12,6 +12,7 @@
 
 #include "core/rng.h"
 #include "engine/kernels/cpu/packed_matrix.h"
+#include "tests/unit/engine_kernels_every_table.h"
 
 namespace dsbench::engine::kernels::cpu {
 namespace {
@@ -24,17 +25,6 @@ std::vector<float> numbers(std::size_t count, std::string_view name, double most
   for (float& v : x) v = static_cast<float>(most * (2 * rng.uniform() - 1));
   return x;
 }
-
-class EveryTable : public testing::TestWithParam<int> {
- protected:
-  void SetUp() override {
-    int count = 0;
-    while (all_kernels()[count] != nullptr) ++count;
-    if (GetParam() >= count) GTEST_SKIP() << "this processor has " << count << " instruction sets";
-    table_ = all_kernels()[GetParam()];
-  }
-  const KernelTable* table_ = nullptr;
-};
 
 // The engine's promise of the same bits holds for exponentials, too: every way to compute one is the AVX2
 // way.
