@@ -196,14 +196,12 @@ Result<std::unique_ptr<Experiment>> Experiment::open(const ExperimentOptions& op
   e->slo_ = loadgen::slo_of(slo);
   e->policy_ = loadgen::policy_of(client);
   DSBENCH_CHECK(e->plan_routes());
-  std::vector<loadgen::Mix> mixes;
-  for (std::size_t i = 1; !e->hooks_.source && i < e->hooks_.mixes.size(); ++i) {
-    std::map<std::string, double> weights;
-    for (const profiles::MixShare& m : e->hooks_.mixes[i]) weights[m.name] += m.share;
-    DSBENCH_TRY(mixes.emplace_back(), mix_of(workload, weights));
+  std::optional<loadgen::SharedSource> source = e->hooks_.source;
+  if (!source) {
+    DSBENCH_TRY(auto mixes, mixes_of(workload, e->hooks_.mixes));
+    source = loadgen::make_source(workload, options.seed, std::move(mixes));
   }
-  e->contents_ = std::make_shared<loadgen::ContentMap>(
-      e->hooks_.source ? *e->hooks_.source : loadgen::make_source(workload, options.seed, std::move(mixes)));
+  e->contents_ = std::make_shared<loadgen::ContentMap>(*source);
   for (const auto& c : profiles::classes_of(workload))
     e->has_follow_ups_ = e->has_follow_ups_ || (!e->hooks_.source && (c.session || c.agent));
   e->policies_ = e->policy_;
@@ -564,8 +562,12 @@ Result<void> Experiment::write(results::RunSummary& summary) {
                                summary, {.pictures = {results::report::read_latency_picture(directory_)}}));
 }
 
+namespace {
+
 Result<loadgen::Mix> mix_of(const profiles::WorkloadProfile& workload,
-                            const std::map<std::string, double>& weights) {
+                            const std::vector<profiles::MixShare>& shares) {
+  std::map<std::string, double> weights;
+  for (const profiles::MixShare& m : shares) weights[m.name] += m.share;
   auto mix = loadgen::mix_of(workload, weights);
   if (mix) return mix;
   std::vector<std::string_view> fitting;
@@ -576,6 +578,17 @@ Result<loadgen::Mix> mix_of(const profiles::WorkloadProfile& workload,
   if (fitting.empty()) return mix;
   return fail(mix.error().kind, "{}; --workload with all classes of the mix: {}", mix.error().message,
               join(fitting));
+}
+
+}  // namespace
+
+Result<std::vector<loadgen::Mix>> mixes_of(const profiles::WorkloadProfile& workload,
+                                           const std::vector<std::vector<profiles::MixShare>>& planned) {
+  std::vector<loadgen::Mix> mixes;
+  for (std::size_t i = 1; i < planned.size(); ++i) {
+    DSBENCH_TRY(mixes.emplace_back(), mix_of(workload, planned[i]));
+  }
+  return mixes;
 }
 
 int conclude(const results::RunSummary& summary, const ExperimentOptions& options,

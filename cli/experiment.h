@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -132,8 +131,8 @@ class Experiment {
   std::vector<std::unique_ptr<AfflictedTarget>> afflicted_;  // those that events happen to
   std::vector<std::unique_ptr<loadgen::FaultyTarget>> faulty_;
   std::unique_ptr<loadgen::MultiTarget> both_;
-  std::vector<std::unique_ptr<loadgen::Observer>> observers_;
   SteadyClock clock_;
+  std::vector<std::unique_ptr<loadgen::Observer>> observers_;
   std::vector<const MetricsObserver*> metrics_;  // of these, one for each target on the wire
   loadgen::Observer* observer_ = nullptr;
   std::shared_ptr<loadgen::ContentMap> contents_;
@@ -144,10 +143,11 @@ class Experiment {
   std::unique_ptr<RunEvents> events_;  // null: there are none
 };
 
-// The shares that a piece of the traffic gives the workload's classes. When the workload has not all of them,
-// the error names the shipped workloads that have.
-[[nodiscard]] Result<loadgen::Mix> mix_of(const profiles::WorkloadProfile& workload,
-                                          const std::map<std::string, double>& weights);
+// What the pieces of the traffic make of the workload's classes, by StagePlan::mix and without the first,
+// which is the workload's own. When the workload has not all classes of a mix, the error names the shipped
+// workloads that have.
+[[nodiscard]] Result<std::vector<loadgen::Mix>> mixes_of(
+    const profiles::WorkloadProfile& workload, const std::vector<std::vector<profiles::MixShare>>& planned);
 
 // Prints the summary on stdout (JSON when asked) and returns the verdict's exit code.
 [[nodiscard]] int conclude(const results::RunSummary& summary, const ExperimentOptions& options,

@@ -110,13 +110,7 @@ std::string source_json(const loadgen::Trace& trace) {
 Result<loadgen::SharedSource> source_of(const LoadOptions& o, const Offer& offer) {
   if (offer.trace) return loadgen::make_trace_source(offer.trace);
   DSBENCH_TRY(const auto workload, profiles::load_workload(workload_name(o.experiment)));
-  std::vector<loadgen::Mix> mixes;
-  const auto planned = profiles::plan_of(*offer.profile).mixes;
-  for (std::size_t i = 1; i < planned.size(); ++i) {
-    std::map<std::string, double> weights;
-    for (const profiles::MixShare& m : planned[i]) weights[m.name] += m.share;
-    DSBENCH_TRY(mixes.emplace_back(), mix_of(workload, weights));
-  }
+  DSBENCH_TRY(auto mixes, mixes_of(workload, profiles::plan_of(*offer.profile).mixes));
   return loadgen::make_source(workload, o.experiment.seed, std::move(mixes));
 }
 

@@ -61,12 +61,17 @@ class Load(TestCase):
         self.assertEqual(process.returncode, 7)
         self.assertIn("send lag", " ".join(run_json(self.folder / "r")["validity"]["invalid_causes"]))
 
-    def test_ctrl_c_leaves_whole_results(self):
+    def in_the_middle(self):
+        """A run of a minute, after three seconds."""
         process = subprocess.Popen(
             [BINARY, "load", "--target", self.server.url, "--out", str(self.folder / "r"), "--workload", "fixed-tiny",
              "--traffic", "hold(20/s,60s)"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(3)
+        return process
+
+    def test_ctrl_c_leaves_whole_results(self):
+        process = self.in_the_middle()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 130, err)
@@ -77,11 +82,7 @@ class Load(TestCase):
         self.assertTrue((self.folder / "r" / "report.html").exists())
 
     def test_a_terminal_that_goes_away_leaves_whole_results(self):
-        process = subprocess.Popen(
-            [BINARY, "load", "--target", self.server.url, "--out", str(self.folder / "r"), "--workload", "fixed-tiny",
-             "--traffic", "hold(20/s,60s)"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(3)
+        process = self.in_the_middle()
         process.send_signal(signal.SIGHUP)  # from the kernel
         process.send_signal(signal.SIGHUP)  # and from the shell
         out, err = process.communicate(timeout=30)

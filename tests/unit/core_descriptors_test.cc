@@ -29,6 +29,20 @@ std::int64_t soft_limit() {
   return limit.rlim_cur == RLIM_INFINITY ? kLargestTable : static_cast<std::int64_t>(limit.rlim_cur);
 }
 
+// The soft limit of descriptors, until the end of a test.
+class SoftLimit {
+ public:
+  explicit SoftLimit(rlim_t most) {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    rlimit few = before;
+    few.rlim_cur = std::min(before.rlim_max, most);
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  }
+  ~SoftLimit() { restore(); }
+  void restore() const { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0); }
+  rlimit before{};
+};
+
 TEST(Descriptors, TheTableIsMadeLargeEnoughBeforehandAndNoDescriptorStaysOpen) {
   const std::int64_t wanted = std::min<std::int64_t>(1000, soft_limit());
   std::thread{[&] { reserve_descriptors(wanted); }}.join();  // of a process with threads
@@ -42,16 +56,12 @@ TEST(Descriptors, TheTableIsMadeLargeEnoughBeforehandAndNoDescriptorStaysOpen) {
 }
 
 TEST(Descriptors, NeitherMoreThanTheLimitNorMoreThanTheLargestTableIsReserved) {
-  rlimit limit{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
-  rlimit few = limit;
-  few.rlim_cur = std::min<rlim_t>(limit.rlim_cur, 700);
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const SoftLimit limit{std::min<rlim_t>(static_cast<rlim_t>(soft_limit()), 700)};
   const std::int64_t before = table_size();
   reserve_descriptors(kLargestTable * 16);
   EXPECT_LE(table_size(), std::max<std::int64_t>(before, 1024));  // the power of two above
-  EXPECT_GE(table_size(), static_cast<std::int64_t>(few.rlim_cur));
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_GE(table_size(), soft_limit());
+  limit.restore();
   reserve_descriptors(kLargestTable * 16);
   EXPECT_LE(table_size(), std::max(before, kLargestTable));
   reserve_descriptors(0);
@@ -59,19 +69,14 @@ TEST(Descriptors, NeitherMoreThanTheLimitNorMoreThanTheLargestTableIsReserved) {
 }
 
 TEST(Descriptors, TheSoftLimitIsRaisedToTheHardOne) {
-  rlimit limit{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
-  rlimit few = limit;
-  few.rlim_cur = std::min<rlim_t>(limit.rlim_max, 256);
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const SoftLimit limit{256};
   const std::int64_t now = raise_descriptor_limit();
   rlimit after{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &after), 0);
-  EXPECT_EQ(after.rlim_cur, limit.rlim_max);
-  if (limit.rlim_max != RLIM_INFINITY) {
-    EXPECT_EQ(now, static_cast<std::int64_t>(limit.rlim_max));
+  EXPECT_EQ(after.rlim_cur, limit.before.rlim_max);
+  if (limit.before.rlim_max != RLIM_INFINITY) {
+    EXPECT_EQ(now, static_cast<std::int64_t>(limit.before.rlim_max));
   }
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
 }  // namespace
