@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "results/gap_codec.h"
 #include "results/offered_log.h"
 
 namespace dsbench::results {
@@ -116,10 +115,7 @@ void RecordChannel::attempt(const AttemptRecord& record) {
   latest_ = std::max(latest_, done);
   ++attempts_;
 
-  RowBuffer::Attempt row{to_row(record), rows_.gaps.size(), 0};
-  append_gaps(rows_.gaps, record.gaps);
-  row.gaps_size = rows_.gaps.size() - row.gaps_at;
-  rows_.attempts.push_back(row);
+  rows_.add(record);
   if (rows_.rows() == worth_a_batch) writer_.hurry();
 }
 

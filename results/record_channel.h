@@ -13,7 +13,7 @@
 
 #include "results/metrics.h"
 #include "results/record.h"
-#include "results/record_database.h"
+#include "results/row_buffer.h"
 #include "results/second_cells.h"
 #include "results/stage_counts.h"
 
@@ -26,34 +26,6 @@ struct MeasuredWindow {
   Nanos from{0}, to{0};
   Nanos begin{0};
   [[nodiscard]] bool contains(Nanos due) const { return due >= from && due < to; }
-};
-
-// Rows that wait for the disk.
-struct RowBuffer {
-  struct Attempt {
-    AttemptRow row;
-    std::size_t gaps_at = 0, gaps_size = 0;
-  };
-  struct Request {
-    RequestRecord record;
-    bool good = false;
-  };
-  std::vector<Attempt> attempts;
-  std::vector<Request> requests;
-  std::vector<ProviderDecision> decisions;
-  std::string gaps;
-
-  [[nodiscard]] std::size_t rows() const { return attempts.size() + requests.size() + decisions.size(); }
-  [[nodiscard]] std::string_view gaps_of(const Attempt& a) const {
-    return std::string_view{gaps}.substr(a.gaps_at, a.gaps_size);
-  }
-  // Keeps the memory.
-  void clear() {
-    attempts.clear();
-    requests.clear();
-    decisions.clear();
-    gaps.clear();
-  }
 };
 
 // Histograms of (second in which the records ended, stage).

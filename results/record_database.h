@@ -6,7 +6,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "core/result.h"
 #include "results/record.h"
@@ -35,26 +34,12 @@
 // index, so that writing stays cheap: `create index` in a copy where you need one.
 namespace dsbench::results {
 
-// An attempt less its gaps, which lie beside it as bytes.
-struct AttemptRow {
-  std::uint64_t request = 0;
-  std::uint32_t attempt = 0, stage = 0, worker = 0, turn = 0;
-  std::uint16_t tenant = 0, provider = 0;
-  Nanos due = never, sent = never, first_byte = never, first_token = never, last_token = never, done = never;
-  std::int32_t prompt_tokens = 0, output_tokens = 0, output_tokens_asked = 0, http_status = 0;
-  std::int32_t cached_prompt_tokens = -1, reasoning_tokens = -1;
-  Nanos dns_time = never, connect_time = never, tls_time = never, read_lag = never;
-  std::int32_t prompt_tokens_asked = 0, images = 0;
-  std::int64_t image_bytes = 0;
-  TokenSource token_source = TokenSource::chunks, prompt_token_source = TokenSource::asked;
-  Reason reason = Reason::ok;
-};
-[[nodiscard]] AttemptRow to_row(const AttemptRecord& record);
+struct RowBuffer;
 
 // One connection, for one thread at a time.
 class RecordDatabase {
  public:
-  // Creates the file; an existing one is refused. `most_pages` of 4 KiB, 0 for no limit, makes a small disk
+  // Creates the file; an existing one is refused. `most_pages` of 16 KiB, 0 for no limit, makes a small disk
   // for tests.
   [[nodiscard]] static Result<RecordDatabase> create(const std::filesystem::path& path, const Slo& slo,
                                                      std::int64_t most_pages = 0);
@@ -65,9 +50,7 @@ class RecordDatabase {
   Result<void> write_tenants(std::span<const Tenant> tenants);
   Result<void> begin();
   Result<void> write_stage(std::uint32_t index, const StageInfo& stage);
-  Result<void> write(const AttemptRow& row, std::string_view gaps);
-  Result<void> write(const RequestRecord& record, bool good);
-  Result<void> write(const ProviderDecision& decision);
+  Result<void> write(const RowBuffer& rows);
   Result<void> commit();
   void roll_back();
   // Brings everything into the one file and leaves WAL mode, so that the file can be copied and read from a

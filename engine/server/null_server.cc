@@ -102,6 +102,7 @@ struct NullServer::Impl {
     if (::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
       return fail(ErrorKind::internal, "cannot ask for the null server's port: {}", std::strerror(errno));
     port = ntohs(address.sin_port);
+    spin = config.spin;
     host = config.host == "localhost" ? "127.0.0.1" : config.host;
     watch(listener, EPOLLIN, EPOLL_CTL_ADD);
     watch(stop_fd, EPOLLIN, EPOLL_CTL_ADD);
@@ -173,6 +174,14 @@ struct NullServer::Impl {
       limit.tv_sec = static_cast<time_t>(left / 1'000'000'000);
       limit.tv_nsec = static_cast<long>(left % 1'000'000'000);
       until = &limit;
+    }
+    if (until == nullptr && spin > Nanos{0}) {
+      constexpr timespec at_once{};
+      const Nanos since = clock.now();
+      do {
+        const int n = ::epoll_pwait2(epoll, ready.data(), static_cast<int>(ready.size()), &at_once, nullptr);
+        if (n != 0) return n;
+      } while (clock.now() - since < spin);
     }
     return ::epoll_pwait2(epoll, ready.data(), static_cast<int>(ready.size()), until, nullptr);
   }
@@ -317,6 +326,7 @@ struct NullServer::Impl {
   std::string host;
   std::uint16_t port = 0;
   SteadyClock clock;
+  Nanos spin{0};
   NullScripts scripts;
   int listener = -1, epoll = -1, stop_fd = -1;
   bool full = false;                    // no descriptor was left

@@ -26,6 +26,9 @@ struct NullServerConfig {
   std::string host = "127.0.0.1";  // an IPv4 address of this machine
   std::uint16_t port = 0;          // 0: the kernel chooses
   std::optional<int> core;         // absent: any
+  // How long it looks for work before it sleeps, for a core of its own: a client's send then never pays for
+  // waking it, as none does to a server on another machine.
+  Nanos spin{0};
 };
 
 class NullServer {

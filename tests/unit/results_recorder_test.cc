@@ -124,6 +124,76 @@ class RecorderTest : public ::testing::Test {
   Folder folder_;
 };
 
+TEST_F(RecorderTest, every_column_holds_its_own_value) {
+  auto recorder = open();
+  AttemptRecord a;
+  a.request = 1;
+  a.attempt = 2;
+  a.stage = 0;
+  a.worker = 4;
+  a.due = Nanos{5};
+  a.sent = Nanos{6};
+  a.first_byte = Nanos{7};
+  a.first_token = Nanos{8};
+  a.last_token = Nanos{9};
+  a.done = Nanos{10};
+  a.prompt_tokens = 11;
+  a.output_tokens = 12;
+  a.output_tokens_asked = 13;
+  a.token_source = TokenSource::usage;
+  a.reason = Reason::error_frame;
+  a.http_status = 16;
+  a.turn = 17;
+  a.tenant = 18;
+  a.provider = 19;
+  a.cached_prompt_tokens = 20;
+  a.reasoning_tokens = 21;
+  a.connect_time = Nanos{22};
+  a.tls_time = Nanos{23};
+  a.gaps = {1ms};
+  a.dns_time = Nanos{25};
+  a.prompt_tokens_asked = 26;
+  a.prompt_token_source = TokenSource::retokenised;
+  a.images = 28;
+  a.image_bytes = std::int64_t{29} << 32;
+  a.read_lag = Nanos{30};
+  RequestRecord r;
+  r.request = 1;
+  r.stage = 0;
+  r.attempts = 3;
+  r.due = Nanos{4};
+  r.sent = Nanos{5};
+  r.final_sent = Nanos{6};
+  r.first_token = Nanos{7};
+  r.last_token = Nanos{8};
+  r.done = Nanos{9};
+  r.prompt_tokens = 10;
+  r.output_tokens = 11;
+  r.reason = Reason::malformed;
+  r.turn = 14;
+  r.tenant = 15;
+  r.provider = 16;
+  (void)recorder->begin_stage({"step", StageKind::step, {}, 0s, 0s, 10s});
+  recorder->channel(0).attempt(a);
+  recorder->channel(0).request(r);
+  AttemptRecord bare;  // of which nothing is known
+  bare.request = std::uint64_t{1} << 40;
+  recorder->channel(0).attempt(bare);
+  ASSERT_TRUE(recorder->close().has_value());
+  EXPECT_EQ(
+      query(database(), "select *, hex(gaps_us) <> '' from attempts where request = 1"),
+      (std::vector<std::string>{"1|2|0|4|5|6|7|8|9|10|11|12|13|usage|error_frame|16|17|18|19|20|21|22|23|" +
+                                query(database(), "select gaps_us from attempts where request = 1").at(0) +
+                                "|25|26|retokenised|28|124554051584|30|1"}));
+  EXPECT_EQ(query(database(), "select * from requests"),
+            (std::vector<std::string>{"1|0|3|4|5|6|7|8|9|10|11|malformed|0|14|15|16"}));
+  EXPECT_EQ(query(database(),
+                  "select count(*) from attempts where request = 1099511627776 and coalesce(due_ns, sent_ns, "
+                  "first_byte_ns, first_token_ns, last_token_ns, done_ns, cached_prompt_tokens, "
+                  "reasoning_tokens, connect_ns, tls_ns, gaps_us, dns_ns, read_lag_ns) is null"),
+            (std::vector<std::string>{"1"}));
+}
+
 TEST_F(RecorderTest, counts_what_was_offered_good_and_left_open) {
   auto recorder = open();
   const auto stage = recorder->begin_stage({"step 1", StageKind::step, Rate::per_second(2), 0s, 2s, 12s});

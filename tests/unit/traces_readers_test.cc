@@ -12,6 +12,7 @@
 #include "loadgen/traces/text_source.h"
 #include "loadgen/traces/trace_source.h"
 #include "results/record_database.h"
+#include "results/row_buffer.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -322,9 +323,10 @@ TEST(Records, replay_what_was_recorded) {
     auto database = results::RecordDatabase::create(folder / "records.sqlite", {});
     ASSERT_TRUE(database);
     ASSERT_TRUE(database->begin());
+    results::RowBuffer rows;
     const auto put = [&](std::uint64_t request, std::uint32_t attempt, std::int64_t due_ms,
                          std::int32_t prompt, std::int32_t asked, results::Reason reason) {
-      results::AttemptRow row;
+      results::AttemptRecord row;
       row.request = request;
       row.attempt = attempt;
       row.due = Nanos{due_ms * 1'000'000};
@@ -332,11 +334,12 @@ TEST(Records, replay_what_was_recorded) {
       row.output_tokens = asked / 2;
       row.output_tokens_asked = asked;
       row.reason = reason;
-      ASSERT_TRUE(database->write(row, ""));
+      rows.add(row);
     };
     put(1, 0, 250, 31, 8, results::Reason::http_503);  // ended before request 0
     put(0, 0, 100, 30, 7, results::Reason::ok);
     put(1, 1, 900, 31, 8, results::Reason::ok);
+    ASSERT_TRUE(database->write(rows));
     ASSERT_TRUE(database->commit());
     ASSERT_TRUE(database->close());
   }

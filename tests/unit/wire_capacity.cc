@@ -96,6 +96,7 @@ class OwnMemory {
   (void)raise_descriptor_limit();
   engine::server::NullServerConfig config;
   config.port = port;
+  config.spin = std::chrono::microseconds{100};
   auto server = engine::server::NullServer::start(config);
   if (!server) {
     std::fprintf(stderr, "%s\n", server.error().message.c_str());
