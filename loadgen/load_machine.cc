@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/rng.h"
+#include "loadgen/in_flight.h"
 #include "loadgen/request_table.h"
 #include "loadgen/sleeping_sessions.h"
 #include "loadgen/slot_timers.h"
@@ -17,7 +18,6 @@ using results::AttemptRecord;
 using results::never;
 using results::Reason;
 using results::RequestRecord;
-using results::TokenSource;
 
 Failure failure_of(Reason reason) {
   Failure failure;
@@ -27,45 +27,6 @@ Failure failure_of(Reason reason) {
 
 // A session that is refused at once, and asks again at once, would stop virtual time.
 constexpr Nanos least_pause_after_failure{1'000'000};
-
-constexpr std::uint32_t no_place = ~std::uint32_t{0};
-
-// One try of a request.
-struct Try {
-  Attempt attempt;
-  AttemptRecord record;
-  Nanos started{0};  // when the start action was issued
-  Nanos alive{0};    // the last sign of life that a read timeout counts
-  Nanos hedge_at = never;
-  Router::Ticket ticket;
-  bool budgeted = false;  // has taken a retry from the budget
-};
-
-// One request that has begun and not ended, with its current attempt. Slots are used again, so that the
-// vector of gaps keeps its memory. A hedge has a slot of its own until one of the two has a first token: it
-// is the partner of the request's slot, and of its fields only those of the attempt and the timer mean
-// anything.
-struct InFlight : Try {
-  Nanos request_due{0};      // the schedule's
-  Nanos first_sent = never;  // of attempt 0
-  Nanos patience_ends = never;
-  std::uint32_t next_attempt = 0;
-  std::int32_t retries = 0;
-  Nanos delay{0};                     // before the last retry
-  ProviderSet failed_on = 0;          // providers that have failed this request
-  std::optional<std::uint16_t> keep;  // the session's provider
-  std::uint32_t partner = no_place;
-  bool is_hedge = false;
-  bool waiting = false;           // between two attempts
-  bool will_be_budgeted = false;  // the attempt it waits for
-};
-
-// What a running attempt waits for.
-struct Deadline {
-  enum class What : std::uint8_t { timeout, hedge } what = What::timeout;
-  Nanos at{0};
-  Reason reason = Reason::ok;  // of a timeout
-};
 
 }  // namespace
 
@@ -111,31 +72,11 @@ struct LoadMachine::Impl {
     timers.arm(slot, {at, what, slots[slot].attempt.request});
   }
 
-  // What a running attempt waits for next. At equal instants: first token, stall, total, the user, a hedge.
-  std::optional<Deadline> deadline(const InFlight& f) const {
-    const ClientPolicy& policy = policies.of(f.attempt.tenant);
-    std::optional<Deadline> next;
-    const auto consider = [&](Nanos at, Reason reason) {
-      if (!next || at < next->at) next = Deadline{Deadline::What::timeout, at, reason};
-    };
-    const bool began = f.record.first_token != never;
-    if (!began && policy.first_token_timeout) {
-      consider(f.alive + *policy.first_token_timeout, Reason::first_token_timeout);
-    }
-    if (began && policy.stall_timeout) consider(f.alive + *policy.stall_timeout, Reason::stall_timeout);
-    if (policy.total_timeout) consider(f.started + *policy.total_timeout, Reason::total_timeout);
-    if (!began && !f.is_hedge && f.patience_ends != never) consider(f.patience_ends, Reason::abandoned);
-    if (f.hedge_at != never && (!next || f.hedge_at < next->at)) {
-      next = Deadline{Deadline::What::hedge, f.hedge_at, Reason::ok};
-    }
-    return next;
-  }
-
   // The slot's timer is about an attempt that may be answered, not about one yet to begin.
   [[nodiscard]] bool awaits_events(std::uint32_t slot) const { return !slots[slot].waiting; }
 
   void arm_patience(std::uint32_t slot) {
-    if (const auto next = deadline(slots[slot])) {
+    if (const auto next = slots[slot].deadline(policy_of(slot))) {
       arm(slot, next->at, TimerClass::timeout);
     } else {
       timers.disarm(slot);
@@ -169,30 +110,6 @@ struct LoadMachine::Impl {
     for (const results::ProviderDecision& d : decisions) sink.decided(d);
   }
 
-  void reset_record(std::uint32_t slot, Nanos due) {
-    InFlight& f = slots[slot];
-    AttemptRecord& r = f.record;
-    r.attempt = f.attempt.attempt;
-    r.turn = f.attempt.turn;
-    r.tenant = f.attempt.tenant;
-    r.provider = f.attempt.provider;
-    r.due = due;
-    r.sent = r.first_byte = r.first_token = r.last_token = r.done = never;
-    r.prompt_tokens = f.attempt.prompt_tokens;
-    r.output_tokens = 0;
-    r.output_tokens_asked = f.attempt.output_tokens;
-    r.cached_prompt_tokens = r.reasoning_tokens = -1;
-    r.dns_time = r.connect_time = r.tls_time = r.read_lag = never;
-    r.prompt_tokens_asked = f.attempt.prompt_tokens;
-    r.images = f.attempt.images;
-    r.image_bytes = f.attempt.image_bytes;
-    r.token_source = TokenSource::chunks;
-    r.prompt_token_source = TokenSource::asked;
-    r.reason = Reason::ok;
-    r.http_status = 0;
-    r.gaps.clear();
-  }
-
   // Chooses the provider and starts; `avoid` are providers that have failed the request or are at it. False:
   // the client refuses to send.
   bool start_attempt(std::uint32_t slot, Nanos due, Nanos now, ProviderSet avoid,
@@ -204,7 +121,7 @@ struct LoadMachine::Impl {
       f.ticket = *ticket;
       f.attempt.provider = ticket->provider;
     }
-    reset_record(slot, due);
+    f.begin_record(due);
     f.started = f.alive = now;
     f.waiting = false;
     if (!ticket) return false;
@@ -227,7 +144,6 @@ struct LoadMachine::Impl {
     f.attempt = std::move(attempt);
     f.attempt.attempt = 0;
     f.request_due = due;
-    f.first_sent = never;
     f.record.request = f.attempt.request;
     f.record.stage = stage;
     f.record.worker = worker;
@@ -237,15 +153,7 @@ struct LoadMachine::Impl {
   // The attempt, its due instant and the record's number, stage and worker are set.
   void begin_first_attempt(std::uint32_t slot, Nanos now, std::vector<Action>& actions) {
     InFlight& f = slots[slot];
-    f.next_attempt = 1;
-    f.retries = 0;
-    f.delay = Nanos{0};
-    f.failed_on = 0;
-    f.partner = no_place;
-    f.is_hedge = f.budgeted = f.will_be_budgeted = false;
-    f.patience_ends = f.hedge_at = never;
-    // A session's next turn names the provider of the turn before.
-    f.keep = f.attempt.turn > 0 ? std::optional{f.attempt.provider} : std::nullopt;
+    f.begin();
     const ClientPolicy& policy = policies.of(f.attempt.tenant);
     if (policy.patience) {
       Rng people{seed, "patience", f.attempt.request};
@@ -371,25 +279,10 @@ struct LoadMachine::Impl {
 
   void end_request(std::uint32_t slot, Nanos at, Reason reason) {
     InFlight& f = slots[slot];
-    const AttemptRecord& r = f.record;
-    const RequestRecord outcome{.request = r.request,
-                                .stage = r.stage,
-                                .attempts = f.next_attempt,
-                                .turn = r.turn,
-                                .tenant = r.tenant,
-                                .provider = r.provider,
-                                .due = f.request_due,
-                                .sent = f.first_sent,
-                                .final_sent = r.sent,
-                                .first_token = r.first_token,
-                                .last_token = r.last_token,
-                                .done = at,
-                                .prompt_tokens = r.prompt_tokens,
-                                .output_tokens = r.output_tokens,
-                                .reason = reason};
+    const RequestRecord outcome = f.outcome(at, reason);
     sink.request(outcome);
     timers.disarm(slot);
-    by_request.erase(r.request);
+    by_request.erase(f.record.request);
     free_slots.push_back(slot);
     follow(f.attempt, outcome);
     f.attempt.parts.reset();  // a long history need not wait for the slot's next use
@@ -466,7 +359,7 @@ struct LoadMachine::Impl {
         refuse(slot, now);
       }
     } else {
-      const Deadline next = *deadline(f);
+      const Deadline next = *f.deadline(policy_of(slot));
       if (next.what == Deadline::What::hedge) {
         start_hedge(slot, at, now, actions);
       } else {
@@ -557,7 +450,7 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
   // too late.
   while (m.timers.armed(slot) && event.at > m.timers.timer(slot).at) {
     const Nanos at = m.timers.timer(slot).at;
-    const Deadline next = *m.deadline(m.slots[slot]);
+    const Deadline next = *m.slots[slot].deadline(m.policy_of(slot));
     if (next.what == Deadline::What::timeout) {
       m.time_out(slot, at, next.reason, actions);
       return;
@@ -569,12 +462,7 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
   }
   InFlight& f = m.slots[slot];
   AttemptRecord& r = f.record;
-  if (event.http_status != 0) r.http_status = event.http_status;
-  r.read_lag = std::max(r.read_lag, event.read_lag);
-  if (event.reused) r.dns_time = r.connect_time = r.tls_time = Nanos{0};
-  if (event.dns_time) r.dns_time = *event.dns_time;
-  if (event.connect_time) r.connect_time = *event.connect_time;
-  if (event.tls_time) r.tls_time = *event.tls_time;
+  f.note(event);
   switch (event.kind) {
     case EventKind::sent:
       if (r.sent == never) r.sent = event.at;
@@ -609,17 +497,7 @@ void LoadMachine::on_event(const TargetEvent& event, std::vector<Action>& action
       break;
     }
     case EventKind::done:
-      // A usage of nothing beside tokens that came contradicts itself: what came counts.
-      if (event.usage_output_tokens && *event.usage_output_tokens > 0) {
-        r.output_tokens = *event.usage_output_tokens;
-        r.token_source = TokenSource::usage;
-      }
-      if (event.usage_prompt_tokens) {
-        r.prompt_tokens = *event.usage_prompt_tokens;
-        r.prompt_token_source = TokenSource::usage;
-      }
-      r.cached_prompt_tokens = event.usage_cached_prompt_tokens.value_or(-1);
-      r.reasoning_tokens = event.usage_reasoning_tokens.value_or(-1);
+      f.note_usage(event);
       m.end_attempt(slot, event.at, failure_of(r.first_token == never ? Reason::empty : Reason::ok));
       break;
     case EventKind::failed: {
