@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
-#include <map>
-#include <tuple>
 #include <utility>
 
 #include "loadgen/codec/codec.h"
@@ -16,6 +14,7 @@
 #include "loadgen/wire/caller_lines.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
+#include "loadgen/wire/curl_provider.h"
 #include "loadgen/wire/curl_setup.h"
 #include "loadgen/wire/http_response_parser.h"
 #include "loadgen/wire/retry_advice.h"
@@ -33,10 +32,6 @@ constexpr Nanos linger_limit{1'000'000'000};
 // Longer than any run: the policy says how long a client waits for a connection, libcurl's own 300 s do not.
 constexpr long no_connect_timeout_ms = 86'400'000;
 
-// From 1 MiB on libcurl would ask the server's leave for a body ("Expect: 100-continue": a round trip) if no
-// header forbade it.
-constexpr std::size_t would_expect = 1'000'000;
-
 struct Key {
   std::uint64_t request;
   std::uint32_t attempt;
@@ -47,19 +42,6 @@ struct Key {
 
 struct CurlTransport::Impl {
   struct Slot;
-
-  // libcurl keeps the addresses of the header list and the URL.
-  struct Provider {
-    std::shared_ptr<const Codec> codec;
-    HeaderList headers;
-    HeaderList large_headers;  // with "Expect:", which libcurl compares with all that it would write
-    Url url;
-    std::string unix_socket;
-    TokenScale scale;
-    // The same with the lines of CallerLines, by tenant, attempt and whether the body is large; each is made
-    // once.
-    std::map<std::tuple<std::uint16_t, std::uint32_t, bool>, HeaderList> told = {};
-  };
 
   // One multi handle with its own connections. libcurl keeps its address: never moved.
   struct Shard {
@@ -87,10 +69,10 @@ struct CurlTransport::Impl {
     Shard& shard;
     std::uint32_t number;  // in all_slots
     Body body;
-    std::size_t body_sent = 0;      // of a body in several pieces
-    Provider* provider = nullptr;   // whose URL and reader the handle has
-    curl_slist* headers = nullptr;  // that the handle has
-    long connect_timeout_ms = 0;    // likewise
+    std::size_t body_sent = 0;         // of a body in several pieces
+    CurlProvider* provider = nullptr;  // whose URL and reader the handle has
+    curl_slist* headers = nullptr;     // that the handle has
+    long connect_timeout_ms = 0;       // likewise
     std::unique_ptr<ReplyReader> reader;
     AnswerText text;  // kept for `answers`
     RetryHeaders retry;
@@ -130,7 +112,7 @@ struct CurlTransport::Impl {
   const Nanos epoch;
   Poller& poller;
   AnswerSink* const answers;
-  std::deque<Provider> providers;
+  std::deque<CurlProvider> providers;  // in place: libcurl keeps addresses in them
   PromptCache prompts;
   CallerLines caller;
   HeaderList resolve;
@@ -428,7 +410,7 @@ struct CurlTransport::Impl {
   }
 
   // Turns the handle to another provider, where it is not already.
-  void aim(Slot& slot, Provider& provider) {
+  void aim(Slot& slot, CurlProvider& provider) {
     if (slot.provider == &provider) return;
     slot.provider = &provider;
     slot.reader = provider.codec->make_reader();
@@ -450,22 +432,8 @@ struct CurlTransport::Impl {
   }
 
   void say_headers(Slot& slot, const Attempt& attempt) {
-    Provider& provider = *slot.provider;
-    const bool large = slot.body.size() >= would_expect;
-    curl_slist* list = large ? provider.large_headers.get() : provider.headers.get();
-    if (caller.any()) {
-      HeaderList& told = provider.told[{attempt.tenant, attempt.attempt, large}];
-      if (!told) {
-        for (const curl_slist* h = list; h != nullptr; h = h->next) append(told, h->data);
-        std::string lines;
-        caller.append(lines, attempt.tenant, attempt.attempt);
-        for (std::size_t end = lines.find("\r\n"); end != std::string::npos; end = lines.find("\r\n")) {
-          append(told, lines.substr(0, end));
-          lines.erase(0, end + 2);
-        }
-      }
-      list = told.get();
-    }
+    curl_slist* const list =
+        slot.provider->headers_of(attempt.tenant, attempt.attempt, slot.body.size(), caller);
     if (std::exchange(slot.headers, list) != list)
       curl().easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER, list);
   }
@@ -568,23 +536,13 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
   auto impl = std::make_unique<Impl>(config, clock, epoch, poller, answers);
   if (config.tenants) impl->caller = CallerLines{*config.tenants};
   for (const ProviderConfig& p : config.providers) {
-    Impl::Provider& provider = impl->providers.emplace_back();
-    DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
     if (p.unix_socket.empty() && config.proxy.empty() && !config.resolve_each) {
+      DSBENCH_TRY(const BaseUrl base, parse_base_url(p.base_url));
       DSBENCH_TRY(const std::string resolved, resolve_once(base));
       if (!resolved.empty()) append(impl->resolve, resolved);
     }
-    DSBENCH_TRY(provider.codec, make_codec(codec_config(p)));
-    provider.headers = make_headers(p, *provider.codec);
-    provider.large_headers = make_headers(p, *provider.codec);
-    append(provider.large_headers, "Expect:");
-    provider.unix_socket = p.unix_socket;
-    provider.scale = p.scale;
-    provider.url.reset(curl().url());
-    const std::string url = base.base + std::string{provider.codec->path()};
-    if (curl().url_set(provider.url.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
-      return fail(ErrorKind::usage, "the target {} makes no URL; accepted is http://HOST:PORT", p.base_url);
-    }
+    DSBENCH_TRY(CurlProvider provider, CurlProvider::make(p));
+    impl->providers.push_back(std::move(provider));
   }
   impl->tell_alive = policy.comments_feed_timeout;
   if (policy.connect_timeout) {
