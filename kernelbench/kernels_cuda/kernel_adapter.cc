@@ -1,57 +1,14 @@
 #include "kernelbench/kernels_cuda/kernel_adapter.h"
 
-#include <algorithm>
-#include <utility>
-
 namespace dsbench::kernelbench::cuda {
-namespace {
-
-std::string& error_text() {
-  static std::string text;
-  return text;
-}
-
-bool on_device(const dsb_tensor* tensors, int count) {
-  return std::all_of(tensors, tensors + count, [](const dsb_tensor& t) { return t.device == DSB_CUDA; });
-}
-
-}  // namespace
-
-std::unique_ptr<Problem> read_problem(const char* json) {
-  Result<Problem> problem = problem_from_json(json);
-  if (problem) return std::make_unique<Problem>(std::move(*problem));
-  set_last_error(problem.error().message);
-  return nullptr;
-}
 
 int read_call(const dsb_call& call, Cell& cell) {
-  if (call.version != DSB_KERNEL_ABI_VERSION || call.size < sizeof(dsb_call)) {
-    set_last_error("the caller speaks another version of dsbench_kernel.h");
-    return 1;
-  }
-  const std::unique_ptr<Problem> problem = read_problem(call.problem_json);
-  if (problem == nullptr) return 2;
-  if (!on_device(call.in, call.n_in) || !on_device(call.out, call.n_out)) {
-    set_last_error("an operand does not lie on the GPU");
-    return 2;
-  }
-  cell.problem = *problem;
-  cell.in = call.in;
-  cell.out = call.out;
   cell.workspace = call.workspace;
-  return 0;
+  return read_operands(call, DSB_CUDA, cell);
 }
 
 bool runs_on(int sm_arch) {
   return sm_arch == kernels::compiled_arch();
-}
-
-void set_last_error(std::string what) {
-  error_text() = std::move(what);
-}
-
-const char* last_error() {
-  return error_text().c_str();
 }
 
 }  // namespace dsbench::kernelbench::cuda

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,7 +8,7 @@
 #include "engine/kernels/cuda/element.h"
 #include "engine/kernels/cuda/launch.h"
 #include "kernelbench/include/dsbench_kernel.h"
-#include "kernelbench/problem.h"
+#include "kernelbench/kernel_adapter.h"
 
 // From a class to a dsb_kernel. The class is made by prepare() for one slot, enqueues in run(), and goes with
 // release():
@@ -30,21 +28,9 @@ namespace dsbench::kernelbench::cuda {
 namespace kernels = engine::kernels::cuda;
 using kernels::Status;
 
-// What a kernel has been given: the problem, and operands that stay where they are until release().
-struct Cell {
-  Problem problem;
-  const dsb_tensor* in = nullptr;
-  const dsb_tensor* out = nullptr;
+// What a kernel has been given.
+struct Cell : Operands {
   void* workspace = nullptr;
-
-  template <class T = void>
-  [[nodiscard]] const T* input(int i) const {
-    return static_cast<const T*>(in[i].data);
-  }
-  template <class T = void>
-  [[nodiscard]] T* output(int i) const {
-    return static_cast<T*>(out[i].data);
-  }
 };
 
 [[nodiscard]] inline kernels::Element element_of(const Problem& p) {
@@ -56,15 +42,10 @@ struct Cell {
   return static_cast<int>(p[param]);
 }
 
-// The problem of a call; null when it cannot be read.
-[[nodiscard]] std::unique_ptr<Problem> read_problem(const char* json);
-// Operands of one call: checks that they are on the device. Gives 0 or an error number.
+// Gives 0, or an error number with last_error() set.
 [[nodiscard]] int read_call(const dsb_call& call, Cell& cell);
 // Kernels are compiled for one architecture.
 [[nodiscard]] bool runs_on(int sm_arch);
-
-void set_last_error(std::string what);
-[[nodiscard]] const char* last_error();
 
 template <class K>
 class Adapter {
@@ -82,41 +63,28 @@ class Adapter {
             .workspace_bytes = workspace_bytes,
             .prepare = prepare,
             .run = run,
-            .release = release,
+            .release = Slots<K>::release,
             .last_error = last_error};
   }
 
  private:
-  static std::map<int, std::unique_ptr<K>>& slots() {
-    static std::map<int, std::unique_ptr<K>> all;
-    return all;
-  }
   static int supports(const char* json, int sm_arch) {
-    const std::unique_ptr<Problem> problem = read_problem(json);
+    const std::unique_ptr<Problem> problem = problem_of(json);
     return runs_on(sm_arch) && problem != nullptr && problem->op == K::kOp && K::supports(*problem) ? 1 : 0;
   }
   static std::uint64_t workspace_bytes(const char* json) {
-    const std::unique_ptr<Problem> problem = read_problem(json);
+    const std::unique_ptr<Problem> problem = problem_of(json);
     return problem == nullptr ? 0 : K::workspace_bytes(*problem);
   }
   static int prepare(const dsb_call* call) {
     Cell cell;
     if (const int error = read_call(*call, cell); error != 0) return error;
-    try {
-      slots()[call->slot] = std::make_unique<K>(cell);
-    } catch (const std::exception& error) {
-      set_last_error(error.what());
-      return 3;
-    }
-    return 0;
+    return Slots<K>::prepare(*call, cell);
   }
   static int run(const dsb_call* call) {
-    const auto at = slots().find(call->slot);
-    if (at == slots().end()) {
-      set_last_error("run() without prepare() for this slot");
-      return 4;
-    }
-    const Status status = at->second->run(call->stream);
+    K* const kernel = Slots<K>::find(*call);
+    if (kernel == nullptr) return 4;
+    const Status status = kernel->run(call->stream);
     if (status == 0) return 0;
     if constexpr (requires { K::text_of(status); })
       set_last_error(K::text_of(status));
@@ -124,7 +92,6 @@ class Adapter {
       set_last_error(kernels::status_text(status));
     return status;
   }
-  static void release() { slots().clear(); }
 };
 
 }  // namespace dsbench::kernelbench::cuda
