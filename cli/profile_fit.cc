@@ -22,7 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string trace, out_dir, name, source, bin, column;
+  std::string trace, out_dir, name, source, bin, column, sessions = "auto";
   std::int32_t classes = 8, bins = 48;
   std::uint64_t seed = 1;
   bool json = false, force = false;
@@ -54,6 +54,25 @@ void print_lines(const std::vector<loadgen::FitLine>& lines) {
     fmt::print("  {:<44} {:>10} {:>10}  {} (good: {})\n", line.what, number(line.source), number(line.fitted),
                to_word(line.verdict), line.good_when);
   }
+}
+
+void print_sessions(const loadgen::TraceFit::Sessions& found, const loadgen::TraceFit& fit) {
+  fmt::print("  conversations   {} of {} sessions go on; {} requests follow another\n", found.longer,
+             found.sessions, found.requests);
+  if (found.mean_turns > 0) {
+    fmt::print("    turns         {:.3g} on average{}{}\n", found.mean_turns,
+               found.gap_p50_s > 0
+                   ? fmt::format(", {} from one to the next (median), as if the trace had not "
+                                 "ended",
+                                 format_duration(from_seconds(found.gap_p50_s)))
+                   : "",
+               found.fork_share > 0
+                   ? fmt::format("; {} of turns with a next one have two", percent(found.fork_share))
+                   : "");
+    fmt::print("    each adds     {:.0f} tokens (median) {}\n", found.user_p50,
+               found.keeps_answers ? "and the answer before it" : "in all: answers are not sent again");
+  }
+  fmt::print("    written as    {}: {}\n", fit.as_sessions ? "sessions" : "prefixes of pools", fit.why);
 }
 
 void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
@@ -96,6 +115,7 @@ void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
     }
     fmt::print("    by block      {}\n", by_position);
   }
+  if (fit.sessions) print_sessions(*fit.sessions, fit);
   fmt::print("\nHow well: a trace drawn from the profiles beside the source\n");
   print_lines(fit.lines);
 }
@@ -153,6 +173,19 @@ std::string to_json(const loadgen::Trace& trace, const loadgen::TraceFit& fit,
                         {"age_bounds_s", loadgen::PrefixMeter::ages_s},
                         {"share_by_age", fit.hit_by_age},
                         {"share_by_block_position_doubling", fit.hit_by_position}};
+  }
+  if (fit.sessions) {
+    const loadgen::TraceFit::Sessions& found = *fit.sessions;
+    f["sessions"] = {{"count", found.sessions},
+                     {"longer_than_one_request", found.longer},
+                     {"follow_up_requests", found.requests},
+                     {"turns_mean", found.mean_turns},
+                     {"turn_gap_s_p50", found.gap_p50_s},
+                     {"user_tokens_p50", found.user_p50},
+                     {"fork_share", found.fork_share},
+                     {"keeps_answers", found.keeps_answers},
+                     {"written", fit.as_sessions},
+                     {"why", fit.why}};
   }
   root["verdict"] = to_word(fit.worst());
   root["comparison"] = Json::array();
@@ -238,6 +271,10 @@ Result<void> run(const Options& options) {
   fitting.classes = options.classes;
   fitting.most_bins = options.bins;
   fitting.seed = options.seed;
+  if (options.sessions != "auto") {
+    fitting.sessions =
+        options.sessions == "yes" ? loadgen::FitOptions::Sessions::yes : loadgen::FitOptions::Sessions::no;
+  }
   if (!options.bin.empty()) {
     const auto bin = parse_duration(options.bin);
     if (!bin) return fail(ErrorKind::usage, "--bin: {}", bin.error().message);
@@ -290,6 +327,11 @@ void add_profile_fit(CLI::App& profile, std::function<int()>& chosen) {
   add_count(*sub, "--classes", options->classes, 1, 64,
             "classes of requests in the workload, at most: the largest clients, or prefixes by their length");
   add_count(*sub, "--length-bins", options->bins, 1, 1000, "bins of the input length, over all classes");
+  sub->add_option("--sessions", options->sessions,
+                  "write conversations (requests that re-send what was said before) as sessions; auto: where "
+                  "that fits better")
+      ->check(CLI::IsMember({"auto", "yes", "no"}))
+      ->capture_default_str();
   sub->add_option("--seed", options->seed, "of all that is drawn")->capture_default_str();
   sub->add_flag("--force", options->force, "write over profiles that are there");
   sub->add_flag("--json", options->json, "print the fit as JSON");
