@@ -13,6 +13,7 @@
 #include "cli/trace_flags.h"
 #include "core/files.h"
 #include "core/text.h"
+#include "loadgen/traces/byte_source.h"
 #include "loadgen/traces/demand_table.h"
 #include "loadgen/traces/trace_fit.h"
 
@@ -32,7 +33,8 @@ struct Options {
 // A name that a file and a flag can have.
 std::string name_of(const Options& options) {
   if (!options.name.empty()) return options.name;
-  const std::filesystem::path path{options.trace};
+  std::filesystem::path path{options.trace};
+  if (path.extension() == ".gz") path.replace_extension();
   std::string name = (path.has_filename() ? path : path.parent_path()).stem().string();
   std::replace_if(
       name.begin(), name.end(), [](char c) { return c == ' ' || c == '_'; }, '-');
@@ -257,10 +259,13 @@ Result<void> run(const Options& options) {
   std::error_code ec;
   if (options.reading.format == "auto" && std::filesystem::is_regular_file(options.trace, ec) &&
       std::filesystem::file_size(options.trace, ec) <= largest_table) {
-    DSBENCH_TRY(const std::string text, read_file(options.trace));
-    const auto table = loadgen::parse_demand_table(text, options.column);
-    if (!table) return fail(table.error().kind, "{}: {}", options.trace, table.error().message);
-    if (*table) return fit_table(options, **table);
+    DSBENCH_TRY(loadgen::ByteSource bytes, loadgen::ByteSource::open(options.trace));
+    DSBENCH_TRY(const std::string text, bytes.read_up_to(largest_table + 1));
+    if (text.size() <= largest_table) {
+      const auto table = loadgen::parse_demand_table(text, options.column);
+      if (!table) return fail(table.error().kind, "{}: {}", options.trace, table.error().message);
+      if (*table) return fit_table(options, **table);
+    }
   }
   if (!options.column.empty())
     return fail(ErrorKind::usage, "--column is for tables of a day's demand; '{}' is none", options.trace);
