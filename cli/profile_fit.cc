@@ -260,9 +260,9 @@ Result<void> run(const Options& options) {
   if (options.reading.format == "auto" && std::filesystem::is_regular_file(options.trace, ec) &&
       std::filesystem::file_size(options.trace, ec) <= largest_table) {
     DSBENCH_TRY(loadgen::ByteSource bytes, loadgen::ByteSource::open(options.trace));
-    DSBENCH_TRY(const std::string text, bytes.read_up_to(largest_table + 1));
-    if (text.size() <= largest_table) {
-      const auto table = loadgen::parse_demand_table(text, options.column);
+    const auto text = bytes.read_up_to(largest_table + 1);  // where packed data are broken is said below
+    if (text && text->size() <= largest_table) {
+      const auto table = loadgen::parse_demand_table(*text, options.column);
       if (!table) return fail(table.error().kind, "{}: {}", options.trace, table.error().message);
       if (*table) return fit_table(options, **table);
     }
