@@ -51,11 +51,14 @@ std::string length_text(double tokens) {
   return tokens >= 10'000 ? fmt::format("{:.0f}k", tokens / 1000) : fmt::format("{:.0f}", tokens);
 }
 
+// The last class has a name of its own: "X (2)" where there is an X.
 void name_apart(std::vector<Class>& classes) {
   const std::string name = classes.back().name;
-  for (std::size_t i = 0, same = 1; i + 1 < classes.size(); ++i) {
-    if (classes[i].name == name) classes.back().name = fmt::format("{} ({})", name, ++same);
-  }
+  const auto taken = [&](const std::string& wanted) {
+    return std::any_of(classes.begin(), classes.end() - 1, [&](const Class& c) { return c.name == wanted; });
+  };
+  for (std::size_t same = 2; taken(classes.back().name); ++same)
+    classes.back().name = fmt::format("{} ({})", name, same);
 }
 
 std::string pool_name(const PrefixFit::Class& cls) {

@@ -10,6 +10,7 @@
 #include "loadgen/traces/drawn_traffic.h"
 #include "loadgen/traces/session_finder.h"
 #include "loadgen/traces/trace_fit.h"
+#include "loadgen/traces/trace_transform.h"
 #include "loadgen/workload.h"
 #include "profiles/traffic_profile.h"
 #include "profiles/workload_profile.h"
@@ -217,6 +218,47 @@ TEST(FitSessions, sees_that_answers_are_not_sent_again) {
   EXPECT_FALSE(fit->sessions->keeps_answers);
   EXPECT_NE(fit->workload_json.find("\"keeps_answers\": false"), std::string::npos);
   expect_good(*fit, {"input and output, rank correlation"});
+}
+
+// Eight requests at once from one context: agents that fan out. Their classes are many, and alike.
+TEST(FitSessions, keeps_the_hits_of_agents_that_fan_out) {
+  TraceBuilder builder{"known", TraceFormat::mooncake, 512, 1};
+  Rng draw{3, "agents"};
+  std::uint64_t fresh = 1;
+  for (int agent = 0; agent < 80; ++agent) {
+    std::vector<std::uint64_t> context;
+    while (context.size() < 12) context.push_back(fresh++);
+    TraceRequest request;
+    request.at = from_seconds(7 * agent);
+    request.input_tokens = 12 * 512;
+    request.output_tokens = 300;
+    request.prefix_hashes = context;
+    builder.add(request);
+    for (int branch = 0; branch < 8; ++branch) {
+      request.prefix_hashes = context;
+      for (std::uint64_t own = 1 + draw.below(3); own > 0; --own) request.prefix_hashes.push_back(fresh++);
+      request.at = from_seconds(7 * agent + 4 + draw.uniform());
+      request.input_tokens = static_cast<std::int32_t>(512 * request.prefix_hashes.size() - draw.below(400));
+      request.output_tokens = static_cast<std::int32_t>(5 + draw.below(300));
+      builder.add(request);
+    }
+  }
+  const auto fit = fit_trace(builder.finish({}), {});
+  ASSERT_TRUE(fit) << fit.error().message;
+  for (const FitLine& l : fit->lines) {
+    if (l.what.starts_with("ideal") || l.what == "requests" || l.what == "input mean") {
+      EXPECT_EQ(l.verdict, FitLine::Verdict::good) << l.what << ": " << l.fitted.value_or(0);
+    }
+  }
+}
+
+// The copies that --rate-scale lays over a trace share no prefix: they found each other's in the source's own
+// figure, and the fit was blamed for it.
+TEST(Fit, tells_the_copies_of_a_superposition_apart) {
+  Known known = drawn("poisson hold(2/s,10m)", std::string{chat});
+  const double once = fit_trace(known.trace, {})->hit_share.value();
+  scale_rate(known.trace, 3);
+  EXPECT_NEAR(fit_trace(known.trace, {})->hit_share.value(), once, 0.01);
 }
 
 TEST(FitSessions, refuses_to_write_sessions_where_there_are_none) {
