@@ -317,7 +317,8 @@ Result<void> Experiment::open_simulation(std::atomic<bool>& stop) {
     observer_ = observers_.back().get();
   }
   DSBENCH_CHECK(make_directory());
-  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
+  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_,
+                                                {.begun_json = begun_json(), .tenants = tenants_}));
   runner_ = loadgen::make_virtual_runner(*target, policies_, contents_, options_.seed, channel(0), stop);
   if (!hooks_.events.empty()) events_ = std::make_unique<RunEvents>(hooks_.events, std::move(sites));
   return {};
@@ -464,7 +465,8 @@ Result<void> Experiment::open_wire(std::atomic<bool>& stop) {
     }
     config.epoch = *epoch;
   }
-  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_, {.tenants = tenants_}));
+  DSBENCH_TRY(recorder_, results::open_recorder(directory_.path, slo_,
+                                                {.begun_json = begun_json(), .tenants = tenants_}));
   config.stride = hooks_.workers;
   DSBENCH_TRY(runner_,
               loadgen::make_wire_runner(
@@ -517,6 +519,18 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   summary.dsbench_version = version();
   summary.dsbench_commit = commit();
   summary.dsbench_build = build();
+}
+
+std::string Experiment::begun_json() const {
+  results::RunSummary run;
+  run.kind = hooks_.kind;
+  describe(run, hooks_.verb_json.empty() ? R"("requirements":[])" : hooks_.verb_json);
+  run.warnings.clear();
+  run.ended = "not yet";
+  run.ended_at = Nanos{0};
+  // What a simulated run writes is a function of its seed; the wall clock would not be.
+  if (simulated()) run.started_at = Nanos{0};
+  return results::print_run(run);
 }
 
 Result<void> Experiment::judge(results::RunSummary& summary) {

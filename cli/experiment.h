@@ -51,6 +51,8 @@ struct ExperimentHooks {
   // On the wire, when everything is ready but the issuers: may wait for a common start, and says where the
   // run's time begins on CLOCK_MONOTONIC (nothing: now). `profiles_json` is what describe() writes of them.
   std::function<Result<std::optional<Nanos>>(const std::string& profiles_json)> before_issuers = {};
+  std::string kind = "load";  // of the run, and what its verb says of it: for the run that is cut off
+  std::string verb_json = {};
   std::uint32_t workers = 1;  // that share the schedule: this one has every so many-th request
   // A sink that stands before the recorder's.
   std::function<results::RecordSink&(results::RecordSink&)> watch;
@@ -108,6 +110,8 @@ class Experiment {
   [[nodiscard]] bool has_events_at(std::size_t target) const;
   Result<std::vector<FaultSite*>> admin_sites();
   Result<void> judge(results::RunSummary& summary);
+  // The run as far as it is known before its first request.
+  [[nodiscard]] std::string begun_json() const;
 
   [[nodiscard]] results::RecordSink& channel(std::uint32_t worker);
 

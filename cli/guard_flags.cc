@@ -118,6 +118,17 @@ Result<void> judge_requirements(const std::vector<results::Threshold>& threshold
   return {};
 }
 
+Result<std::vector<results::Threshold>> requirements_in(const std::string& profile_json) {
+  GuardFlags flags;
+  const auto json = nlohmann::json::parse(profile_json, nullptr, false);
+  if (json.is_object() && json.contains("requirements") && json["requirements"].is_array()) {
+    for (const auto& text : json["requirements"]) {
+      if (text.is_string()) flags.requirements.push_back(text.get<std::string>());
+    }
+  }
+  return requirements_of(flags, GuardedVerb::load);
+}
+
 std::string rules_json(const loadgen::GuardConfig& config) {
   nlohmann::json rules = nlohmann::json::array();
   for (const loadgen::GuardRule& rule : config.rules) rules.push_back(loadgen::print_guard(rule));

@@ -35,6 +35,9 @@ void add_guard_flags(CLI::App& verb, GuardFlags& flags, GuardedVerb which);
                                               const std::filesystem::path& records,
                                               results::RunSummary& summary);
 
+// What a run required of the service, from its RunSummary::profile_json: texts, as they were given.
+[[nodiscard]] Result<std::vector<results::Threshold>> requirements_in(const std::string& profile_json);
+
 // As a JSON list, for the run file.
 [[nodiscard]] std::string rules_json(const loadgen::GuardConfig& config);
 

@@ -280,6 +280,7 @@ int load(const LoadOptions& given) {
       fmt::format(R"("traffic":{},"stop_rules":{},"requirements":{})", offered->traffic_json,
                   rules_json(guard_config), texts_json(o.guards.requirements));
   std::string plan_digest;
+  hooks.verb_json = verb_json;
   hooks.workers = worker->count;
   hooks.before_issuers = [&](const std::string& profiles_json) {
     plan_digest = Digest{}.add(verb_json).add(profiles_json).add(o.experiment.seed).text();

@@ -57,18 +57,6 @@ std::vector<fs::path> folders_of(const std::vector<std::string>& named) {
   return folders;
 }
 
-// What a run required of the service: texts, as they were given.
-Result<std::vector<results::Threshold>> requirements_in(const std::string& profile_json) {
-  GuardFlags flags;
-  const auto json = nlohmann::json::parse(profile_json, nullptr, false);
-  if (json.is_object() && json.contains("requirements") && json["requirements"].is_array()) {
-    for (const auto& text : json["requirements"]) {
-      if (text.is_string()) flags.requirements.push_back(text.get<std::string>());
-    }
-  }
-  return requirements_of(flags, GuardedVerb::load);
-}
-
 // The verdict by the same judges as a run's own, on what all workers recorded.
 Result<void> judge(const results::RunSummary& first, const results::RunDirectory& directory,
                    results::RunSummary& merged) {

@@ -1,6 +1,7 @@
 #include "cli/profile.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,7 @@
 #include "cli/flags.h"
 #include "cli/profile_fit.h"
 #include "cli/refuse.h"
+#include "cli/terminal_width.h"
 #include "cli/traffic_chart.h"
 #include "core/files.h"
 #include "core/text.h"
@@ -141,7 +143,7 @@ int show_traffic(const std::string& name, const ShowOptions& o) {
   auto traffic = profiles::load_traffic(name);
   if (traffic) traffic = profiles::scaled(std::move(*traffic), o.scale);
   if (!traffic) return refuse("profile", traffic.error());
-  fmt::print("{}", o.json ? to_json(*traffic) + "\n" : draw_traffic(*traffic));
+  fmt::print("{}", o.json ? to_json(*traffic) + "\n" : draw_traffic(*traffic, page_width(STDOUT_FILENO)));
   return exit_ok;
 }
 
@@ -198,7 +200,10 @@ void add_profile(CLI::App& app, std::function<int()>& chosen) {
     });
     return sub;
   };
-  CLI::App* shown = with_name("show", "print a profile; a traffic profile is drawn", show);
+  CLI::App* shown = with_name("show",
+                              "print a profile; a traffic profile is drawn, as wide as the terminal (or "
+                              "COLUMNS; 60 to 200, else 100)",
+                              show);
   ShowOptions& s = options->show;
   shown->add_flag("--json", s.json, "a traffic profile as JSON, as resolved, instead of drawn");
   const auto factor = [&](const char* flag, double& value, const char* help) {

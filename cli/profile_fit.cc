@@ -13,6 +13,7 @@
 #include "cli/trace_flags.h"
 #include "core/files.h"
 #include "core/text.h"
+#include "loadgen/traces/byte_source.h"
 #include "loadgen/traces/demand_table.h"
 #include "loadgen/traces/trace_fit.h"
 
@@ -22,7 +23,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string trace, out_dir, name, source, bin, column;
+  std::string trace, out_dir, name, source, bin, column, sessions = "auto";
   std::int32_t classes = 8, bins = 48;
   std::uint64_t seed = 1;
   bool json = false, force = false;
@@ -32,7 +33,8 @@ struct Options {
 // A name that a file and a flag can have.
 std::string name_of(const Options& options) {
   if (!options.name.empty()) return options.name;
-  const std::filesystem::path path{options.trace};
+  std::filesystem::path path{options.trace};
+  if (path.extension() == ".gz") path.replace_extension();
   std::string name = (path.has_filename() ? path : path.parent_path()).stem().string();
   std::replace_if(
       name.begin(), name.end(), [](char c) { return c == ' ' || c == '_'; }, '-');
@@ -54,6 +56,25 @@ void print_lines(const std::vector<loadgen::FitLine>& lines) {
     fmt::print("  {:<44} {:>10} {:>10}  {} (good: {})\n", line.what, number(line.source), number(line.fitted),
                to_word(line.verdict), line.good_when);
   }
+}
+
+void print_sessions(const loadgen::TraceFit::Sessions& found, const loadgen::TraceFit& fit) {
+  fmt::print("  conversations   {} of {} sessions go on; {} requests follow another\n", found.longer,
+             found.sessions, found.requests);
+  if (found.mean_turns > 0) {
+    fmt::print("    turns         {:.3g} on average{}{}\n", found.mean_turns,
+               found.gap_p50_s > 0
+                   ? fmt::format(", {} from one to the next (median), as if the trace had not "
+                                 "ended",
+                                 format_duration(from_seconds(found.gap_p50_s)))
+                   : "",
+               found.fork_share > 0
+                   ? fmt::format("; {} of turns with a next one have two", percent(found.fork_share))
+                   : "");
+    fmt::print("    each adds     {:.0f} tokens (median) {}\n", found.user_p50,
+               found.keeps_answers ? "and the answer before it" : "in all: answers are not sent again");
+  }
+  fmt::print("    written as    {}: {}\n", fit.as_sessions ? "sessions" : "prefixes of pools", fit.why);
 }
 
 void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
@@ -96,6 +117,7 @@ void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
     }
     fmt::print("    by block      {}\n", by_position);
   }
+  if (fit.sessions) print_sessions(*fit.sessions, fit);
   fmt::print("\nHow well: a trace drawn from the profiles beside the source\n");
   print_lines(fit.lines);
 }
@@ -153,6 +175,19 @@ std::string to_json(const loadgen::Trace& trace, const loadgen::TraceFit& fit,
                         {"age_bounds_s", loadgen::PrefixMeter::ages_s},
                         {"share_by_age", fit.hit_by_age},
                         {"share_by_block_position_doubling", fit.hit_by_position}};
+  }
+  if (fit.sessions) {
+    const loadgen::TraceFit::Sessions& found = *fit.sessions;
+    f["sessions"] = {{"count", found.sessions},
+                     {"longer_than_one_request", found.longer},
+                     {"follow_up_requests", found.requests},
+                     {"turns_mean", found.mean_turns},
+                     {"turn_gap_s_p50", found.gap_p50_s},
+                     {"user_tokens_p50", found.user_p50},
+                     {"fork_share", found.fork_share},
+                     {"keeps_answers", found.keeps_answers},
+                     {"written", fit.as_sessions},
+                     {"why", fit.why}};
   }
   root["verdict"] = to_word(fit.worst());
   root["comparison"] = Json::array();
@@ -224,10 +259,13 @@ Result<void> run(const Options& options) {
   std::error_code ec;
   if (options.reading.format == "auto" && std::filesystem::is_regular_file(options.trace, ec) &&
       std::filesystem::file_size(options.trace, ec) <= largest_table) {
-    DSBENCH_TRY(const std::string text, read_file(options.trace));
-    const auto table = loadgen::parse_demand_table(text, options.column);
-    if (!table) return fail(table.error().kind, "{}: {}", options.trace, table.error().message);
-    if (*table) return fit_table(options, **table);
+    DSBENCH_TRY(loadgen::ByteSource bytes, loadgen::ByteSource::open(options.trace));
+    const auto text = bytes.read_up_to(largest_table + 1);  // where packed data are broken is said below
+    if (text && text->size() <= largest_table) {
+      const auto table = loadgen::parse_demand_table(*text, options.column);
+      if (!table) return fail(table.error().kind, "{}: {}", options.trace, table.error().message);
+      if (*table) return fit_table(options, **table);
+    }
   }
   if (!options.column.empty())
     return fail(ErrorKind::usage, "--column is for tables of a day's demand; '{}' is none", options.trace);
@@ -238,6 +276,10 @@ Result<void> run(const Options& options) {
   fitting.classes = options.classes;
   fitting.most_bins = options.bins;
   fitting.seed = options.seed;
+  if (options.sessions != "auto") {
+    fitting.sessions =
+        options.sessions == "yes" ? loadgen::FitOptions::Sessions::yes : loadgen::FitOptions::Sessions::no;
+  }
   if (!options.bin.empty()) {
     const auto bin = parse_duration(options.bin);
     if (!bin) return fail(ErrorKind::usage, "--bin: {}", bin.error().message);
@@ -290,6 +332,11 @@ void add_profile_fit(CLI::App& profile, std::function<int()>& chosen) {
   add_count(*sub, "--classes", options->classes, 1, 64,
             "classes of requests in the workload, at most: the largest clients, or prefixes by their length");
   add_count(*sub, "--length-bins", options->bins, 1, 1000, "bins of the input length, over all classes");
+  sub->add_option("--sessions", options->sessions,
+                  "write conversations (requests that re-send what was said before) as sessions; auto: where "
+                  "that fits better")
+      ->check(CLI::IsMember({"auto", "yes", "no"}))
+      ->capture_default_str();
   sub->add_option("--seed", options->seed, "of all that is drawn")->capture_default_str();
   sub->add_flag("--force", options->force, "write over profiles that are there");
   sub->add_flag("--json", options->json, "print the fit as JSON");

@@ -1,11 +1,12 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+
+#include "cli/terminal_width.h"
 
 namespace dsbench::cli {
 namespace {
@@ -16,9 +17,8 @@ std::string_view environment(const char* name) {
 }
 
 std::size_t columns() {
-  winsize size{};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
-  return 80;
+  const std::size_t told = terminal_columns(STDERR_FILENO).value_or(0);
+  return told > 20 ? told : 80;
 }
 
 }  // namespace

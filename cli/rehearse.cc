@@ -92,6 +92,7 @@ int rehearse(RehearseOptions& o) {
   Progress progress{o.experiment.quiet};
   std::optional<loadgen::Guards> guards;
   ExperimentHooks hooks;
+  hooks.kind = "rehearse";
   hooks.events = std::move(*events);
   hooks.prepare = [&](const std::vector<results::Slo>& by_tenant) {
     guarded->slos = by_tenant;

@@ -11,6 +11,7 @@
 
 #include "cli/exit_codes.h"
 #include "cli/gate_options.h"
+#include "cli/rebuild.h"
 #include "cli/refuse.h"
 #include "core/files.h"
 #include "core/text.h"
@@ -124,7 +125,24 @@ int write_export(const ReportOptions& o) {
   return write_out(o.out.empty() ? "-" : o.out, *text, o.exported);
 }
 
+// A run that was cut off has records and no run.json: one is made of them, and rendered as any other.
+Result<void> rebuild_what_was_cut_off(const std::vector<std::string>& runs) {
+  for (const std::string& run : runs) {
+    const results::RunDirectory directory{run};
+    std::error_code none;
+    if (std::filesystem::exists(directory.run_json(), none) ||
+        !std::filesystem::exists(directory.records(), none))
+      continue;
+    DSBENCH_CHECK(rebuild(directory));
+    fmt::print(stderr, "rebuilt: {} of what the run recorded before it was cut off\n",
+               directory.run_json().string());
+  }
+  return {};
+}
+
 int report(const ReportOptions& o) {
+  if (const auto rebuilt = rebuild_what_was_cut_off(o.runs); !rebuilt)
+    return refuse("report", rebuilt.error());
   if (!o.exported.empty()) return write_export(o);
   if (!o.stage.empty())
     return refuse("report",
@@ -183,10 +201,14 @@ int report(const ReportOptions& o) {
 
 void add_report(CLI::App& app, std::function<int()>& chosen) {
   auto options = std::make_shared<ReportOptions>();
-  CLI::App* verb = app.add_subcommand("report", "render one or more runs as HTML, Markdown, text or JSON");
+  CLI::App* verb =
+      app.add_subcommand("report",
+                         "render one or more runs as HTML, Markdown, text or JSON; a run that was cut off "
+                         "gets its run.json of its records first");
   verb->footer(
       "Examples:\n"
       "  dsbench report RUN                                    renders RUN/report.html again\n"
+      "  dsbench report KILLED-RUN                             the same of a run that wrote no run.json\n"
       "  dsbench report RUN1 RUN2 --out both.html              both curves in one picture\n"
       "  dsbench report RUN --format markdown                  for a merge request\n"
       "  dsbench report dsbench-gate-20261122-180000           base and candidate of dsbench gate run\n"

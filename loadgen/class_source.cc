@@ -213,36 +213,68 @@ class ChatSource final : public RequestSource {
   void next(const Attempt& ended, const RequestRecord& outcome,
             std::vector<FollowUp>& follow_ups) const override {
     const auto chat = std::static_pointer_cast<Chat>(ended.session);
-    const std::uint32_t turn = chat->next_turn;
-    const std::uint64_t number = draw_number(ended.content, turn);
-    const Nanos pause = profiles::time_at(session_.think_time, texts_.uniform("think_time", number));
     const bool well = results::ended_well(outcome.reason);
-    if (turn >= most_turns || (!well && session_.on_failure == OnFailure::stop)) return;
-    const std::uint64_t seed = texts_.text("prompts", number);
-    if (well || session_.on_failure == OnFailure::continue_) {
-      if (++chat->said >= chat->turns) return;
-      if (!session_.keeps_history) {
-        chat->context.resize(chat->prefix_parts);
-      } else if (well) {
-        chat->say(texts_.text("answers", draw_number(ended.content, ended.turn)), outcome.output_tokens,
-                  PromptPart::Role::assistant);
-      }
-      texts_.append_images(number, chat->context);
-      chat->say(seed, profiles::length_at(session_.user_tokens, texts_.uniform("user_tokens", number)));
-      chat->output_tokens = texts_.lengths(number).output;
-    }  // else the same again
-    const std::int64_t context = std::int64_t{sum_of(chat->context)} + chat->output_tokens;
-    if (session_.max_context_tokens > 0 && context > session_.max_context_tokens) return;
-    ++chat->next_turn;
-    follow_ups.push_back(
-        {pause, attempt_of(chat, chat->context, ended.content, turn, tenant_, chat->output_tokens, seed)});
+    if (!well && session_.on_failure == OnFailure::stop) return;
+    const std::shared_ptr<Chat> fork = well ? fork_after(*chat, ended) : nullptr;
+    const std::size_t before = follow_ups.size();
+    go_on(chat, ended, outcome, follow_ups);
+    if (fork == nullptr || follow_ups.size() == before) return;
+    // The history is what both have; from here each says its own.
+    fork->turns = profiles::length_at(session_.forks->turns,
+                                      texts_.uniform("fork_turns", draw_number(ended.content, ended.turn)));
+    fork->said = -1;
+    go_on(fork, ended, outcome, follow_ups);
   }
 
  private:
   struct Chat final : Conversation {
     std::int32_t turns = 1, said = 0;
-    std::int32_t output_tokens = 0;  // asked of the present turn
+    std::int32_t output_tokens = 0;                                               // asked of the present turn
+    std::shared_ptr<std::uint32_t> numbers = std::make_shared<std::uint32_t>(1);  // turns had, of all forks
   };
+
+  [[nodiscard]] std::shared_ptr<Chat> fork_after(const Chat& chat, const Attempt& ended) const {
+    if (!session_.forks) return nullptr;
+    const double lot = texts_.uniform("forks", draw_number(ended.content, ended.turn));
+    return lot < session_.forks->share ? std::make_shared<Chat>(chat) : nullptr;
+  }
+
+  [[nodiscard]] Nanos pause_after(const RequestRecord& outcome, std::uint64_t number) const {
+    const double u = texts_.uniform("think_time", number);
+    if (!session_.turn_gap) return profiles::time_at(session_.think_time, u);
+    return std::max(Nanos{0}, outcome.due + profiles::time_at(*session_.turn_gap, u) - outcome.done);
+  }
+
+  // The next turn of this conversation, if it has one.
+  void go_on(const std::shared_ptr<Chat>& chat, const Attempt& ended, const RequestRecord& outcome,
+             std::vector<FollowUp>& follow_ups) const {
+    const std::uint32_t turn = *chat->numbers;
+    if (turn >= most_turns) return;
+    const std::uint64_t number = draw_number(ended.content, turn);
+    const bool well = results::ended_well(outcome.reason);
+    const std::uint64_t seed = texts_.text("prompts", number);
+    if (well || session_.on_failure == OnFailure::continue_) {
+      if (++chat->said >= chat->turns) return;
+      if (!session_.keeps_history) {
+        chat->context.resize(chat->prefix_parts);
+      } else if (well && session_.keeps_answers) {
+        chat->say(texts_.text("answers", draw_number(ended.content, ended.turn)), outcome.output_tokens,
+                  PromptPart::Role::assistant);
+      }
+      texts_.append_images(number, chat->context);
+      chat->say(seed, profiles::length_at(session_.user_tokens, texts_.uniform("user_tokens", number)));
+      chat->output_tokens =
+          session_.output_tokens
+              ? profiles::length_at(*session_.output_tokens, texts_.uniform("output_tokens", number))
+              : texts_.lengths(number).output;
+    }  // else the same again
+    const std::int64_t context = std::int64_t{sum_of(chat->context)} + chat->output_tokens;
+    if (session_.max_context_tokens > 0 && context > session_.max_context_tokens) return;
+    ++*chat->numbers;
+    follow_ups.push_back({pause_after(outcome, number), attempt_of(chat, chat->context, ended.content, turn,
+                                                                   tenant_, chat->output_tokens, seed)});
+  }
+
   profiles::SessionShape session_;
   Texts texts_;
   std::uint16_t tenant_;

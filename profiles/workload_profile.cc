@@ -70,12 +70,38 @@ ImageShape read_images(JsonObject in) {
   return images;
 }
 
+SessionShape::Forks read_forks(JsonObject in) {
+  SessionShape::Forks forks;
+  forks.share = in.number("share", 0.0);
+  forks.turns = read_length_law(in, "turns", 1, most_turns);
+  // Every turn of a fork may fork again: from one on it would never end.
+  if (const double after = forks.share * profiles::mean_of(forks.turns); !(forks.share >= 0 && after < 1)) {
+    in.complain("share",
+                fmt::format("found {}, with forks of {:.3g} turns; accepted: from 0, and share times "
+                            "the mean of turns below 1, or forks of forks would never end",
+                            forks.share, profiles::mean_of(forks.turns)));
+    forks.share = 0;
+  }
+  return forks;
+}
+
 SessionShape read_session(JsonObject in) {
   SessionShape session;
   session.turns = read_length_law(in, "turns", 1, most_turns);
-  session.think_time = read_time_law(in, "think_time");
+  if (in.has("turn_gap")) {
+    session.turn_gap = read_time_law(in, "turn_gap");
+    if (in.has("think_time")) {
+      (void)read_time_law(in, "think_time");
+      in.complain("turn_gap", "is given beside think_time; accepted: one of the two");
+    }
+  } else {
+    session.think_time = read_time_law(in, "think_time");
+  }
   session.user_tokens = read_length_law(in, "user_tokens");
+  if (in.has("output_tokens")) session.output_tokens = read_length_law(in, "output_tokens");
   session.keeps_history = in.boolean("keeps_history", true);
+  session.keeps_answers = in.boolean("keeps_answers", true);
+  if (in.has("forks")) session.forks = read_forks(in.object("forks"));
   session.on_failure = read_on_failure(in, session.on_failure);
   session.max_context_tokens = read_whole(in, "max_context_tokens", 0, 0, most_tokens);
   return session;
@@ -281,12 +307,16 @@ void write_shape(Json& out, const RequestShape& shape) {
   }
   if (shape.reasoning_share > 0) out["reasoning_share"] = shape.reasoning_share;
   if (const auto& s = shape.session) {
-    out["session"] = {{"turns", write_law(s->turns)},
-                      {"think_time", write_law(s->think_time)},
-                      {"user_tokens", write_law(s->user_tokens)},
-                      {"keeps_history", s->keeps_history},
-                      {"on_failure", to_word(s->on_failure)},
-                      {"max_context_tokens", s->max_context_tokens}};
+    Json& session = out["session"];
+    session["turns"] = write_law(s->turns);
+    session[s->turn_gap ? "turn_gap" : "think_time"] = write_law(s->turn_gap.value_or(s->think_time));
+    session["user_tokens"] = write_law(s->user_tokens);
+    if (s->output_tokens) session["output_tokens"] = write_law(*s->output_tokens);
+    session["keeps_history"] = s->keeps_history;
+    if (!s->keeps_answers) session["keeps_answers"] = false;
+    if (s->forks) session["forks"] = {{"share", s->forks->share}, {"turns", write_law(s->forks->turns)}};
+    session["on_failure"] = to_word(s->on_failure);
+    session["max_context_tokens"] = s->max_context_tokens;
   }
   if (const auto& a = shape.agent) {
     Json& agent = out["agent"];

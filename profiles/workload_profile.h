@@ -61,9 +61,22 @@ enum class OnFailure : std::uint8_t {
 // adds new words of the user.
 struct SessionShape {
   LengthLaw turns;
-  TimeLaw think_time;     // from the end of an answer to the next turn
-  LengthLaw user_tokens;  // new in each turn after the first, whose own are prompt_tokens
+  // One of the two says when the next turn is due: a think time after the end of the answer, or so long after
+  // this turn was due (what a trace tells, which has no ends), but not before the answer has come.
+  TimeLaw think_time;
+  std::optional<TimeLaw> turn_gap;
+  LengthLaw user_tokens;                   // new in each turn after the first, whose own are prompt_tokens
+  std::optional<LengthLaw> output_tokens;  // of each turn after the first; nothing: as of the first
   bool keeps_history = true;
+  bool keeps_answers = true;  // false: a history of what the user said alone
+  // A conversation that goes on after a turn does so a second time, beside the first, from the same history:
+  // an answer asked for again, a question put otherwise.
+  struct Forks {
+    double share = 0;  // of the turns that have a next one
+    LengthLaw turns;   // of a fork
+    friend bool operator==(const Forks&, const Forks&) = default;
+  };
+  std::optional<Forks> forks;
   OnFailure on_failure = OnFailure::stop;
   std::int32_t max_context_tokens = 0;  // a turn that would not fit ends the session; 0: no limit
   friend bool operator==(const SessionShape&, const SessionShape&) = default;

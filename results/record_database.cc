@@ -159,6 +159,13 @@ Result<RecordDatabase> RecordDatabase::create(const std::filesystem::path& path,
   return RecordDatabase{std::move(handles)};
 }
 
+Result<void> RecordDatabase::write_meta(std::string_view key, std::string_view value) {
+  Statement insert;
+  DSBENCH_CHECK(handles_->prepare(insert, "insert or replace into meta values(?1, ?2)"));
+  Binder{insert.get()}.text(key).text(value);
+  return handles_->step(insert, "write");
+}
+
 Result<void> RecordDatabase::write_tenants(std::span<const Tenant> tenants) {
   Statement insert;
   DSBENCH_CHECK(handles_->prepare(insert, "insert into tenants values(?,?,?,?,?,?)"));
@@ -212,7 +219,9 @@ Result<void> RecordDatabase::write(const RowBuffer& rows) {
 
 Result<void> RecordDatabase::close() {
   if (!handles_) return {};
-  Result<void> result = handles_->run("pragma wal_checkpoint(truncate)", "checkpoint");
+  Result<void> result = write_meta("closed", "yes");
+  if (auto done = handles_->run("pragma wal_checkpoint(truncate)", "checkpoint"); !done && result)
+    result = std::move(done);
   // Refused while somebody reads: the file is whole all the same, with its -wal beside it.
   (void)handles_->run("pragma journal_mode=delete", "leave WAL mode of");
   handles_.reset();

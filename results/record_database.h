@@ -15,7 +15,9 @@
 // every stamp as it was taken. Stamps are ns since the start of the run, NULL for what did not happen; words
 // are those of results/record.h.
 //
-//   meta(key, value)      schema = "dsbench.records/1", the version that wrote it, the SLO in ns
+//   meta(key, value)      schema = "dsbench.records/1", the version that wrote it, the SLO in ns; run: what
+//   the run
+//            is, as its run.json says; closed: the run came to an end
 //   tenants(tenant, name, slo_ttft_ns, slo_tpot_ns, slo_e2e_ns, reasoning_share)   classes of the workload;
 //   none
 //            where it has no classes
@@ -47,6 +49,7 @@ class RecordDatabase {
   RecordDatabase& operator=(RecordDatabase&&) = delete;
   ~RecordDatabase();
 
+  Result<void> write_meta(std::string_view key, std::string_view value);
   Result<void> write_tenants(std::span<const Tenant> tenants);
   Result<void> begin();
   Result<void> write_stage(std::uint32_t index, const StageInfo& stage);

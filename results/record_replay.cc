@@ -2,7 +2,9 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -275,6 +277,71 @@ Result<std::vector<Tenant>> read_tenants(const std::filesystem::path& path) {
   }
   if (code != SQLITE_DONE) return files.error();
   return tenants;
+}
+
+Slo RecordedPlan::slo() const {
+  Slo slo;
+  const auto bound = [&](const char* key) -> std::optional<Nanos> {
+    const auto found = meta.find(key);
+    if (found == meta.end()) return std::nullopt;
+    return Nanos{std::strtoll(found->second.c_str(), nullptr, 10)};
+  };
+  slo.ttft = bound("slo_ttft_ns");
+  slo.tpot = bound("slo_tpot_ns");
+  slo.e2e = bound("slo_e2e_ns");
+  return slo;
+}
+
+Result<RecordedPlan> read_plan(const std::filesystem::path& path) {
+  DSBENCH_TRY(Files files, Files::open(path));
+  RecordedPlan plan;
+  Statement rows;
+  DSBENCH_CHECK(files.prepare(rows, "select key, value from meta"));
+  int code = SQLITE_OK;
+  while ((code = sqlite3_step(rows.get())) == SQLITE_ROW) {
+    Row row{rows.get()};
+    const std::string key{row.text()};
+    plan.meta[key] = row.text();
+  }
+  if (code != SQLITE_DONE) return files.error();
+  DSBENCH_CHECK(files.prepare(
+      rows, "select name, kind, planned_rps, start_ns, measure_from_ns, end_ns from stages order by stage"));
+  while ((code = sqlite3_step(rows.get())) == SQLITE_ROW) {
+    Row row{rows.get()};
+    StageInfo stage;
+    stage.name = row.text();
+    stage.kind = of_word(row.text(), stage_kind_count, StageKind::load);
+    stage.planned = Rate::per_second(sqlite3_column_double(rows.get(), 2));
+    (void)row.whole();
+    stage.start = row.time();
+    stage.measure_from = row.time();
+    stage.end = std::max(row.time(), stage.start);  // an open one ends where it begins
+    plan.stages.push_back(std::move(stage));
+  }
+  if (code != SQLITE_DONE) return files.error();
+  return plan;
+}
+
+Result<void> settle_records(const std::filesystem::path& path) {
+  Files files;
+  files.path = path.string();
+  sqlite3* raw = nullptr;
+  const int code = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  files.db.reset(raw);
+  if (code != SQLITE_OK) return files.error();
+  Statement mode;
+  DSBENCH_CHECK(files.prepare(mode, "pragma journal_mode=delete"));
+  const int stepped = sqlite3_step(mode.get());
+  const std::string_view now = stepped == SQLITE_ROW ? Row{mode.get()}.text() : "";
+  if (now == "delete") return {};
+  if (stepped == SQLITE_BUSY || stepped == SQLITE_LOCKED || now == "wal") {
+    return fail(
+        ErrorKind::usage,
+        "'{}' is open in another process: the run that writes it, or a reader; what it comes to is known "
+        "when that has ended",
+        files.path);
+  }
+  return files.error();
 }
 
 }  // namespace dsbench::results

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/result.h"
@@ -39,6 +41,18 @@ class RecordReplay {
   explicit RecordReplay(std::unique_ptr<Handles> handles);
   std::unique_ptr<Handles> handles_;
 };
+
+// The stages that had begun, with their latest known ends, and the meta table.
+struct RecordedPlan {
+  std::vector<StageInfo> stages;
+  std::map<std::string, std::string> meta;
+  [[nodiscard]] Slo slo() const;
+};
+[[nodiscard]] Result<RecordedPlan> read_plan(const std::filesystem::path& path);
+
+// Brings what a killed run left beside its database (the -wal file) into it. Errors: usage while somebody has
+// the database open, the run itself for one; io.
+[[nodiscard]] Result<void> settle_records(const std::filesystem::path& path);
 
 // The classes of the workload, as the run's own recorder knew them.
 [[nodiscard]] Result<std::vector<Tenant>> read_tenants(const std::filesystem::path& path);

@@ -59,7 +59,9 @@ class Losses {
 
 class FileRecorder final : public Recorder {
  public:
-  FileRecorder(const Slo& slo, const RecorderOptions& options, RecordDatabase database, HdrLogWriter log)
+  // Without a database and a log, rows are forgotten once they are counted.
+  FileRecorder(const Slo& slo, const RecorderOptions& options, std::optional<RecordDatabase> database,
+               std::optional<HdrLogWriter> log)
       : slo_{slo}, options_{options}, database_{std::move(database)}, log_{std::move(log)} {
     writer_ = std::thread{[this] {
       // Where cores are short the threads whose lateness is measured come first. At 10 it still has a tenth
@@ -241,8 +243,9 @@ class FileRecorder final : public Recorder {
       signal_.stop();
       writer_.join();
       flush(true);
-      if (auto closed = database_.close(); !closed) losses_.rows(closed.error(), 0, 0);
-      if (auto closed = log_.close(); !closed) losses_.lines(closed.error(), 0);
+      if (auto closed = database_ ? database_->close() : Result<void>{}; !closed)
+        losses_.rows(closed.error(), 0, 0);
+      if (auto closed = log_ ? log_->close() : Result<void>{}; !closed) losses_.lines(closed.error(), 0);
     }
     if (auto error = losses_.report()) return tl::unexpected(std::move(*error));
     return {};
@@ -300,20 +303,21 @@ class FileRecorder final : public Recorder {
       requests += static_cast<std::int64_t>(batches_[i].requests.size());
       decided = decided || !batches_[i].decisions.empty();
     }
-    if (attempts + requests == 0 && !decided && changed.empty()) return;
+    if (!database_ || (attempts + requests == 0 && !decided && changed.empty())) return;
     const auto write_all = [&]() -> Result<void> {
-      DSBENCH_CHECK(database_.begin());
-      for (const auto& [index, stage] : changed) DSBENCH_CHECK(database_.write_stage(index, stage));
-      for (const RowBuffer& rows : batches_) DSBENCH_CHECK(database_.write(rows));
-      return database_.commit();
+      DSBENCH_CHECK(database_->begin());
+      for (const auto& [index, stage] : changed) DSBENCH_CHECK(database_->write_stage(index, stage));
+      for (const RowBuffer& rows : batches_) DSBENCH_CHECK(database_->write(rows));
+      return database_->commit();
     };
     if (auto written = write_all(); !written) {
       losses_.rows(written.error(), attempts, requests);
-      database_.roll_back();
+      database_->roll_back();
     }
   }
 
   void write_intervals(const Intervals& intervals, const std::vector<StageInfo>& stages) {
+    if (!log_) return;
     std::string lines;
     std::int64_t count = 0;
     for (const auto& [key, set] : intervals) {
@@ -326,13 +330,13 @@ class FileRecorder final : public Recorder {
       }
     }
     if (lines.empty()) return;
-    if (auto written = log_.write(lines); !written) losses_.lines(written.error(), count);
+    if (auto written = log_->write(lines); !written) losses_.lines(written.error(), count);
   }
 
   const Slo slo_;
   const RecorderOptions options_;
-  RecordDatabase database_;
-  HdrLogWriter log_;
+  std::optional<RecordDatabase> database_;
+  std::optional<HdrLogWriter> log_;
   Losses losses_;
   WriterSignal signal_;
   OfferedLog offered_;
@@ -354,8 +358,13 @@ Result<std::unique_ptr<Recorder>> open_recorder(const std::filesystem::path& run
   DSBENCH_TRY(auto database,
               RecordDatabase::create(run_directory / "records.sqlite", slo, options.most_database_pages));
   DSBENCH_CHECK(database.write_tenants(options.tenants));
+  if (!options.begun_json.empty()) DSBENCH_CHECK(database.write_meta("run", options.begun_json));
   DSBENCH_TRY(auto log, HdrLogWriter::open(run_directory / "latency.hlog"));
   return std::make_unique<FileRecorder>(slo, options, std::move(database), std::move(log));
+}
+
+std::unique_ptr<Recorder> open_unwritten_recorder(const Slo& slo, const RecorderOptions& options) {
+  return std::make_unique<FileRecorder>(slo, options, std::nullopt, std::nullopt);
 }
 
 }  // namespace dsbench::results

@@ -70,6 +70,9 @@ struct RecorderOptions {
   std::size_t most_buffered =
       1 << 17;  // rows of one channel; beyond it the issuer waits for the disk, in both worlds
   std::int64_t most_database_pages = 0;  // 0: no limit. A small disk for tests
+  // What the run is, as run.json says it before anything has happened: kept in the database's meta ("run"),
+  // for the run that is cut off before it can write its run.json. Empty: nothing is kept.
+  std::string begun_json = {};
   // By AttemptRecord::tenant; a tenant beyond them is judged by the run's SLO. Empty: so are all.
   std::vector<Tenant> tenants = {};
 };
@@ -78,5 +81,9 @@ struct RecorderOptions {
 [[nodiscard]] Result<std::unique_ptr<Recorder>> open_recorder(const std::filesystem::path& run_directory,
                                                               const Slo& slo,
                                                               const RecorderOptions& options = {});
+
+// One that keeps nothing on disk: of records that are there already.
+[[nodiscard]] std::unique_ptr<Recorder> open_unwritten_recorder(const Slo& slo,
+                                                                const RecorderOptions& options = {});
 
 }  // namespace dsbench::results

@@ -87,9 +87,9 @@ Result<RunDirectory> find_run_directory(const fs::path& path) {
     if (fs::exists(directory.records(), ec)) {
       return fail(
           ErrorKind::usage,
-          "the run in '{}' was cut off before it wrote its run.json; what it recorded is in records.sqlite, "
-          "which sqlite3 reads and dsbench load --trace replays",
-          path.string());
+          "the run in '{}' was cut off before it wrote its run.json; dsbench report {} makes one of what it "
+          "recorded, which is in records.sqlite",
+          path.string(), path.string());
     }
     return fail(
         ErrorKind::usage,

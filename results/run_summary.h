@@ -34,6 +34,7 @@ struct LatencySummary {
 };
 
 enum class StageKind : std::uint8_t { warm_up, probe, step, hold, descent, recovery, load };
+inline constexpr int stage_kind_count = static_cast<int>(StageKind::load) + 1;
 [[nodiscard]] std::string_view to_word(StageKind kind);
 
 // The three answers that a step of the search can give about "good rate ≥ 99 % of offered".

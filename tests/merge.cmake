@@ -4,7 +4,7 @@ dsbench_test(rendezvous_test SOURCES unit/wire_rendezvous_test.cc LIBS dsbench::
 dsbench_test(worker_identity_test SOURCES unit/cli_worker_identity_test.cc "${PROJECT_SOURCE_DIR}/cli/worker_identity.cc"
   LIBS dsbench::core)
 dsbench_test(worker_start_test SOURCES unit/cli_worker_start_test.cc "${PROJECT_SOURCE_DIR}/cli/worker_start.cc"
-    "${PROJECT_SOURCE_DIR}/cli/progress.cc"
+    "${PROJECT_SOURCE_DIR}/cli/progress.cc" "${PROJECT_SOURCE_DIR}/cli/terminal_width.cc"
   LIBS dsbench::wire CLI11::CLI11)
 dsbench_e2e(workers)
 dsbench_e2e(slurm)

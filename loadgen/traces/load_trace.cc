@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/text.h"
+#include "loadgen/traces/byte_source.h"
 #include "loadgen/traces/servegen.h"
 #include "loadgen/traces/text_source.h"
 #include "loadgen/traces/trace_reader.h"
@@ -108,6 +109,12 @@ Result<Trace> load_servegen(const std::filesystem::path& path, const TraceOption
 Result<Trace> load_records(const std::filesystem::path& path, const TraceOptions& options) {
   std::error_code ec;
   const auto file = std::filesystem::is_directory(path, ec) ? path / "records.sqlite" : path;
+  DSBENCH_TRY(ByteSource bytes, ByteSource::open(file));
+  if (bytes.packed()) {
+    return fail(ErrorKind::usage,
+                "'{}' is a gzip of a records.sqlite, which is read in place; unpack it first (gunzip)",
+                file.string());
+  }
   TraceBuilder builder{path.filename().string(), TraceFormat::records, 0, options.seed};
   TraceNotes notes;
   TraceRequest request;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -47,29 +48,6 @@ class Groups {
   std::vector<std::uint32_t> parent_;
 };
 
-// The beginning that at least nine requests of ten share, in tokens.
-std::int32_t common_beginning(const Trace& trace) {
-  const double enough = 0.9 * static_cast<double>(trace.size());
-  std::vector<std::uint64_t> beginning;
-  for (;;) {
-    std::unordered_map<std::uint64_t, std::size_t> next;
-    std::uint64_t best = 0;
-    std::size_t most = 0;
-    for (std::size_t i = 0; i < trace.size(); ++i) {
-      const auto hashes = trace.hashes_of(i);
-      // A last block that the prompt does not fill is no part of what others could share.
-      if (hashes.size() <= beginning.size() ||
-          !std::equal(beginning.begin(), beginning.end(), hashes.begin()))
-        continue;
-      const std::uint64_t hash = hashes[beginning.size()];
-      if (const std::size_t n = ++next[hash]; n > most) most = n, best = hash;
-    }
-    if (static_cast<double>(most) < enough) break;
-    beginning.push_back(best);
-  }
-  return static_cast<std::int32_t>(beginning.size()) * trace.block_tokens;
-}
-
 // What is found in a conversation is more than one prefix of one length can hold: each turn finds the turn
 // before. For what is missing, requests that share nothing are paired, neighbours by length, as many as it
 // takes and spread over all lengths; the longer one finds the shorter one. Takes them out of `rows`.
@@ -106,6 +84,28 @@ std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_for(const Trace& trac
 
 }  // namespace
 
+std::int32_t common_beginning(const Trace& trace) {
+  const double enough = 0.9 * static_cast<double>(trace.size());
+  std::vector<std::uint64_t> beginning;
+  for (;;) {
+    std::unordered_map<std::uint64_t, std::size_t> next;
+    std::uint64_t best = 0;
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < trace.size(); ++i) {
+      const auto hashes = trace.hashes_of(i);
+      // A last block that the prompt does not fill is no part of what others could share.
+      if (hashes.size() <= beginning.size() ||
+          !std::equal(beginning.begin(), beginning.end(), hashes.begin()))
+        continue;
+      const std::uint64_t hash = hashes[beginning.size()];
+      if (const std::size_t n = ++next[hash]; n > most) most = n, best = hash;
+    }
+    if (static_cast<double>(most) < enough) break;
+    beginning.push_back(best);
+  }
+  return static_cast<std::int32_t>(beginning.size()) * trace.block_tokens;
+}
+
 double expected_distinct(double draws, std::int64_t count, double zipf) {
   double distinct = 0;
   each_rank(count, zipf, [&](double p, double n) {
@@ -132,7 +132,7 @@ PoolFit fit_pool(double draws, double distinct, double pairs) {
   return best;
 }
 
-PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes) {
+PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes, double own_class_share) {
   PrefixFit fit;
   const std::size_t n = trace.size();
   fit.prefix_tokens.assign(n, 0);
@@ -225,24 +225,19 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes) {
   if (!alone.rows.empty()) fit.classes.push_back(std::move(alone));
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return all[a].tokens < all[b].tokens; });
-  double sum = 0;
-  for (std::size_t at = 0; at < order.size();) {
-    const double share_done = static_cast<double>(
-        fit.classes.size() - (fit.classes.empty() || fit.classes[0].count > 0 ? 0 : 1) + 1);
-    const double until = total * share_done / static_cast<double>(most_classes);
+  const auto add_class = [&](std::span<const std::size_t> members) {
     PrefixFit::Class cls;
     std::vector<double> tokens;  // of each request's prefix
-    double pairs = 0, distinct = 0;
-    do {
-      const Group& group = all[order[at++]];
-      sum += group.found;
+    double pairs = 0;
+    for (const std::size_t g : members) {
+      const Group& group = all[g];
       const auto k = static_cast<double>(group.rows.size());
       pairs += k * (k - 1);
-      distinct += 1;
       cls.rows.insert(cls.rows.end(), group.rows.begin(), group.rows.end());
       tokens.insert(tokens.end(), group.rows.size(), std::max(1.0, std::round(group.tokens)));
-    } while (at < order.size() && sum < until);
-    const PoolFit pool = fit_pool(static_cast<double>(cls.rows.size()), distinct, pairs);
+    }
+    const PoolFit pool =
+        fit_pool(static_cast<double>(cls.rows.size()), static_cast<double>(members.size()), pairs);
     cls.count = pool.count;
     cls.zipf = pool.zipf;
     std::sort(cls.rows.begin(), cls.rows.end());
@@ -257,6 +252,26 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes) {
     cls.token_quantiles.back() = std::clamp(std::round(2 * (quantiles * mean - others)),
                                             cls.token_quantiles[quantiles - 1], cls.token_quantiles.back());
     fit.classes.push_back(std::move(cls));
+  };
+  const auto large = std::stable_partition(order.begin(), order.end(), [&](std::size_t g) {
+    return static_cast<double>(all[g].rows.size()) >= own_class_share * static_cast<double>(n);
+  });
+  std::span<const std::size_t> left{order};
+  const auto own = static_cast<std::size_t>(large - order.begin());
+  std::size_t classes_left = most_classes;
+  for (std::size_t k = 0; k < own && classes_left > 1; ++k, --classes_left) {
+    add_class(left.first(1));
+    total -= all[left.front()].found;
+    left = left.subspan(1);
+  }
+  double sum = 0;
+  for (std::size_t made = 0; !left.empty(); ++made) {
+    const double until = total * static_cast<double>(made + 1) / static_cast<double>(classes_left);
+    std::size_t taken = 0;
+    do sum += all[left[taken++]].found;
+    while (taken < left.size() && sum < until);
+    add_class(left.first(taken));
+    left = left.subspan(taken);
   }
   return fit;
 }

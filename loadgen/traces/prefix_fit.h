@@ -19,6 +19,9 @@ struct PoolFit {
 // The mean number of distinct prefixes in so many draws.
 [[nodiscard]] double expected_distinct(double draws, std::int64_t count, double zipf);
 
+// The beginning that at least nine requests of ten share, in tokens: whole blocks.
+[[nodiscard]] std::int32_t common_beginning(const Trace& trace);
+
 struct PrefixFit {
   std::int32_t system_tokens = 0;  // that at least nine requests of ten begin with
   struct Class {
@@ -34,7 +37,10 @@ struct PrefixFit {
 
 // Requests are grouped: each joins the one that last began with the longest beginning it was found with. A
 // group's prefix is as long as what an endless cache would find of its members beyond the system prompt, on
-// average; classes are ranges of that length with about equal found tokens.
-[[nodiscard]] PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes);
+// average; classes are ranges of that length with about equal found tokens. Before them come groups with at
+// least `own_class_share` of the requests, each a class of its own, as long as a class is left for the
+// others.
+[[nodiscard]] PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes,
+                                     double own_class_share = 2);
 
 }  // namespace dsbench::loadgen

@@ -12,6 +12,7 @@
 
 #include "core/files.h"
 #include "core/rng.h"
+#include "loadgen/traces/byte_source.h"
 #include "loadgen/traces/field_parsers.h"
 #include "loadgen/traces/text_source.h"
 
@@ -21,8 +22,9 @@ namespace {
 using Json = nlohmann::json;
 using Window = ServeGenClient::Window;
 
-// N of "chunk-N<suffix>", or -1.
-int number_in(const std::string& name, std::string_view suffix) {
+// N of "chunk-N<suffix>", or -1. The files may be packed.
+int number_in(std::string name, std::string_view suffix) {
+  if (name.ends_with(".gz")) name.resize(name.size() - 3);
   if (!name.starts_with("chunk-") || !name.ends_with(suffix)) return -1;
   const std::string digits = name.substr(6, name.size() - 6 - suffix.size());
   if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos)
@@ -30,6 +32,7 @@ int number_in(const std::string& name, std::string_view suffix) {
   return std::stoi(digits);
 }
 
+constexpr std::size_t most_dataset_bytes = std::size_t{256} << 20;
 constexpr std::string_view trace_suffix = "-trace.csv";
 constexpr std::string_view dataset_suffix = "-dataset.json";
 
@@ -80,7 +83,8 @@ Result<ValueTable> read_table(const Json& lengths, std::initializer_list<const c
 }
 
 Result<std::vector<ServeGenClient::Lengths>> read_dataset(const std::filesystem::path& path) {
-  DSBENCH_TRY(const std::string text, read_file(path));
+  DSBENCH_TRY(ByteSource bytes, ByteSource::open(path));
+  DSBENCH_TRY(const std::string text, bytes.read_up_to(most_dataset_bytes));
   // Python writes NaN where JSON has no word; such windows hold no requests.
   const Json root = Json::parse(text, nullptr, false);
   if (!root.is_object()) return fail(ErrorKind::usage, "'{}' holds no JSON object", path.string());
@@ -247,7 +251,9 @@ Result<ServeGen> ServeGen::read(const std::filesystem::path& folder) {
     }
     const bool active =
         std::any_of(client.windows.begin(), client.windows.end(), [](const Window& w) { return w.rate > 0; });
-    const auto dataset = folder / fmt::format("chunk-{}{}", number, dataset_suffix);
+    auto dataset = folder / fmt::format("chunk-{}{}", number, dataset_suffix);
+    if (!std::filesystem::exists(dataset, ec) && std::filesystem::exists(dataset.string() + ".gz", ec))
+      dataset += ".gz";
     if (active) {
       DSBENCH_TRY(client.lengths, read_dataset(dataset));
       if (client.lengths.empty())

@@ -1,8 +1,6 @@
 #include "loadgen/traces/text_source.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 namespace dsbench::loadgen {
@@ -56,8 +54,7 @@ Result<TextSource> TextSource::open(const std::filesystem::path& path, Framing f
   TextSource source;
   source.name_ = path.string();
   source.framing_ = framing;
-  source.file_.reset(std::fopen(path.c_str(), "rb"));
-  if (!source.file_) return fail(ErrorKind::io, "cannot read '{}': {}", path.string(), std::strerror(errno));
+  DSBENCH_TRY(source.bytes_, ByteSource::open(path));
   return source;
 }
 
@@ -70,7 +67,7 @@ TextSource TextSource::of_text(std::string text, Framing framing) {
 }
 
 Result<bool> TextSource::fill() {
-  if (!file_) return false;
+  if (!bytes_) return false;
   if (at_ > 0) {
     buffer_.erase(0, at_);
     at_ = 0;
@@ -81,12 +78,10 @@ Result<bool> TextSource::fill() {
   }
   const std::size_t had = buffer_.size();
   buffer_.resize(had + chunk_bytes);
-  const std::size_t got = std::fread(buffer_.data() + had, 1, chunk_bytes, file_.get());
-  buffer_.resize(had + got);
-  if (got > 0) return true;
-  if (std::ferror(file_.get()) != 0)
-    return fail(ErrorKind::io, "cannot read '{}': {}", name_, std::strerror(errno));
-  return false;
+  const auto got = bytes_->read(buffer_.data() + had, chunk_bytes);
+  if (!got) return fail(got.error().kind, "{}; it was read to line {}", got.error().message, line_);
+  buffer_.resize(had + *got);
+  return *got > 0;
 }
 
 Result<void> TextSource::take_mark() {

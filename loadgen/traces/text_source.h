@@ -1,20 +1,19 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/result.h"
+#include "loadgen/traces/byte_source.h"
 #include "loadgen/traces/trace_format.h"
 
 namespace dsbench::loadgen {
 
-// Cuts a file of any size into records and holds one of them at a time. A byte order mark, CRLF, blank lines
-// and a missing last newline are of no consequence.
+// Cuts a file of any size, packed by gzip or not, into records and holds one of them at a time. A byte order
+// mark, CRLF, blank lines and a missing last newline are of no consequence.
 class TextSource {
  public:
   [[nodiscard]] static Result<TextSource> open(const std::filesystem::path& path, Framing framing);
@@ -26,13 +25,10 @@ class TextSource {
     std::uint64_t line = 1;  // on which it begins, from 1
     bool cut = false;        // the input ended within it
   };
-  // Nothing at the end. Errors: io; usage for a record above 256 MiB.
+  // Nothing at the end. Errors: io; usage for a record above 256 MiB and for gzip data that are not whole.
   [[nodiscard]] Result<std::optional<Record>> next();
 
  private:
-  struct CloseFile {
-    void operator()(std::FILE* file) const noexcept { (void)std::fclose(file); }
-  };
   TextSource() = default;
   [[nodiscard]] Result<bool> fill();  // false at the end of the input
   [[nodiscard]] Result<std::optional<Record>> next_line();
@@ -40,7 +36,7 @@ class TextSource {
   Result<void> take_mark();
 
   std::string name_;
-  std::unique_ptr<std::FILE, CloseFile> file_;
+  std::optional<ByteSource> bytes_;  // none: all is in the buffer
   Framing framing_ = Framing::lines;
   std::string buffer_;  // [at_, buffer_.size()) is unread
   std::size_t at_ = 0;

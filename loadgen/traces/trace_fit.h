@@ -7,30 +7,12 @@
 #include <vector>
 
 #include "core/result.h"
+#include "loadgen/traces/fit_line.h"
+#include "loadgen/traces/fit_profiles.h"
 #include "loadgen/traces/trace.h"
 #include "loadgen/traces/trace_statistics.h"
 
 namespace dsbench::loadgen {
-
-struct FitOptions {
-  std::string name = "fitted";
-  std::string source;        // for the descriptions: where the trace is from, and its licence
-  std::optional<Nanos> bin;  // of the rate curve; none: RateCurve::good_width
-  std::int32_t classes = 8;  // of the workload, at most: the largest clients, or lengths of shared prefixes
-  std::int32_t most_bins = 48;  // of the prompt length, over all classes
-  std::uint64_t seed = 1;       // of the synthetic trace that the fit is compared with
-};
-
-// A quantity of the source and of a synthetic trace drawn from the fitted profiles.
-struct FitLine {
-  enum class Verdict : std::uint8_t { good, fair, poor, not_judged };
-  std::string what;
-  std::string unit;                      // "", "%", "tokens", …
-  std::optional<double> source, fitted;  // a distance between the two has no source
-  Verdict verdict = Verdict::not_judged;
-  std::string good_when;  // "within 10 %": what the word means
-};
-[[nodiscard]] std::string_view to_word(FitLine::Verdict verdict);
 
 struct TraceFit {
   std::string traffic_json,
@@ -45,6 +27,18 @@ struct TraceFit {
   std::vector<double> hit_by_age, hit_by_position;  // see PrefixMeter
   std::optional<double> mean_reasoning;
   double input_mean = 0, input_p50 = 0, input_p99 = 0, output_mean = 0, output_p50 = 0, output_p99 = 0;
+  struct Sessions {
+    std::size_t sessions = 0, longer = 0;  // all; of more than one request
+    std::size_t requests = 0;              // that follow another
+    double mean_turns = 0;                 // of a session, as if the trace had not ended
+    double fork_share = 0;                 // of requests gone on from, twice
+    bool keeps_answers = true;
+    double gap_p50_s = 0, user_p50 = 0;  // between turns, as if the trace had not ended; a turn's own tokens
+  };
+  // Of conversations, where some were found; `as_sessions` when the profiles have them.
+  std::optional<Sessions> sessions;
+  bool as_sessions = false;
+  std::string why;  // they were written so, or not
   std::vector<FitLine> lines;
   [[nodiscard]] FitLine::Verdict worst() const;
 };

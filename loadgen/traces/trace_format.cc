@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/text.h"
+#include "loadgen/traces/byte_source.h"
 #include "loadgen/traces/field_parsers.h"
 #include "loadgen/traces/servegen.h"
 #include "loadgen/traces/text_source.h"
@@ -26,6 +27,13 @@ using Json = nlohmann::json;
 constexpr std::array<std::string_view, 9> words{"mooncake", "bailian", "azure", "burstgpt", "sharegpt",
                                                 "servegen", "vllm",    "otel",  "records"};
 constexpr std::size_t head_bytes = std::size_t{1} << 20;
+
+// First bytes of what we do not unpack (what begins with gzip's here was packed twice), and how others do.
+constexpr std::pair<std::string_view, std::string_view> packed[] = {{"\x1F\x8B", "gzip, twice: gunzip"},
+                                                                    {"PK\x03\x04", "zip: unzip"},
+                                                                    {"\x28\xB5\x2F\xFD", "zstd: zstd -d"},
+                                                                    {"\xFD\x37zXZ", "xz: unxz"},
+                                                                    {"BZh", "bzip2: bunzip2"}};
 
 std::string_view first_line(std::string_view text) {
   return text.substr(0, std::min(text.find('\n'), text.size()));
@@ -141,9 +149,11 @@ Result<Detected> detect_text(std::string_view head, bool whole, std::string_view
       return fail(ErrorKind::usage, "'{}' is an SQLite file, not {}", name, to_word(*as));
     return Detected{TraceFormat::records, Framing::lines, std::nullopt, false};
   }
-  if (head.starts_with("\x1F\x8B") || head.starts_with("PK\x03\x04") ||
-      head.starts_with("\x28\xB5\x2F\xFD")) {
-    return fail(ErrorKind::usage, "'{}' is compressed; unpack it first (gunzip, unzip, zstd -d)", name);
+  for (const auto& [magic, what] : packed) {
+    if (head.starts_with(magic)) {
+      return fail(ErrorKind::usage,
+                  "'{}' is compressed ({}); accepted: gzip, packed once, or the unpacked file", name, what);
+    }
   }
   if (head.starts_with("PAR1"))
     return fail(ErrorKind::usage, "'{}' is Parquet, which we do not read; convert it to CSV or JSON lines",
@@ -189,12 +199,20 @@ Result<Detected> detect_format(const std::filesystem::path& path, std::optional<
                 "a run's records.sqlite; all other traces are files",
                 path.string());
   }
-  const auto close = [](std::FILE* file) { (void)std::fclose(file); };
-  const std::unique_ptr<std::FILE, decltype(close)> file{std::fopen(path.c_str(), "rb"), close};
-  if (!file) return fail(ErrorKind::io, "cannot read '{}'", path.string());
+  DSBENCH_TRY(ByteSource bytes, ByteSource::open(path));
   std::string head(head_bytes, '\0');
-  head.resize(std::fread(head.data(), 1, head.size(), file.get()));
-  return detect_text(head, head.size() < head_bytes, path.string(), as);
+  std::size_t had = 0;
+  bool whole = false;
+  while (had < head.size() && !whole) {
+    const auto got = bytes.read(head.data() + had, head.size() - had);
+    // Where the data are broken is said by who reads on.
+    if (!got && had > 0) break;
+    if (!got) return tl::unexpected{got.error()};
+    had += *got;
+    whole = *got == 0;
+  }
+  head.resize(had);
+  return detect_text(head, whole, path.string(), as);
 }
 
 }  // namespace dsbench::loadgen

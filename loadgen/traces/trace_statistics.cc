@@ -116,8 +116,9 @@ void PrefixMeter::grow() {
   }
 }
 
-std::int64_t PrefixMeter::add(std::span<const PromptPiece> prompt, Nanos at) {
+std::int64_t PrefixMeter::add(std::span<const PromptPiece> prompt, Nanos at, std::int32_t block_tokens) {
   std::int64_t found = 0;
+  std::size_t last_age = 0;
   bool leading = true;
   for (std::size_t i = 0; i < prompt.size(); ++i) {
     const PromptPiece& piece = prompt[i];
@@ -143,9 +144,13 @@ std::int64_t PrefixMeter::add(std::span<const PromptPiece> prompt, Nanos at) {
       std::size_t a = 0;
       while (a < 4 && age > ages_s[a]) ++a;
       by_age_[a] += piece.tokens;
+      last_age = a;
     }
     use.last = at;
   }
+  const std::int64_t part = found % block_tokens;
+  found -= part;
+  by_age_[last_age] -= part;
   hit_ += found;
   return found;
 }
@@ -168,7 +173,8 @@ std::vector<double> PrefixMeter::share_by_position() const {
 void prompt_pieces(const Trace& trace, std::size_t row, std::vector<PromptPiece>& pieces) {
   pieces.clear();
   std::int32_t left = trace.rows[row].input_tokens;
-  std::uint64_t chain = 0;
+  // The copies of a superposition share nothing with one another.
+  std::uint64_t chain = trace.rows[row].copy;
   for (const std::uint64_t hash : trace.hashes_of(row)) {
     if (left <= 0) return;
     const std::int32_t tokens = std::min(left, trace.block_tokens);

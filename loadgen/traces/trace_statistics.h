@@ -42,8 +42,9 @@ struct PromptPiece {
 // What an endless prefix cache would have found. Fed request by request, in order of time.
 class PrefixMeter {
  public:
-  // Returns the tokens found: those of the leading pieces that came before.
-  std::int64_t add(std::span<const PromptPiece> prompt, Nanos at);
+  // Returns the tokens found: those of the leading pieces that came before, as far as they fill blocks of
+  // `block_tokens`: a cache finds no part of one.
+  std::int64_t add(std::span<const PromptPiece> prompt, Nanos at, std::int32_t block_tokens = 1);
 
   [[nodiscard]] double hit_share() const {
     return tokens_ > 0 ? static_cast<double>(hit_) / static_cast<double>(tokens_) : 0;

@@ -1,10 +1,15 @@
 """What load does beyond one plain run: traces, guards, requirements, the dial, the dry run; in virtual time where it can be."""
 
+import fcntl
 import json
+import os
 import pathlib
+import pty
 import re
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 import unittest
@@ -130,6 +135,47 @@ class Traffic(TestCase):
             self.assertRegex(shown.stdout, r"about \d+ requests in ")
         scaled = run("profile", "show", "traffic", "soak", "--base-rate", "2/s", "--compress", "60", "--json")
         self.assertIn('["480s","2/s"]', scaled.stdout.replace(" ", ""))
+
+    def test_profiles_are_drawn_as_wide_as_the_terminal(self):
+        def drawn(name, columns, environment):
+            """On a terminal of so many columns; none: into a pipe."""
+            command = [BINARY, "profile", "show", "traffic", name]
+            if columns is None:
+                return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+            leader, follower = pty.openpty()
+            fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            process = subprocess.Popen(command, stdout=follower, stderr=subprocess.PIPE, env=environment)
+            os.close(follower)
+            text = b""
+            while True:
+                try:
+                    piece = os.read(leader, 65536)
+                except OSError:  # its other end is closed
+                    break
+                if not piece:
+                    break
+                text += piece
+            os.close(leader)
+            self.assertEqual(process.wait(), 0, process.stderr.read())
+            process.stderr.close()
+            return text.decode().replace("\r\n", "\n")
+
+        environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+        widest = lambda text: max(len(line) for line in text.splitlines())
+        chart = lambda text: max(len(line) - 11 for line in text.splitlines() if "█" in line)
+        for name in ("release-week", "march-29", "deepseek-day"):
+            for columns, width in ((80, 80), (131, 131), (60, 60), (20, 60), (500, 200)):
+                with self.subTest(name=name, columns=columns):
+                    text = drawn(name, columns, environment)
+                    self.assertLessEqual(widest(text), width)
+                    self.assertEqual(chart(text), max(width - 28, width * 72 // 100))
+            plain = drawn(name, None, environment)
+            self.assertEqual(chart(plain), 72)
+            self.assertEqual(drawn(name, 100, environment), plain)
+            self.assertEqual(drawn(name, None, environment | {"COLUMNS": "80"}), drawn(name, 80, environment))
+            self.assertEqual(drawn(name, 80, environment | {"COLUMNS": "120"}), drawn(name, 80, environment), "the terminal knows")
+            self.assertEqual(drawn(name, 0, environment | {"COLUMNS": "120"}), drawn(name, 120, environment), "a terminal that does not")
+            self.assertEqual(drawn(name, None, environment | {"COLUMNS": "wide"}), plain)
 
     def test_the_rate_is_changed_while_it_runs(self):
         path = self.folder / "control"

@@ -285,6 +285,55 @@ TEST(Sessions, AFullContextEndsIt) {
   EXPECT_EQ(turns, 3);  // 10+20, 40+20, 70+20; then 100+20
 }
 
+TEST(Sessions, ATurnGapCountsFromWhenTheTurnBeforeWasDue) {
+  const SharedSource source = make_source(workload_of(R"("prompt_tokens":10,"output_tokens":20,
+      "session":{"turns":3,"turn_gap":"30s","user_tokens":4})"),
+                                          1);
+  const auto after = [&](Nanos done) {
+    results::RequestRecord ended = outcome(source(0));
+    ended.due = Nanos{100s};
+    ended.done = done;
+    std::vector<FollowUp> follow;
+    source.next(source(0), ended, follow);
+    return follow.at(0).after;
+  };
+  EXPECT_EQ(after(Nanos{108s}), Nanos{22s});
+  EXPECT_EQ(after(Nanos{130s}), Nanos{0});
+  EXPECT_EQ(after(Nanos{150s}), Nanos{0}) << "not before the answer has come";
+}
+
+TEST(Sessions, AHistoryMayBeWithoutAnswersAndLaterOnesHaveALawOfTheirOwn) {
+  const SharedSource source = make_source(workload_of(R"("prompt_tokens":10,"output_tokens":20,
+      "session":{"turns":3,"think_time":"2s","user_tokens":4,"output_tokens":99,"keeps_answers":false})"),
+                                          1);
+  EXPECT_EQ(source(0).output_tokens, 20);
+  const auto follow = next_of(source, source(0), Reason::ok, 13);
+  ASSERT_EQ(follow.size(), 1u);
+  EXPECT_EQ(follow[0].attempt.prompt_tokens, 14);
+  EXPECT_EQ(follow[0].attempt.output_tokens, 99);
+  EXPECT_EQ(follow[0].attempt.parts->at(0), source(0).parts->at(0));
+}
+
+TEST(Sessions, ForksShareTheHistoryAndGoTheirOwnWays) {
+  const SharedSource source = make_source(workload_of(R"("prompt_tokens":10,"output_tokens":20,
+      "session":{"turns":3,"think_time":"2s","user_tokens":4,"forks":{"share":0.999,"turns":1}})"),
+                                          1);
+  const auto follow = next_of(source, source(0), Reason::ok, 13);
+  ASSERT_EQ(follow.size(), 2u);
+  const PromptParts &main = *follow[0].attempt.parts, &fork = *follow[1].attempt.parts;
+  ASSERT_EQ(main.size(), 3u);
+  ASSERT_EQ(fork.size(), 3u);
+  EXPECT_TRUE(std::equal(main.begin(), main.begin() + 2, fork.begin())) << "prompt and answer";
+  EXPECT_NE(main[2], fork[2]);
+  EXPECT_NE(follow[0].attempt.turn, follow[1].attempt.turn) << "a request number of its own";
+  EXPECT_TRUE(next_of(source, follow[1].attempt).empty()) << "a fork of one turn";
+  const auto last = next_of(source, follow[0].attempt);
+  ASSERT_EQ(last.size(), 2u);
+  EXPECT_EQ(last[0].attempt.prompt_tokens, 10 + 13 + 4 + 7 + 4);
+  EXPECT_TRUE(next_of(source, last[0].attempt).empty()) << "what does not go on does not fork";
+  EXPECT_TRUE(next_of(source, source(1), Reason::http_503).empty());
+}
+
 constexpr const char* agent = R"("prompt_tokens":50,"output_tokens":20,"system_prompt_tokens":30,
     "agent":{"period":"60s","steps":2,"tool_pause":"1s","tool_tokens":7,"fan_out":3,"branch_tokens":11,
              "max_context_tokens":300})";

@@ -151,6 +151,24 @@ TEST(Workload, RefusesWhatContradictsItself) {
   EXPECT_NE(classes.error().message.find("classes[0].slo: no slo profile 'nonesuch'"), std::string::npos);
 }
 
+TEST(Workload, SaysWhatIsWrongWithASession) {
+  const auto session = [](const std::string& more) {
+    return read(R"("prompt_tokens":7,"output_tokens":8,"session":{"turns":2,"user_tokens":4,)" + more + "}");
+  };
+  EXPECT_TRUE(session(R"("turn_gap":"3s")"));
+  EXPECT_NE(session(R"("turn_gap":"3s","think_time":"1s")")
+                .error()
+                .message.find("session.turn_gap: is given beside think_time; accepted: one of the two"),
+            std::string::npos);
+  EXPECT_NE(
+      session(R"("turn_gap":"3s","forks":{"share":0.5,"turns":2})")
+          .error()
+          .message.find(
+              "session.forks.share: found 0.5, with forks of 2 turns; accepted: from 0, and share times the "
+              "mean of turns below 1, or forks of forks would never end"),
+      std::string::npos);
+}
+
 TEST(Workload, WhatIsWrittenReadsBackTheSame) {
   const std::string everything = R"("classes":[
     {"name":"people","weight":3,"prompt_tokens":{"law":"gamma","mean":300,"cv":1.5,"min":1,"max":4000},
@@ -164,6 +182,10 @@ TEST(Workload, WhatIsWrittenReadsBackTheSame) {
      "prefix_pools":[{"count":9,"tokens":{"law":"uniform","min":3,"max":5},"zipf":0.8,"share":0.5}],
      "agent":{"period":{"law":"quantiles","quantiles":[1,2.5,60]},"steps":2,"tool_pause":{"law":"empirical","values":[0.3,1.1]},"tool_tokens":11,
               "fan_out":{"law":"uniform","min":0,"max":3},"branch_tokens":6,"cancel_share":0.1,"max_context_tokens":900}},
+    {"name":"replayed","prompt_tokens":7,"output_tokens":8,
+     "session":{"turns":{"law":"uniform","min":1,"max":3},"turn_gap":{"law":"quantiles","quantiles":[1,2.5,60]},
+                "user_tokens":4,"output_tokens":{"law":"quantiles","quantiles":[5,9]},"keeps_answers":false,
+                "forks":{"share":0.2,"turns":{"law":"uniform","min":1,"max":2}}}},
     {"name":"batch","lengths":{"bins":[{"prompt_from":1,"prompt_to":9,"output_quantiles":[1,2,7]},
                                        {"prompt_from":10,"prompt_to":20,"output_quantiles":[3,4],"weight":2}]}}])";
   const auto profile = read(everything);
@@ -171,8 +193,8 @@ TEST(Workload, WhatIsWrittenReadsBackTheSame) {
   const auto again = parse_workload(to_json(*profile), "again");
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(to_json(*again), to_json(*profile));
-  ASSERT_EQ(again->classes.size(), 3u);
-  for (std::size_t i = 0; i < 3; ++i) {
+  ASSERT_EQ(again->classes.size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(static_cast<const RequestShape&>(again->classes[i]), profile->classes[i]) << i;
     EXPECT_EQ(again->classes[i].weight, profile->classes[i].weight);
   }

@@ -89,9 +89,8 @@ TEST_F(RunDirectoryTest, is_found_by_folder_or_by_file) {
   ASSERT_TRUE(create_run_directory(fs::path{"cut"}, wall, Bytes{0}).has_value());
   ASSERT_TRUE(write_file_atomically("cut/records.sqlite", "").has_value());
   EXPECT_EQ(find_run_directory("cut").error().message,
-            "the run in 'cut' was cut off before it wrote its run.json; what it recorded is in "
-            "records.sqlite, which "
-            "sqlite3 reads and dsbench load --trace replays");
+            "the run in 'cut' was cut off before it wrote its run.json; dsbench report cut makes one of what it "
+            "recorded, which is in records.sqlite");
   EXPECT_EQ(find_run_directory("nowhere").error().message,
             "cannot find a run at 'nowhere': a run folder or its run.json is accepted");
 }

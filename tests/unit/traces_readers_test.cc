@@ -409,7 +409,9 @@ TEST(Foreign, files_are_refused_with_what_they_are) {
   EXPECT_THAT(refusal("{\"hello\": 1}\n"), HasSubstr("is no trace that we know"));
   EXPECT_THAT(refusal(""), HasSubstr("is empty"));
   EXPECT_THAT(refusal(" \n\n"), HasSubstr("is empty"));
-  EXPECT_THAT(refusal("\x1F\x8B\x08xx"), HasSubstr("is compressed; unpack it first"));
+  EXPECT_THAT(refusal("\x28\xB5\x2F\xFD and so on"),
+              HasSubstr("is compressed (zstd: zstd -d); accepted: gzip, packed once, or the unpacked file"));
+  EXPECT_THAT(refusal("PK\x03\x04 and so on"), HasSubstr("is compressed (zip: unzip)"));
   EXPECT_THAT(refusal("version https://git-lfs.github.com/spec/v1\noid"), HasSubstr("is a Git LFS pointer"));
   EXPECT_THAT(refusal("SQLite format 3 is what it says"), HasSubstr("cannot read"));
   EXPECT_THAT(load_trace("/nowhere/at/all").error().message,

@@ -1,0 +1,283 @@
+#include "loadgen/traces/fit_comparison.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <unordered_map>
+#include <utility>
+
+#include "core/text.h"
+#include "loadgen/schedule.h"
+#include "loadgen/traces/drawn_traffic.h"
+#include "loadgen/workload.h"
+#include "profiles/traffic_profile.h"
+#include "profiles/workload_profile.h"
+
+namespace dsbench::loadgen {
+namespace {
+
+using Verdict = FitLine::Verdict;
+
+// Where the source stands beside a trace of the same make.
+class Comparison {
+ public:
+  explicit Comparison(std::vector<FitLine>& lines) : lines_{lines} {}
+  void distance(std::string what, double value, double good, double fair) {
+    add(std::move(what), "", std::nullopt, value, value, good, fair, fmt::format("at most {:.3g}", good));
+  }
+  void difference(std::string what, double source, double fitted, double good, double fair) {
+    add(std::move(what), "", source, fitted, std::abs(source - fitted), good, fair,
+        fmt::format("within {:.3g}", good));
+  }
+  void ratio(std::string what, std::string unit, double source, double fitted, double good, double fair) {
+    const double off = source > 0 && fitted > 0 ? std::max(fitted / source, source / fitted) - 1
+                       : source == fitted       ? 0
+                                                : HUGE_VAL;
+    add(std::move(what), std::move(unit), source, fitted, off, good, fair,
+        fmt::format("within a factor of {:.3g}", 1 + good));
+  }
+
+ private:
+  void add(std::string what, std::string unit, std::optional<double> source, double fitted, double off,
+           double good, double fair, std::string good_when) {
+    const Verdict verdict = off <= good ? Verdict::good : off <= fair ? Verdict::fair : Verdict::poor;
+    lines_.push_back(
+        {std::move(what), std::move(unit), source, fitted, verdict, std::move(good_when), off / good});
+  }
+  std::vector<FitLine>& lines_;
+};
+
+// Draws of the profiles are compared by their means: one of a small trace would be off by its own accidents.
+// Sessions have more of them.
+constexpr std::size_t most_draws = 50, enough_drawn = 20'000, most_drawn_again = 100'000;
+constexpr std::int64_t most_windows = 4'000'000;  // six weeks of seconds
+
+template <class F>
+double mean_over(std::span<const std::vector<Nanos>> draws, F f) {
+  double sum = 0;
+  for (const std::vector<Nanos>& draw : draws) sum += f(draw);
+  return sum / static_cast<double>(draws.size());
+}
+
+// The standard deviation of a draw's counts ÷ their mean: of arrivals by the law of their gaps; of sessions,
+// whose turns come in their wake, by what draws differ.
+double noise_of(std::span<const std::vector<Nanos>> draws, Nanos length, const FittedProfiles& fit,
+                double mean) {
+  if (!fit.sessions || draws.size() < 2) return fit.cv * std::sqrt(1 / std::max(mean, 1.0));
+  double squares = 0, bins = 0;
+  for (std::size_t d = 0; d + 1 < draws.size(); ++d) {
+    const std::vector<double> a = counts_in_windows(draws[d], fit.bin, length),
+                              b = counts_in_windows(draws[d + 1], fit.bin, length);
+    for (std::size_t i = 0; i < a.size(); ++i) squares += (a[i] - b[i]) * (a[i] - b[i]) / 2, bins += 1;
+  }
+  return std::sqrt(squares / std::max(bins, 1.0)) / std::max(mean, 1e-9);
+}
+
+// `requests`: that a draw has on average.
+void compare_times(std::span<const Nanos> source, std::span<const std::vector<Nanos>> draws, double requests,
+                   Nanos length, const FittedProfiles& fit, Comparison& compare) {
+  const std::vector<double> a = counts_in_windows(source, fit.bin, length);
+  compare.ratio("requests", "", static_cast<double>(source.size()), requests, 0.02, 0.05);
+  if (a.size() >= 2) {
+    const double mean = moments(a).mean;
+    const double error = mean_over(draws, [&](const std::vector<Nanos>& draw) {
+      const std::vector<double> b = counts_in_windows(draw, fit.bin, length);
+      double squares = 0;
+      for (std::size_t i = 0; i < a.size(); ++i) squares += (a[i] - b[i]) * (a[i] - b[i]);
+      return std::sqrt(squares / static_cast<double>(a.size())) / mean;
+    });
+    // What two draws of one process differ by all the same.
+    const double noise = noise_of(draws, length, fit, mean);
+    compare.distance(fmt::format("rate curve, RMS error ÷ mean per {}", print_duration(fit.bin)), error,
+                     std::max(0.05, 1.5 * noise), std::max(0.1, 3 * noise));
+    const auto peak = [](const std::vector<double>& counts) {
+      return *std::max_element(counts.begin(), counts.end()) / std::max(moments(counts).mean, 1e-9);
+    };
+    compare.ratio(
+        fmt::format("peak ÷ mean per {}", print_duration(fit.bin)), "", peak(a),
+        mean_over(draws, [&](const auto& draw) { return peak(counts_in_windows(draw, fit.bin, length)); }),
+        0.1, 0.25);
+  }
+  for (const Nanos window : {from_seconds(1), from_seconds(60)}) {
+    if (length / window < 10 || length / window > most_windows) continue;
+    compare.ratio(fmt::format("dispersion of counts per {}", print_duration(window)), "",
+                  dispersion(source, window, length),
+                  mean_over(draws, [&](const auto& draw) { return dispersion(draw, window, length); }), 0.33,
+                  1);
+  }
+}
+
+// What was drawn, and what there is of it in the source.
+struct Sample {
+  std::vector<double> input, output, gap_s, growth, turns;
+};
+
+Sample sample_of(const Trace& trace, const std::optional<SessionForest>& sessions) {
+  Sample sample;
+  for (const TraceRow& row : trace.rows) {
+    sample.input.push_back(row.input_tokens);
+    sample.output.push_back(row.output_tokens);
+  }
+  if (!sessions) return sample;
+  std::vector<std::uint32_t> turns(trace.size());
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    ++turns[sessions->first[i]];
+    const std::uint32_t from = sessions->parent[i];
+    if (from == no_parent) continue;
+    sample.gap_s.push_back(to_seconds(trace.rows[i].due - trace.rows[from].due));
+    sample.growth.push_back(trace.rows[i].input_tokens - trace.rows[from].input_tokens);
+  }
+  for (const std::uint32_t n : turns) {
+    if (n > 0) sample.turns.push_back(n);
+  }
+  return sample;
+}
+
+struct LengthSummary {
+  double mean = 0, p50 = 0, p99 = 0;
+};
+LengthSummary summary_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return {moments(values).mean, quantile_of(values, 0.5), quantile_of(values, 0.99)};
+}
+
+void compare_lengths(const char* what, const std::vector<double>& source, const std::vector<double>& fitted,
+                     Comparison& compare) {
+  const LengthSummary x = summary_of(source), y = summary_of(fitted);
+  compare.ratio(fmt::format("{} mean", what), "tokens", x.mean, y.mean, 0.03, 0.1);
+  compare.ratio(fmt::format("{} p50", what), "tokens", x.p50, y.p50, 0.05, 0.15);
+  compare.ratio(fmt::format("{} p99", what), "tokens", x.p99, y.p99, 0.05, 0.15);
+}
+
+void compare_sessions(const Sample& source, const Sample& fitted, bool timed, Comparison& compare) {
+  compare.ratio("requests of a session, mean", "", moments(source.turns).mean, moments(fitted.turns).mean,
+                0.05, 0.15);
+  compare.distance("requests of a session, KS distance", ks_distance(source.turns, fitted.turns), 0.03, 0.08);
+  if (source.gap_s.empty() || fitted.gap_s.empty()) return;
+  if (timed) {
+    compare.distance("time from turn to turn, KS distance", ks_distance(source.gap_s, fitted.gap_s), 0.05,
+                     0.12);
+  }
+  compare.distance("growth from turn to turn, KS distance", ks_distance(source.growth, fitted.growth), 0.05,
+                   0.12);
+}
+
+}  // namespace
+
+std::string_view to_word(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::good:
+      return "good";
+    case Verdict::fair:
+      return "fair";
+    case Verdict::poor:
+      return "poor";
+    case Verdict::not_judged:
+      break;
+  }
+  return "-";
+}
+
+std::optional<PrefixHits> prefix_hits(const Trace& trace) {
+  if (trace.hashes.empty()) return std::nullopt;
+  PrefixMeter meter;
+  std::vector<PromptPiece> pieces;
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    prompt_pieces(trace, i, pieces);
+    meter.add(pieces, trace.rows[i].due);
+  }
+  return PrefixHits{meter.hit_share(), meter.piece_hit_share(), meter.share_by_age(),
+                    meter.share_by_position()};
+}
+
+Result<std::vector<FitLine>> compare(const Trace& trace, const FittedProfiles& fitted,
+                                     const std::optional<PrefixHits>& hits, const std::string& name,
+                                     std::uint64_t seed) {
+  std::vector<FitLine> lines;
+  Comparison compare{lines};
+  const bool timed = !fitted.traffic_json.empty();
+  const std::size_t draws = std::clamp<std::size_t>(
+      enough_drawn / trace.size(), fitted.sessions && trace.size() < most_drawn_again ? 10 : 1, most_draws);
+  std::vector<std::vector<Nanos>> due(draws);
+  std::optional<profiles::TrafficProfile> traffic;
+  if (timed) {
+    DSBENCH_TRY(traffic, profiles::parse_traffic(fitted.traffic_json, name));
+  }
+  std::size_t arrivals_of_source = trace.size();
+  if (fitted.sessions) arrivals_of_source -= fitted.sessions->follow_ups;
+  DSBENCH_TRY(const auto workload, profiles::parse_workload(fitted.workload_json, name));
+  const SharedSource requests = make_source(workload, seed);
+  Sample drawn;
+  double drawn_hits = 0;
+  std::vector<double> drawn_ages(hits ? hits->by_age.size() : 0);
+  std::vector<PromptPiece> pieces;
+  std::uint64_t number = 0;
+  for (std::size_t d = 0; d < draws; ++d) {
+    std::vector<Nanos> arrivals(timed ? 0 : arrivals_of_source);
+    if (timed) {
+      for (const Arrival& arrival : make_schedule(*traffic, seed + d)) arrivals.push_back(arrival.due);
+    }
+    PrefixMeter meter;  // each draw finds the cache empty
+    std::unordered_map<std::uint64_t, std::uint32_t> turns;
+    draw_traffic(requests, arrivals, number, timed ? std::optional{trace.length} : std::nullopt,
+                 [&](const DrawnRequest& request) {
+                   const Attempt& attempt = *request.attempt;
+                   due[d].push_back(request.due);
+                   drawn.input.push_back(attempt.prompt_tokens);
+                   drawn.output.push_back(attempt.output_tokens);
+                   if (fitted.sessions) {
+                     ++turns[request.session];
+                     if (attempt.turn > 0) {
+                       drawn.gap_s.push_back(to_seconds(request.gap));
+                       drawn.growth.push_back(request.growth);
+                     }
+                   }
+                   if (!hits) return;
+                   prompt_pieces(attempt, pieces);
+                   // The source's cache finds whole blocks of a history; lengths of prefixes are whole ones.
+                   meter.add(pieces, request.due, attempt.turn > 0 ? trace.block_tokens : 1);
+                 });
+    number += arrivals.size();
+    for (const auto& [session, n] : turns) drawn.turns.push_back(n);
+    drawn_hits += meter.hit_share() / static_cast<double>(draws);
+    const std::vector<double> ages = meter.share_by_age();
+    for (std::size_t a = 0; a < drawn_ages.size(); ++a) drawn_ages[a] += ages[a] / static_cast<double>(draws);
+  }
+  if (drawn.input.empty()) return fail(ErrorKind::usage, "a trace drawn from the profiles has no request");
+  if (timed) {
+    double count = mean_over(due, [](const auto& draw) { return static_cast<double>(draw.size()); });
+    // With few arrivals, each of many requests, their accidents would be the whole difference.
+    if (fitted.sessions)
+      count *= profiles::plan_of(*traffic).requests * static_cast<double>(draws) /
+               std::max(1.0, static_cast<double>(number));
+    compare_times(trace.due(), due, count, trace.length, fitted, compare);
+  }
+  const Sample source = sample_of(trace, fitted.sessions);
+  compare.distance("input length, KS distance", ks_distance(source.input, drawn.input), 0.02, 0.05);
+  compare.distance("output length, KS distance", ks_distance(source.output, drawn.output), 0.02, 0.05);
+  compare_lengths("input", source.input, drawn.input, compare);
+  compare_lengths("output", source.output, drawn.output, compare);
+  compare.difference("input and output, rank correlation", spearman(source.input, source.output),
+                     spearman(drawn.input, drawn.output), 0.05, 0.1);
+  const std::size_t before_hits = lines.size();
+  if (hits) {
+    compare.difference("ideal prefix-hit share of tokens", hits->share, drawn_hits, 0.03, 0.08);
+    if (timed && hits->share >= 0.01) {
+      // What a cache that forgets would find depends on when prefixes come back.
+      double a = 0, b = 0, most = 0;
+      for (std::size_t i = 0; i < drawn_ages.size(); ++i) {
+        a += hits->by_age[i];
+        b += drawn_ages[i];
+        most = std::max(most, std::abs(a - b));
+      }
+      compare.distance("time since a hit's last use, greatest distance", most, 0.1, 0.25);
+    }
+  }
+  for (std::size_t i = before_hits; i < lines.size(); ++i) lines[i].of_hits = true;
+  if (fitted.sessions) compare_sessions(source, drawn, timed, compare);
+  return lines;
+}
+
+}  // namespace dsbench::loadgen
