@@ -13,13 +13,13 @@
 #include "results/histogram.h"
 #include "results/latency_summary.h"
 #include "results/record.h"
+#include "results/sqlite_handles.h"
 
 namespace dsbench::results {
 namespace {
 
-struct CloseDatabase {
-  void operator()(sqlite3* db) const { (void)sqlite3_close_v2(db); }
-};
+using sqlite::Database;
+using sqlite::Statement;
 
 // One connection that only reads.
 class Reader {
@@ -36,7 +36,7 @@ class Reader {
   Result<void> each(const std::string& sql, F&& f) {
     sqlite3_stmt* raw = nullptr;
     if (sqlite3_prepare_v2(db_.get(), sql.c_str(), -1, &raw, nullptr) != SQLITE_OK) return error("read");
-    const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement{raw, sqlite3_finalize};
+    const Statement statement{raw};
     int code = SQLITE_ROW;
     while ((code = sqlite3_step(raw)) == SQLITE_ROW) f(raw);
     if (code != SQLITE_DONE) return error("read");
@@ -51,7 +51,7 @@ class Reader {
     return fail(kind, "cannot {} '{}' as dsbench.records/1: {} (SQLite code {})", doing, path_,
                 db_ ? sqlite3_errmsg(db_.get()) : "out of memory", code);
   }
-  std::unique_ptr<sqlite3, CloseDatabase> db_;
+  Database db_;
   std::string path_;
 };
 

@@ -6,19 +6,14 @@
 
 #include "core/version.h"
 #include "results/row_buffer.h"
+#include "results/sqlite_handles.h"
 #include "results/waiting_rows.h"
 
 namespace dsbench::results {
 namespace {
 
-struct CloseDatabase {
-  void operator()(sqlite3* db) const noexcept { (void)sqlite3_close_v2(db); }
-};
-struct FinalizeStatement {
-  void operator()(sqlite3_stmt* statement) const noexcept { (void)sqlite3_finalize(statement); }
-};
-using Database = std::unique_ptr<sqlite3, CloseDatabase>;
-using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+using sqlite::Database;
+using sqlite::Statement;
 
 constexpr const char* schema = R"(
 create table meta(key text primary key, value text) without rowid;

@@ -5,16 +5,13 @@
 #include <memory>
 #include <string>
 
+#include "results/sqlite_handles.h"
+
 namespace dsbench::results {
 namespace {
 
-struct CloseDatabase {
-  void operator()(sqlite3* db) const noexcept { (void)sqlite3_close_v2(db); }
-};
-struct FinalizeStatement {
-  void operator()(sqlite3_stmt* statement) const noexcept { (void)sqlite3_finalize(statement); }
-};
-using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+using sqlite::Database;
+using sqlite::Statement;
 
 std::string_view text_of(sqlite3_stmt* row, int column) {
   const unsigned char* text = sqlite3_column_text(row, column);
@@ -63,7 +60,7 @@ class Records {
   }
 
  private:
-  std::unique_ptr<sqlite3, CloseDatabase> db_;
+  Database db_;
   Statement statement_;
   std::string path_;
 };

@@ -10,18 +10,13 @@
 #include <utility>
 
 #include "results/gap_codec.h"
+#include "results/sqlite_handles.h"
 
 namespace dsbench::results {
 namespace {
 
-struct CloseDatabase {
-  void operator()(sqlite3* db) const noexcept { (void)sqlite3_close_v2(db); }
-};
-struct FinalizeStatement {
-  void operator()(sqlite3_stmt* statement) const noexcept { (void)sqlite3_finalize(statement); }
-};
-using Database = std::unique_ptr<sqlite3, CloseDatabase>;
-using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+using sqlite::Database;
+using sqlite::Statement;
 
 // One row, column by column.
 class Row {

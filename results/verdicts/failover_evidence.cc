@@ -8,21 +8,19 @@
 #include <optional>
 #include <utility>
 
+#include "results/sqlite_handles.h"
 #include "results/verdicts/failover.h"
 
 namespace dsbench::results {
 namespace {
 
-struct CloseDatabase {
-  void operator()(sqlite3* db) const noexcept { (void)sqlite3_close_v2(db); }
-};
-struct FinalizeStatement {
-  void operator()(sqlite3_stmt* statement) const noexcept { (void)sqlite3_finalize(statement); }
-};
+using sqlite::Database;
+using sqlite::Statement;
 
 // Failures that speak against a provider, as the router counts them (loadgen/router.h, outcome_of).
 constexpr const char* failed_sql =
-    "reason not in ('ok','cancelled','http_4xx','http_other','abandoned','superseded','breaker_open','unsent',"
+    "reason not in "
+    "('ok','cancelled','http_4xx','http_other','abandoned','superseded','breaker_open','unsent',"
     "'interrupted')";
 
 class Records {
@@ -47,7 +45,7 @@ class Records {
       error_ = error().value();
       return;
     }
-    const std::unique_ptr<sqlite3_stmt, FinalizeStatement> statement{raw};
+    const Statement statement{raw};
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       sqlite3_bind_int64(raw, static_cast<int>(i) + 1, parameters[i]);
     }
@@ -87,7 +85,7 @@ class Records {
                 sqlite3_errmsg(db_.get()));
   }
   std::string path_;
-  std::unique_ptr<sqlite3, CloseDatabase> db_;
+  Database db_;
   std::optional<Error> error_;
 };
 
@@ -255,7 +253,8 @@ Result<void> judge_providers(const std::filesystem::path& path, std::vector<std:
   evidence.losses = [&db](Nanos from, Nanos to) {
     FailoverEvidence::Losses losses;
     db.each(
-        "select sum(reason not in ('ok', 'cancelled')), sum(reason in ('ok', 'cancelled') and good = 0) from requests where done_ns >= ?1 and "
+        "select sum(reason not in ('ok', 'cancelled')), sum(reason in ('ok', 'cancelled') and good = 0) from "
+        "requests where done_ns >= ?1 and "
         "due_ns < ?2",
         {from.count(), to.count()}, [&](const Records::Row& r) {
           losses = {r[0], r[1]};
