@@ -183,7 +183,13 @@ Result<TrafficProfile> parse_traffic_text(std::string_view text) {
       if (name == "gamma") {
         DSBENCH_TRY(profile.arrivals, read_gamma(in, piece));
       } else {
-        if (has_arguments) return refuse_form(piece, name);
+        if (has_arguments) {
+          return fail(
+              ErrorKind::usage,
+              "'{}' cannot be read; {} is a law of arrivals and stands without arguments: a steady rate "
+              "is {}",
+              piece, name, hold_form);
+        }
         profile.arrivals.kind =
             name == "constant" ? ArrivalProcess::Kind::constant : ArrivalProcess::Kind::poisson;
       }

@@ -73,6 +73,9 @@ TEST(TrafficText, ErrorsSayWhatIsAccepted) {
        "spike(10/s,200/s,at 30s,for 100s,total 2m): a spike at 30s for 100s does not fit into a total of "
        "120s"},
       {"poisson constant hold(1/s,1s)", "'constant' is a second arrival process; give at most one"},
+      {"constant(5/s,10s)",
+       "'constant(5/s,10s)' cannot be read; constant is a law of arrivals and stands without arguments: a "
+       "steady rate is hold(10/s,30s)"},
       {"gamma(2) hold(1/s,1s)", "'gamma(2)' cannot be read; write it as gamma(cv 2)"},
       {"gamma(cv 50) hold(1/s,1s)",
        "gamma(cv 50): found a coefficient of variation of 50; accepted: 0.05 to 20 (1 is Poisson)"},
