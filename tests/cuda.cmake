@@ -12,6 +12,11 @@ if(NOT DSBENCH_SANITIZE)
   set_tests_properties(cuda_emulation_lists_test PROPERTIES ENVIRONMENT "GTEST_FILTER=*EmulatedList*" LABELS host TIMEOUT 300)
 endif()
 
+# What accesses to memory cost, counted with the same kernels compiled once more.
+if(TARGET dsbench::cuda_watched)
+  dsbench_test(cuda_memory_cost_test SOURCES unit/cuda_memory_cost_test.cc LIBS dsbench::cuda_adapters dsbench::cuda_watched)
+endif()
+
 dsbench_test(cuda_device_test SOURCES unit/cuda_device_test.cc
   LIBS dsbench::kernels_cuda dsbench::cuda_adapters $<$<NOT:$<BOOL:${DSBENCH_HAVE_CUDA}>>:dsbench::cuda_emulation>)
 find_package(Python3 COMPONENTS Interpreter REQUIRED)

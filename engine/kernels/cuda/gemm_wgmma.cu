@@ -152,10 +152,10 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Ten
     const OutputRow low(args, at.group, group, row, walk.splits, part);
     const OutputRow high(args, at.group, group, row + 8, walk.splits, part);
     DSB_UNROLL
-    for (int e = 0; e < 64; e += 4) {
-      const int column = at.col_tile * tile_columns + e / 4 * 8 + c_col(lane, 0);
-      low.store(args, column, sum[e], sum[e + 1]);
-      high.store(args, column, sum[e + 2], sum[e + 3]);
+    for (int e = 0; e < 64; e += 8) {
+      const int column = at.col_tile * tile_columns + e / 4 * 8;
+      low.store_tiles(args, column, {sum[e], sum[e + 1]}, {sum[e + 4], sum[e + 5]});
+      high.store_tiles(args, column, {sum[e + 2], sum[e + 3]}, {sum[e + 6], sum[e + 7]});
     }
   }
   if (kBoxed && simt::thread() % group_threads == 0) simt::wait_stores();

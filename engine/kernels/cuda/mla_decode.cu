@@ -134,32 +134,32 @@ mla_combine_kernel(MlaRows given, const int* first, MlaPartials outputs, int par
   top = largest_over(top, 32);
   const float base = top == -simt::infinity() ? 0.0f : top;
   float sum = 0;
-  float o[2][8] = {};  // columns (2·lane … )·4: two runs of 8
+  constexpr int runs = mla_latent / 128;
+  float o[runs][4] = {};  // of each 128 columns the four from 4·lane on
   for (int i = 0; i < pieces; ++i) {
     const long long slot_row = static_cast<long long>(partial_slot(range.begin + i, request)) * rows + row;
     const float weight = simt::exp_e(outputs.partial_lse[slot_row] - base);
     sum += weight;
     DSB_UNROLL
-    for (int run = 0; run < 2; ++run) {
-      const float* from = outputs.partial_o + slot_row * mla_latent + run * 256 + lane * 8;
-      float v[2][4];
-      load_vector(from, v[0]);
-      load_vector(from + 4, v[1]);
+    for (int run = 0; run < runs; ++run) {
+      float v[4];
+      load_vector(outputs.partial_o + slot_row * mla_latent + run * 128 + lane * 4, v);
       DSB_UNROLL
-      for (int k = 0; k < 8; ++k) o[run][k] += weight * v[k / 4][k % 4];
+      for (int k = 0; k < 4; ++k) o[run][k] += weight * v[k];
     }
   }
   const float weights = given.sink == nullptr ? sum : sum + simt::exp_e(given.sink[row % given.heads] - base);
   const float inverse = sum > 0 ? simt::divide(1.0f, weights) : 0.0f;
   DSB_UNROLL
-  for (int run = 0; run < 2; ++run) {
+  for (int run = 0; run < runs; ++run) {
     DSB_UNROLL
-    for (int k = 0; k < 8; ++k) o[run][k] *= inverse;
-    const int rotary = run * 256 + lane * 8 - (mla_latent - mla_rope);
+    for (int k = 0; k < 4; ++k) o[run][k] *= inverse;
+    const int rotary = run * 128 + lane * 4 - (mla_latent - mla_rope);
     DSB_UNROLL
-    for (int k = 0; k < 8 && given.turn != nullptr && rotary >= 0; k += 2)
+    for (int k = 0; k < 4 && given.turn != nullptr && rotary >= 0; k += 2)
       turn_back(given.turn, request, (rotary + k) / 2, o[run][k], o[run][k + 1]);
-    store_vector(static_cast<Bf16*>(given.o) + out_row * mla_latent + run * 256 + lane * 8, o[run]);
+    simt::store8(static_cast<Bf16*>(given.o) + out_row * mla_latent + run * 128 + lane * 4,
+                 simt::to_bf16x2(o[run][0], o[run][1]), simt::to_bf16x2(o[run][2], o[run][3]));
   }
   if (lane == 0) given.lse[out_row] = sum > 0 ? base + simt::log_e(sum) : -simt::infinity();
 }

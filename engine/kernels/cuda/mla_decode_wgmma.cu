@@ -8,6 +8,7 @@
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/vectors.cuh"
+#include "engine/kernels/cuda/warp_columns.cuh"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
 
 namespace dsbench::engine::kernels::cuda {
@@ -178,28 +179,26 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
     DSB_UNROLL
     for (int h = 0; h < 2; ++h) {
       const int row = row0 + tile_row + c_row(lane, 2 * h);
-      if (row >= rows) continue;
+      const bool there = row < rows;
       const float inverse = all[h] > 0 ? simt::divide(1.0f, all[h]) : 0.0f;
       const float lse = all[h] > 0 ? top[h] * ln_2 + simt::log_e(all[h]) : -simt::infinity();
       const long long out_row = static_cast<long long>(request) * rows + row;
       const long long slot_row = static_cast<long long>(partial_slot(simt::block_x(), request)) * rows + row;
-      if (group == 0 && lane % 4 == 0) {
+      if (there && group == 0 && lane % 4 == 0) {
         if (whole)
           args.lse[out_row] = lse;
         else
           partials.partial_lse[slot_row] = lse;
       }
       DSB_UNROLL
-      for (int e = 0; e < output_columns / 2; e += 4) {
-        const int col = group * output_columns + e / 4 * 8 + c_col(lane, 0);
-        const float v0 = o[e + 2 * h] * inverse;
-        const float v1 = o[e + 2 * h + 1] * inverse;
+      for (int e = 2 * h; e < output_columns / 2; e += 8) {
+        const int col = group * output_columns + e / 4 * 8;
+        const float left[2] = {o[e] * inverse, o[e + 1] * inverse};
+        const float right[2] = {o[e + 4] * inverse, o[e + 5] * inverse};
         if (whole)
-          *reinterpret_cast<std::uint32_t*>(static_cast<Bf16*>(args.o) + out_row * mla_latent + col) =
-              simt::to_bf16x2(v0, v1);
+          store_tiles(static_cast<Bf16*>(args.o) + out_row * mla_latent + col, left, right, there);
         else
-          simt::store8(partials.partial_o + slot_row * mla_latent + col, simt::float_bits(v0),
-                       simt::float_bits(v1));
+          store_tiles(partials.partial_o + slot_row * mla_latent + col, left, right, there);
       }
     }
   });

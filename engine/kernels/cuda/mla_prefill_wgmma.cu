@@ -5,6 +5,7 @@
 #include "engine/kernels/cuda/launch.cuh"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/vectors.cuh"
+#include "engine/kernels/cuda/warp_columns.cuh"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
 
 namespace dsbench::engine::kernels::cuda {
@@ -230,14 +231,13 @@ DSB_DEVICE void attend(const MlaPrefillArgs& args, const Part& part, const Share
   for (int h = 0; h < 2; ++h) {
     const float all = sum_over(rows.sum[h], 4);
     const int query = part.query0 + row0 + c_row(lane, 2 * h);
-    if (query >= args.queries) continue;
     const float inverse = simt::divide(1.0f, all);
     Bf16* const to =
         static_cast<Bf16*>(args.o) + (static_cast<long long>(query) * args.heads + part.head) * v_width;
     DSB_UNROLL
-    for (int e = 2 * h; e < v_width / 2; e += 4)
-      *reinterpret_cast<std::uint32_t*>(to + e / 4 * 8 + c_col(lane, 0)) =
-          simt::to_bf16x2(o[e] * inverse, o[e + 1] * inverse);
+    for (int e = 2 * h; e < v_width / 2; e += 8)
+      store_tiles(to + e / 4 * 8, {o[e] * inverse, o[e + 1] * inverse},
+                  {o[e + 4] * inverse, o[e + 5] * inverse}, query < args.queries);
   }
 }
 

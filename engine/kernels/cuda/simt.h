@@ -11,6 +11,7 @@
 // stays unchecked there is speed and the hardware.
 //
 //   thread(), threads(), block_x() … grid_x()      who am I
+//   computed_here(v)                               v, from which nothing is computed ahead
 //   shared()                                       dynamic shared memory, 1024-byte aligned
 //   sync_block()                                   __syncthreads
 //   shuffle_xor(v, mask), shuffle(v, lane)         all 32 lanes take part

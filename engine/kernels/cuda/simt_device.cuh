@@ -26,6 +26,12 @@ DSB_DEVICE int thread() {
 DSB_DEVICE int threads() {
   return static_cast<int>(blockDim.x);
 }
+// The same number, but what is computed from it is computed here: kept from before a loop it would take
+// registers all the way.
+DSB_DEVICE int computed_here(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
 DSB_DEVICE int block_x() {
   return static_cast<int>(blockIdx.x);
 }
