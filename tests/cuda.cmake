@@ -20,7 +20,7 @@ endif()
 dsbench_test(cuda_device_test SOURCES unit/cuda_device_test.cc
   LIBS dsbench::kernels_cuda dsbench::cuda_adapters $<$<NOT:$<BOOL:${DSBENCH_HAVE_CUDA}>>:dsbench::cuda_emulation>)
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
-foreach(name check_ptxas check_wgmma_order device_check device_peers)
+foreach(name check_issue_slots check_ptxas check_wgmma_order device_check device_peers)
   add_test(NAME cuda_${name}_test COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}_test.py" -v)
   set_tests_properties(cuda_${name}_test PROPERTIES LABELS host ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")
 endforeach()
@@ -30,7 +30,10 @@ if(DSBENCH_HAVE_CUDA)
   add_test(NAME cuda_ptxas COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/scripts/check-ptxas" "${PROJECT_BINARY_DIR}")
   # What the compiler did around products.
   add_test(NAME cuda_wgmma_order COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/scripts/check-wgmma-order" "${CMAKE_CUDA_COMPILER}")
-  set_tests_properties(cuda_ptxas cuda_wgmma_order PROPERTIES LABELS host)
+  # What bounds the hot loops of what was built; skipped where there is no disassembler (scripts/setup --test brings it).
+  add_test(NAME cuda_issue_slots COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/scripts/check-issue-slots" "${PROJECT_BINARY_DIR}")
+  set_tests_properties(cuda_issue_slots PROPERTIES SKIP_RETURN_CODE 77)
+  set_tests_properties(cuda_ptxas cuda_wgmma_order cuda_issue_slots PROPERTIES LABELS host)
 endif()
 
 # The engine's executor on a device: over the emulation, and for a device, where all of it is skipped when there is none.

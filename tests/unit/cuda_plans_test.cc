@@ -12,11 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "engine/kernels/cuda/bytes_under_way.h"
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/gemm.h"
 #include "engine/kernels/cuda/gemm_swapped.h"
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/permutation.h"
 #include "engine/kernels/cuda/prefill_schedule.h"
@@ -292,6 +294,34 @@ TEST(SwappedPlan, FillsTheProcessorsWithV3sShapes) {
   EXPECT_EQ(plan(1, 2112, 7168).splits, 7);  // 17 tiles · 7 = 119
   EXPECT_EQ(plan(1, 36864, 7168).splits, 1);
   EXPECT_EQ(plan(100, 7168, 2048).tile_columns, 128);
+}
+
+// What memory bounds has to ask for enough at a time: see the table in docs/kernels-cuda.md.
+TEST(BytesUnderWay, AreWhatMemoryNeeds) {
+  const DeviceShape h200{132};
+  const long long needed = needed_bytes_under_way(h200);
+  EXPECT_EQ(needed, 25454);
+  EXPECT_EQ(bytes_under_way(indexer_stages, indexer_tile_keys * indexer_dim, indexer_blocks), 163840);
+  EXPECT_EQ(bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1), 73728);
+  for (const long long there :
+       {bytes_under_way(indexer_stages, indexer_tile_keys * indexer_dim, indexer_blocks),
+        bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1)})
+    EXPECT_GE(there, 2 * needed);
+  // Weights alone, and a block has no more of them before it than its tile: few processors must ask for more.
+  for (const int rows : {1, 16, 64, 128}) {
+    for (const auto& [n, k] :
+         {std::pair{2112, 7168}, {24576, 1536}, {32768, 512}, {7168, 16384}, {4096, 7168}, {7168, 2048}}) {
+      const GemmPlan plan = plan_gemm_swapped(e4m3(rows, n, k), h200);
+      const SwappedRoom room{plan.tile_columns, plan.tile_rows};
+      const long long tiles = static_cast<long long>(ceil_div(n, plan.tile_columns)) * plan.splits;
+      const long long slabs =
+          k / 128 / plan.splits * ceil_div(static_cast<int>(tiles), static_cast<int>(plan.grid));
+      const long long there =
+          std::min<long long>(slabs, plan.stages) * room.w_bytes() * plan.grid / h200.processors;
+      EXPECT_GE(there, needed) << rows << ' ' << n << ' ' << k << ": " << plan.splits << " parts, grid "
+                               << plan.grid;
+    }
+  }
 }
 
 TEST(SwappedPlan, GroupsAreNotSplit) {

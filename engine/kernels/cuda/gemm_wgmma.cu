@@ -86,11 +86,38 @@ DSB_DEVICE void store_tile(const TensorMap& c_map, unsigned char* room, int n, i
   simt::commit_stores();
 }
 
+// What a slab's sums are scaled with, a slab ahead: read when the one before is multiplied, so that nobody
+// waits for memory between products. A thread has two rows, eight apart; those beyond the group have the
+// scales of its last row, and are not written.
+struct SlabScales {
+  DSB_DEVICE SlabScales(const GemmArgs& args, const Walk& walk, const TileCoord& at, const Group& group,
+                        int row)
+      : of_columns_(args.w_scale +
+                    (static_cast<long long>(at.group) * walk.columns + at.col_tile) * walk.slabs),
+        of_row_(args.a_scale + (group.first_row + (row < group.rows ? row : group.rows - 1)) * walk.slabs),
+        of_row_8_(args.a_scale +
+                  (group.first_row + (row + 8 < group.rows ? row + 8 : group.rows - 1)) * walk.slabs) {}
+  DSB_DEVICE void read(int i) {
+    w = of_columns_[i];
+    a0 = of_row_[i];
+    a1 = of_row_8_[i];
+  }
+
+  float w;
+  float a0;
+  float a1;
+
+ private:
+  const float* of_columns_;
+  const float* of_row_;
+  const float* of_row_8_;
+};
+
 template <int kConsumers, bool kBoxed, int kCluster>
 DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const TensorMap& c_map,
                                unsigned char* ring, simt::Barrier* full, simt::Barrier* empty) {
   using S = Shape<kConsumers, kBoxed>;
-  const int consumer = simt::thread() / group_threads;
+  const int consumer = simt::uniform(simt::thread() / group_threads);
   const int lane = simt::thread() % 32;
   const int my_row = consumer * consumer_rows + simt::thread() % group_threads / 32 * 16 + c_row(lane, 0);
   Turn<S::stages> turn;
@@ -100,18 +127,16 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Ten
     const SlabRange range = walk.range(item);
     const Group group = group_at(args, at.group);
     const int row = at.row_tile * S::rows + my_row;  // and row + 8
-    const float* const w_scale =
-        args.w_scale + (static_cast<long long>(at.group) * walk.columns + at.col_tile) * walk.slabs;
-    const float* const a_scale = args.a_scale + (group.first_row + row) * walk.slabs;
+    SlabScales scales(args, walk, at, group, row);
+    scales.read(range.begin);
     float sum[64] = {};
     DSB_NO_UNROLL
     for (int i = range.begin; i < range.end; ++i, turn.next()) {
-      const float ws = w_scale[i];
-      const float scale0 = row < group.rows ? a_scale[i] * ws : 0.0f;
-      const float scale1 = row + 8 < group.rows ? a_scale[8LL * walk.slabs + i] * ws : 0.0f;
+      const float scale0 = scales.a0 * scales.w;
+      const float scale1 = scales.a1 * scales.w;
       simt::wait_barrier(&full[turn.stage], turn.phase);
       const std::uint32_t stage =
-          simt::shared_address(ring) + static_cast<std::uint32_t>(turn.stage * S::stage_bytes);
+          simt::shared_address(ring) + static_cast<std::uint32_t>(simt::uniform(turn.stage) * S::stage_bytes);
       const std::uint64_t a =
           k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_rows * slab));
       const std::uint64_t w = k_major_descriptor(stage + static_cast<std::uint32_t>(S::a_bytes));
@@ -122,6 +147,7 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Ten
         simt::wgmma_e4m3(raw, a + static_cast<std::uint64_t>(step * 32 / 16),
                          w + static_cast<std::uint64_t>(step * 32 / 16), step > 0);
       simt::wgmma_commit();
+      if (i + 1 < range.end) scales.read(i + 1);  // while that is under way
       simt::wgmma_wait<0>(raw);
       if (lane == 0) {  // each warp for itself: the wait covers only its own part
         if constexpr (kCluster == 1) {
@@ -190,7 +216,7 @@ gemm_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap a_map, const DSB_GRID_CONSTA
   else
     simt::sync_block();
   simt::launch_next();  // what adds the parts of a split product
-  const Walk walk{first,  args.groups,   columns,  first[args.groups],
+  const Walk walk{first,  args.groups,   columns,  simt::uniform(first[args.groups]),
                   splits, args.k / slab, kCluster, kCluster > 1 ? simt::cluster_rank() : 0};
   if (simt::thread() / group_threads == kConsumers) {
     if constexpr (S::hands_registers) simt::release_registers<40>();

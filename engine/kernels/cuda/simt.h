@@ -15,6 +15,7 @@
 //   shared()                                       dynamic shared memory, 1024-byte aligned
 //   sync_block()                                   __syncthreads
 //   shuffle_xor(v, mask), shuffle(v, lane)         all 32 lanes take part
+//   uniform(v)                                     v, which is the same in all 32 lanes, said to the compiler
 //   match(v)                                       mask of lanes that hold the same value; all 32 take part
 //   ballot(p)
 //   load_matrix(r, p), load_matrix_trans(r, p)     ldmatrix.x4

@@ -65,6 +65,11 @@ DSB_DEVICE float shuffle(float v, int lane) {
 DSB_DEVICE int shuffle(int v, int lane) {
   return __shfl_sync(0xffffffffu, v, lane);
 }
+// The compiler knows of a shuffle from one lane that all get the same, and keeps it, and what is computed
+// from it, once for the warp.
+DSB_DEVICE int uniform(int v) {
+  return __shfl_sync(0xffffffffu, v, 0);
+}
 DSB_DEVICE std::uint32_t match(int v) {
   return __match_any_sync(0xffffffffu, v);
 }

@@ -132,6 +132,18 @@ inline float shuffle_xor(float v, int mask) {
 inline int shuffle_xor(int v, int mask) {
   return shuffle(v, (thread() & 31) ^ mask);
 }
+inline int uniform(int v) {
+  struct Slot {
+    int v;
+  } slot{v};
+  detail::together(&slot, [](void* const* all) {
+    for (int i = 1; i < 32; ++i) {
+      if (static_cast<Slot*>(all[i])->v != static_cast<Slot*>(all[0])->v)
+        throw std::logic_error("lanes differ in a number that is said to be the same for all of them");
+    }
+  });
+  return v;
+}
 inline std::uint32_t match(int v) {
   struct Slot {
     int v;
