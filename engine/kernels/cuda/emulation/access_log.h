@@ -13,8 +13,9 @@
 // Counts what the memory accesses of emulated kernels would cost. Lanes of a warp run one after another here,
 // so their accesses are put together again: the n-th that a lane does at one place of the code since its warp
 // last met belongs to the n-th of the other lanes there. Lanes that take another way through the code in
-// between are simply not part of it, as on the machine. Boxes of TMA, what wgmma reads and what stays in
-// registers is not counted; an atomic addition counts as a read and a write.
+// between are simply not part of it, as on the machine; one that leaves out a turn of a loop is taken to be a
+// turn ahead from then on. Boxes of TMA, what wgmma reads and what stays in registers is not counted; an
+// atomic addition counts as a read and a write.
 namespace dsbench::engine::kernels::cuda {
 
 // Sums over the instructions of one place in the code, or of many.

@@ -13,7 +13,12 @@
 #include "engine/kernels/cuda/launch.h"
 
 #define DSB_KERNEL(threads, per_sm) inline void
+#ifdef DSB_WATCHED
+// What is called twice is two places in the code, as on the device.
+#define DSB_DEVICE inline __attribute__((always_inline))
+#else
 #define DSB_DEVICE inline
+#endif
 #define DSB_UNROLL
 #define DSB_NO_UNROLL
 #define DSB_UNROLL_4
