@@ -86,10 +86,17 @@ class HotLoop(unittest.TestCase):
         facts = found({"products": 4, "warps": 8}, narrow)
         self.assertEqual(facts["pipes"]["tensor"], 8 * 16)
         self.assertEqual(facts["pipes"]["operand"], 8 * (64 * 16 * 2 + 32 * 16 * 2) / 128)
-        self.assertEqual(facts["longest"], "operand")
+        self.assertEqual(facts["pipes"]["shared"], facts["pipes"]["operand"])
+        self.assertIn(facts["longest"], ("operand", "shared"))
+        self.assertAlmostEqual(facts["at_most"], 128 / 192)
         # Registers for the first operand: only the second is read.
         by_registers = [line.replace("R24, gdesc[UR16]", "R24, R8, gdesc[UR16]") for line in narrow]
         self.assertEqual(found({"products": 4, "warps": 8}, by_registers)["pipes"]["operand"], 8 * (32 * 16 * 2) / 128)
+
+    def test_what_comes_into_shared_memory_takes_of_its_time(self):
+        facts = found({"products": 4, "warps": 8, "fill": 2 * 128 * 128}, gemm())
+        self.assertEqual(facts["pipes"]["shared"], 8 * 48 + 32768 / 128)
+        self.assertEqual((facts["longest"], facts["at_most"]), ("shared", 512 / 640))
 
     def test_inner_loops_count_as_often_as_they_turn(self):
         lines = ["slab:", "MOV R1, R2", "step:", "LDSM.16.M88.4 R4, [R1]", "HMMA.16816.F32.BF16 R8, R4, R6, R8", "@!P1 BRA step", FFMA, "@!P0 BRA slab", "EXIT"]
