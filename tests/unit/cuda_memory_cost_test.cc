@@ -203,6 +203,8 @@ constexpr Rule rules[] = {
      "",
      {.global_reads = 4.0,
       .why = "the same scales, and nothing else: operands come by TMA, which is not counted"}},
+    {"fp8_gemm", "wgmma_tall", "", {.global_reads = 2.6, .why = "the same scales, and nothing else"}},
+    {"moe_grouped_gemm", "wgmma_tall", "fp8", {.global_reads = 1.7, .why = "scales, as in fp8_gemm"}},
     {"fp8_gemm", "wgmma_swapped", "", {.global_reads = 4.5, .why = "the same scales, and nothing else"}},
     {"moe_grouped_gemm", "mma_slabs", "fp8", {.global_reads = 1.2, .why = "scales, as in fp8_gemm"}},
     {"moe_grouped_gemm", "wgmma_tma", "fp8", {.global_reads = 2.0, .why = "scales, as in fp8_gemm"}},

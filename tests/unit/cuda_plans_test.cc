@@ -210,6 +210,32 @@ TEST(GemmPlan, StoresWholeTilesByTmaWhereTheProductIsLong) {
   EXPECT_FALSE(boxed({.type = Element::e4m3, .rows = 100, .n = 2112, .k = 7168}));
 }
 
+TEST(GemmPlan, TallTilesArePairsOfTwoHundredAndFiftySixRows) {
+  const DeviceShape h200{132};
+  const GemmArgs large{.type = Element::e4m3, .rows = 4096, .n = 7168, .k = 2048};
+  EXPECT_TRUE(gemm_tall_supports(large));
+  const GemmPlan plan = plan_gemm_tall(large, h200);
+  EXPECT_EQ(plan.tile_rows, 256);
+  EXPECT_EQ(plan.cluster, 2);
+  EXPECT_EQ(plan.grid, 132u);
+  EXPECT_EQ(plan.splits, 1);
+  EXPECT_TRUE(plan.boxed_stores);
+  // Four stages, half a tile of c, barriers, and the first tiles of as many groups as there may be.
+  EXPECT_LE(plan.stages * (256 + 128) * 128 + 2 * 64 * 128 * 2 + 2 * plan.stages * 8 + 513 * 4, 232448);
+  GemmArgs few = large;
+  few.rows = 600;  // two pairs of tiles of rows, 56 of columns: 112 pairs on 66
+  EXPECT_EQ(plan_gemm_tall(few, h200).grid, 132u);
+  few.rows = 128;
+  EXPECT_FALSE(gemm_tall_supports(few));
+  GemmArgs groups = large;
+  groups.rows_kind = Rows::contiguous;
+  groups.groups = 8;
+  EXPECT_TRUE(gemm_tall_supports(groups));
+  groups.groups = 513;
+  groups.rows = 513 * 300;
+  EXPECT_FALSE(gemm_tall_supports(groups));
+}
+
 TEST(GemmPlan, PairsBlocksThatShareWeights) {
   const DeviceShape h200{132};
   const auto plan = [&](int rows, Rows kind = Rows::same, int groups = 1) {
