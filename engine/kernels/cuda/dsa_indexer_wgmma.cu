@@ -107,8 +107,8 @@ DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
         weight[j][c] = args.weights[request * indexer_heads + j * 8 + c_col(lane, c)];
     }
     simt::wait_barrier(&b.q_full[q_turn.at], q_turn.phase);
-    const std::uint64_t q_operand = k_major_descriptor(
-        simt::shared_address(shared.q) + static_cast<std::uint32_t>(simt::uniform(q_turn.at) * q_bytes));
+    const std::uint64_t q_operand = simt::whole(k_major_descriptor(
+        simt::shared_address(shared.q) + static_cast<std::uint32_t>(simt::uniform(q_turn.at) * q_bytes)));
     DSB_NO_UNROLL
     for (int tile = piece.begin; tile < piece.end; ++tile, turn.next()) {
       const int key = tile * indexer_tile_keys + my_row;
@@ -116,9 +116,9 @@ DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
       const bool mine = writes && key < length;
       const float scale = mine ? args.k_scale[to] : 0.0f;
       simt::wait_barrier(&b.k_full[turn.at], turn.phase);
-      const std::uint64_t k_operand = k_major_descriptor(
+      const std::uint64_t k_operand = simt::whole(k_major_descriptor(
           simt::shared_address(shared.k) +
-          static_cast<std::uint32_t>(simt::uniform(turn.at) * k_bytes + group * group_keys * indexer_dim));
+          static_cast<std::uint32_t>(simt::uniform(turn.at) * k_bytes + group * group_keys * indexer_dim)));
       float score[indexer_heads / 2];
       simt::wgmma_fence(score);
       DSB_UNROLL

@@ -182,9 +182,9 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Sha
       simt::wait_barrier(&shared.full[turn.stage], turn.phase);
       const std::uint32_t stage = simt::shared_address(shared.ring) +
                                   static_cast<std::uint32_t>(simt::uniform(turn.stage) * S::stage_bytes);
-      const std::uint64_t w =
-          k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_columns * slab));
-      const std::uint64_t a = k_major_descriptor(stage + static_cast<std::uint32_t>(S::w_bytes));
+      const std::uint64_t w = simt::whole(
+          k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_columns * slab)));
+      const std::uint64_t a = simt::whole(k_major_descriptor(stage + static_cast<std::uint32_t>(S::w_bytes)));
       float raw[kRows / 2];
       simt::wgmma_fence(raw);
       DSB_UNROLL

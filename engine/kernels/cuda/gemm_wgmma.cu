@@ -142,11 +142,12 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Ten
       simt::wait_barrier(&full[turn.stage], turn.phase);
       const std::uint32_t stage =
           simt::shared_address(ring) + static_cast<std::uint32_t>(simt::uniform(turn.stage) * S::stage_bytes);
-      const std::uint64_t w = k_major_descriptor(stage + static_cast<std::uint32_t>(S::a_bytes));
+      const std::uint64_t w = simt::whole(k_major_descriptor(stage + static_cast<std::uint32_t>(S::a_bytes)));
+      const std::uint64_t a_operand =
+          simt::whole(k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * S::own_rows * slab)));
       DSB_UNROLL
       for (int half = 0; half < kHalves; ++half) {
-        const std::uint64_t a = k_major_descriptor(
-            stage + static_cast<std::uint32_t>((consumer * S::own_rows + half * consumer_rows) * slab));
+        const std::uint64_t a = a_operand + static_cast<std::uint64_t>(half * consumer_rows * slab / 16);
         float raw[64];
         simt::wgmma_fence(raw);
         DSB_UNROLL

@@ -84,15 +84,16 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       }
 
       float score[score_columns / 2];
+      const std::uint64_t k_operand =
+          simt::whole(k_major_descriptor(kv_address + static_cast<std::uint32_t>(column * 128)));
       simt::wgmma_fence(score);
       DSB_UNROLL
       for (int box = 0; box < boxes; ++box) {
-        const std::uint64_t k_operand =
-            k_major_descriptor(kv_address + static_cast<std::uint32_t>(box * box_bytes + column * 128));
         DSB_UNROLL
-        for (int step = 0; step < box_columns / 16; ++step)
-          simt::wgmma_bf16_n32(score, q_operand + static_cast<std::uint64_t>(box * box_bytes / 16 + step * 2),
-                               k_operand + static_cast<std::uint64_t>(step * 2), box + step > 0);
+        for (int step = 0; step < box_columns / 16; ++step) {
+          const auto along = static_cast<std::uint64_t>(box * box_bytes / 16 + step * 2);
+          simt::wgmma_bf16_n32(score, q_operand + along, k_operand + along, box + step > 0);
+        }
       }
       simt::wgmma_commit();
       simt::wgmma_wait<0>(score);
@@ -150,15 +151,14 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
         }
         simt::fence_async();
         simt::sync_threads_of(consumer_barrier, consumer_threads);
+        const std::uint64_t v_operand = simt::whole(n_major_descriptor(
+            kv_address + static_cast<std::uint32_t>(group * (output_columns / box_columns) * box_bytes),
+            box_bytes));
         simt::wgmma_fence(o);
         DSB_UNROLL
-        for (int step = 0; step < mla_block / 16; ++step) {
-          const std::uint64_t v_operand = n_major_descriptor(
-              kv_address + static_cast<std::uint32_t>(group * (output_columns / box_columns) * box_bytes +
-                                                      step * 16 * 128),
-              box_bytes);
-          simt::wgmma_bf16_n256_trans(o, p_operand + static_cast<std::uint64_t>(step * 2), v_operand, true);
-        }
+        for (int step = 0; step < mla_block / 16; ++step)
+          simt::wgmma_bf16_n256_trans(o, p_operand + static_cast<std::uint64_t>(step * 2),
+                                      v_operand + static_cast<std::uint64_t>(step * 16 * 128 / 16), true);
         simt::wgmma_commit();
         simt::wgmma_wait<0>(o);
       }

@@ -96,8 +96,8 @@ DSB_DEVICE void start_scores(float (&score)[tile_keys / 2], std::uint64_t q_oper
                              int tile) {
   const int stage = tile % stages;
   simt::wait_barrier(&at.barriers->k_full[stage], tile / stages % 2);
-  const std::uint64_t k_operand =
-      k_major_descriptor(simt::shared_address(at.k) + static_cast<std::uint32_t>(stage * k_bytes));
+  const std::uint64_t k_operand = simt::whole(
+      k_major_descriptor(simt::shared_address(at.k) + static_cast<std::uint32_t>(stage * k_bytes)));
   simt::wgmma_fence(score);
   DSB_UNROLL
   for (int step = 0; step < qk_width / 16; ++step) {
@@ -112,13 +112,13 @@ DSB_DEVICE void start_outputs(float (&o)[v_width / 2], std::uint32_t (&weight)[t
                               const Shared& at, int tile) {
   const int stage = tile % stages;
   simt::wait_barrier(&at.barriers->v_full[stage], tile / stages % 2);
-  const std::uint32_t v = simt::shared_address(at.v) + static_cast<std::uint32_t>(stage * v_bytes);
+  const std::uint64_t v_operand = simt::whole(n_major_descriptor(
+      simt::shared_address(at.v) + static_cast<std::uint32_t>(stage * v_bytes), box_bytes));
   simt::wgmma_fence(o, weight);
   DSB_UNROLL
   for (int step = 0; step < tile_keys / 16; ++step)
-    simt::wgmma_bf16_n128_trans(
-        o, weight[step], n_major_descriptor(v + static_cast<std::uint32_t>(step * 16 * 128), box_bytes),
-        true);
+    simt::wgmma_bf16_n128_trans(o, weight[step], v_operand + static_cast<std::uint64_t>(step * 16 * 128 / 16),
+                                true);
   simt::wgmma_commit();
 }
 

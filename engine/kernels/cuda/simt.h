@@ -11,6 +11,7 @@
 // stays unchecked there is speed and the hardware.
 //
 //   thread(), threads(), block_x() … grid_x()      who am I
+//   whole(v)                                       v (64 bits), which the compiler does not take apart
 //   computed_here(v)                               v, from which nothing is computed ahead
 //   shared()                                       dynamic shared memory, 1024-byte aligned
 //   sync_block()                                   __syncthreads

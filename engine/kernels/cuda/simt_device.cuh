@@ -32,6 +32,12 @@ DSB_DEVICE int computed_here(int v) {
   asm volatile("" : "+r"(v));
   return v;
 }
+// The same number, which the compiler does not take apart: what is added to a descriptor is added to it as a
+// whole, and not put together from two halves each time.
+DSB_DEVICE std::uint64_t whole(std::uint64_t v) {
+  asm("" : "+l"(v));
+  return v;
+}
 DSB_DEVICE int block_x() {
   return static_cast<int>(blockIdx.x);
 }

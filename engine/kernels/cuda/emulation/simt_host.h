@@ -213,6 +213,9 @@ inline void launch_next() {}
 inline int computed_here(int v) {
   return v;
 }
+inline std::uint64_t whole(std::uint64_t v) {
+  return v;
+}
 
 inline void require_aligned(const void* p, std::uintptr_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0) throw std::logic_error("misaligned vector access");
