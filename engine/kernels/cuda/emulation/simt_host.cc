@@ -385,9 +385,13 @@ void meet(Together<kThreads>& place, void* slot, void (*work)(void* const*)) {
     place.arrived = 0;
     threads_met();
     warps_met(static_cast<std::size_t>(block->running / kThreads) * (kThreads / 32), kThreads / 32);
-    working = true;
-    work(place.slots);
-    working = false;
+    {
+      struct Working {
+        Working() { working = true; }
+        ~Working() { working = false; }
+      } const for_all;
+      work(place.slots);
+    }
     ++place.turns;
     return;
   }
