@@ -100,6 +100,13 @@ struct Wgmma {
   static constexpr auto prepare = kernels::prepare_gemm_wgmma;
   static constexpr auto run = kernels::gemm_wgmma;
 };
+struct Tall {
+  using Prepared = kernels::WgmmaGemm;
+  static constexpr auto supports = kernels::gemm_tall_supports;
+  static std::uint64_t workspace_bytes(const kernels::GemmArgs& /*shape*/) { return 0; }
+  static constexpr auto prepare = kernels::prepare_gemm_tall;
+  static constexpr auto run = kernels::gemm_wgmma;
+};
 struct Swapped {
   using Prepared = kernels::SwappedGemm;
   static constexpr auto supports = kernels::gemm_swapped_supports;
@@ -142,6 +149,8 @@ void add_products(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<GroupedGemm>::table("mma_slabs"));
   kernels.push_back(Adapter<PreparedFp8Gemm<Wgmma>>::table("wgmma_tma"));
   kernels.push_back(Adapter<PreparedGrouped<Wgmma>>::table("wgmma_tma"));
+  kernels.push_back(Adapter<PreparedFp8Gemm<Tall>>::table("wgmma_tall"));
+  kernels.push_back(Adapter<PreparedGrouped<Tall>>::table("wgmma_tall"));
   kernels.push_back(Adapter<PreparedFp8Gemm<Swapped>>::table("wgmma_swapped"));
   kernels.push_back(Adapter<PreparedGrouped<Swapped>>::table("wgmma_swapped"));
   kernels.push_back(Adapter<Absorb>::table("mma_slabs"));

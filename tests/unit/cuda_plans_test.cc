@@ -12,11 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "engine/kernels/cuda/bytes_under_way.h"
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/gemm.h"
 #include "engine/kernels/cuda/gemm_swapped.h"
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/permutation.h"
 #include "engine/kernels/cuda/prefill_schedule.h"
@@ -208,6 +210,32 @@ TEST(GemmPlan, StoresWholeTilesByTmaWhereTheProductIsLong) {
   EXPECT_FALSE(boxed({.type = Element::e4m3, .rows = 100, .n = 2112, .k = 7168}));
 }
 
+TEST(GemmPlan, TallTilesArePairsOfTwoHundredAndFiftySixRows) {
+  const DeviceShape h200{132};
+  const GemmArgs large{.type = Element::e4m3, .rows = 4096, .n = 7168, .k = 2048};
+  EXPECT_TRUE(gemm_tall_supports(large));
+  const GemmPlan plan = plan_gemm_tall(large, h200);
+  EXPECT_EQ(plan.tile_rows, 256);
+  EXPECT_EQ(plan.cluster, 2);
+  EXPECT_EQ(plan.grid, 132u);
+  EXPECT_EQ(plan.splits, 1);
+  EXPECT_TRUE(plan.boxed_stores);
+  // Four stages, half a tile of c, barriers, and the first tiles of as many groups as there may be.
+  EXPECT_LE(plan.stages * (256 + 128) * 128 + 2 * 64 * 128 * 2 + 2 * plan.stages * 8 + 513 * 4, 232448);
+  GemmArgs few = large;
+  few.rows = 600;  // two pairs of tiles of rows, 56 of columns: 112 pairs on 66
+  EXPECT_EQ(plan_gemm_tall(few, h200).grid, 132u);
+  few.rows = 128;
+  EXPECT_FALSE(gemm_tall_supports(few));
+  GemmArgs groups = large;
+  groups.rows_kind = Rows::contiguous;
+  groups.groups = 8;
+  EXPECT_TRUE(gemm_tall_supports(groups));
+  groups.groups = 513;
+  groups.rows = 513 * 300;
+  EXPECT_FALSE(gemm_tall_supports(groups));
+}
+
 TEST(GemmPlan, PairsBlocksThatShareWeights) {
   const DeviceShape h200{132};
   const auto plan = [&](int rows, Rows kind = Rows::same, int groups = 1) {
@@ -292,6 +320,34 @@ TEST(SwappedPlan, FillsTheProcessorsWithV3sShapes) {
   EXPECT_EQ(plan(1, 2112, 7168).splits, 7);  // 17 tiles · 7 = 119
   EXPECT_EQ(plan(1, 36864, 7168).splits, 1);
   EXPECT_EQ(plan(100, 7168, 2048).tile_columns, 128);
+}
+
+// What memory bounds has to ask for enough at a time: see the table in docs/kernels-cuda.md.
+TEST(BytesUnderWay, AreWhatMemoryNeeds) {
+  const DeviceShape h200{132};
+  const long long needed = needed_bytes_under_way(h200);
+  EXPECT_EQ(needed, 25454);
+  EXPECT_EQ(bytes_under_way(indexer_stages, indexer_tile_keys * indexer_dim, indexer_blocks), 163840);
+  EXPECT_EQ(bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1), 73728);
+  for (const long long there :
+       {bytes_under_way(indexer_stages, indexer_tile_keys * indexer_dim, indexer_blocks),
+        bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1)})
+    EXPECT_GE(there, 2 * needed);
+  // Weights alone, and a block has no more of them before it than its tile: few processors must ask for more.
+  for (const int rows : {1, 16, 64, 128}) {
+    for (const auto& [n, k] :
+         {std::pair{2112, 7168}, {24576, 1536}, {32768, 512}, {7168, 16384}, {4096, 7168}, {7168, 2048}}) {
+      const GemmPlan plan = plan_gemm_swapped(e4m3(rows, n, k), h200);
+      const SwappedRoom room{plan.tile_columns, plan.tile_rows};
+      const long long tiles = static_cast<long long>(ceil_div(n, plan.tile_columns)) * plan.splits;
+      const long long slabs =
+          k / 128 / plan.splits * ceil_div(static_cast<int>(tiles), static_cast<int>(plan.grid));
+      const long long there =
+          std::min<long long>(slabs, plan.stages) * room.w_bytes() * plan.grid / h200.processors;
+      EXPECT_GE(there, needed) << rows << ' ' << n << ' ' << k << ": " << plan.splits << " parts, grid "
+                               << plan.grid;
+    }
+  }
 }
 
 TEST(SwappedPlan, GroupsAreNotSplit) {

@@ -53,6 +53,15 @@ TEST(Emulation, EveryThreadOfAnEarlyKernelWaitsForTheOneBefore) {
   EXPECT_THAT([&] { (void)start(true, 63); }, ThrowsMessage<std::logic_error>(HasSubstr("never waits")));
 }
 
+TEST(Emulation, WhatIsSaidToBeTheSameInAWarpHasToBe) {
+  EXPECT_EQ(simt::run({{1, 1}, 64, 0}, [] { (void)simt::uniform(simt::thread() / 32); }), 0);
+  EXPECT_THAT(
+      [] {
+        (void)simt::run({{1, 1}, 64, 0}, [] { (void)simt::uniform(simt::thread() / 31); });
+      },
+      ThrowsMessage<std::logic_error>(HasSubstr("lanes differ")));
+}
+
 TEST(Emulation, SharedMemoryEndsWhereItEnds) {
   EXPECT_THAT(
       [] {

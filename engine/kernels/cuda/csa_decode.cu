@@ -44,12 +44,23 @@ struct CsaContext {
   DSB_DEVICE void fetch(int kv_block, unsigned char* to) const {
     const int row = simt::thread() / row_threads;
     const Place place = place_of(kv_block * mla_block + row);
-    DSB_UNROLL_4
-    for (int chunk = simt::thread() % row_threads; chunk < (kFp8 ? data_chunks : row_chunks);
-         chunk += row_threads) {
-      simt::copy_async(
-          to + (kFp8 ? (row * data_chunks + chunk) * 16 : swizzled_offset(row, chunk, row_chunks)),
-          place.data + chunk * 16, place.there);
+    const int first = simt::thread() % row_threads;
+    if constexpr (kFp8) {
+      DSB_UNROLL_4
+      for (int chunk = first; chunk < data_chunks; chunk += row_threads)
+        simt::copy_async(to + (row * data_chunks + chunk) * 16, place.data + chunk * 16, place.there);
+    } else {
+      // Of the two rows that eight lanes copy at once the odd one begins with its other half of eight chunks:
+      // so they meet all banks.
+      static_assert(row_threads == 4);
+      DSB_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const int chunk = first ^ ((row + half) % 2 * 4);
+        DSB_UNROLL_4
+        for (int eight = 0; eight < row_chunks; eight += 8)
+          simt::copy_async(to + swizzled_offset(row, chunk, row_chunks) + eight * 16,
+                           place.data + (chunk + eight) * 16, place.there);
+      }
     }
     if (kFp8 && simt::thread() % row_threads == 0)
       simt::copy_async8(to + mla_block * csa_data_bytes + row * csa_scale_bytes, place.scales, place.there);
@@ -106,10 +117,14 @@ struct CsaCache {
       const int chunk = turn * row_threads + first;
       store_scaled(kv, simt::load16(data + chunk * 16), power_of_two(scales[turn]), row, chunk, row_chunks);
     }
-    DSB_UNROLL
-    for (int chunk = first; chunk < csa_rope * 2 / 16; chunk += row_threads) {
-      simt::store16(kv + swizzled_offset(row, csa_codes * 2 / 16 + chunk, row_chunks),
-                    simt::load16(data + csa_codes + chunk * 16));
+    // A whole row's by eight lanes, which so meet all banks on either side.
+    constexpr int rope_chunks = csa_rope * 2 / 16;
+    DSB_NO_UNROLL
+    for (int c = simt::thread(); c < mla_block * rope_chunks; c += mla_threads) {
+      const int to = c / rope_chunks;
+      const int chunk = c % rope_chunks;
+      simt::store16(kv + swizzled_offset(to, csa_codes * 2 / 16 + chunk, row_chunks),
+                    simt::load16(raw + to * csa_data_bytes + csa_codes + chunk * 16));
     }
   }
 

@@ -17,7 +17,7 @@ constexpr int group_threads = 128;
 constexpr int group_keys = 64;
 constexpr int consumer_warps = consumers * group_threads / 32;
 constexpr int block_threads = consumers * group_threads + 32;  // one warp fetches
-constexpr int stages = 6;
+constexpr int stages = indexer_stages;
 constexpr int q_buffers = 2;
 constexpr int q_bytes = indexer_heads * indexer_dim;
 constexpr int k_bytes = indexer_tile_keys * indexer_dim;
@@ -90,7 +90,7 @@ DSB_DEVICE void fetch_pieces(const IndexerArgs& args, const TensorMap& q_map, co
 DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
   Barriers& b = *shared.barriers;
   const int lane = simt::thread() % 32;
-  const int group = simt::thread() / group_threads;
+  const int group = simt::uniform(simt::thread() / group_threads);
   const int row0 = group * group_keys + simt::thread() % group_threads / 32 * 16;
   // Of the four lanes that share two rows the first writes the one, the second the other.
   const bool writes = lane % 4 < 2;
@@ -107,8 +107,8 @@ DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
         weight[j][c] = args.weights[request * indexer_heads + j * 8 + c_col(lane, c)];
     }
     simt::wait_barrier(&b.q_full[q_turn.at], q_turn.phase);
-    const std::uint64_t q_operand =
-        k_major_descriptor(simt::shared_address(shared.q) + static_cast<std::uint32_t>(q_turn.at * q_bytes));
+    const std::uint64_t q_operand = simt::whole(k_major_descriptor(
+        simt::shared_address(shared.q) + static_cast<std::uint32_t>(simt::uniform(q_turn.at) * q_bytes)));
     DSB_NO_UNROLL
     for (int tile = piece.begin; tile < piece.end; ++tile, turn.next()) {
       const int key = tile * indexer_tile_keys + my_row;
@@ -116,9 +116,9 @@ DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
       const bool mine = writes && key < length;
       const float scale = mine ? args.k_scale[to] : 0.0f;
       simt::wait_barrier(&b.k_full[turn.at], turn.phase);
-      const std::uint64_t k_operand = k_major_descriptor(
+      const std::uint64_t k_operand = simt::whole(k_major_descriptor(
           simt::shared_address(shared.k) +
-          static_cast<std::uint32_t>(turn.at * k_bytes + group * group_keys * indexer_dim));
+          static_cast<std::uint32_t>(simt::uniform(turn.at) * k_bytes + group * group_keys * indexer_dim)));
       float score[indexer_heads / 2];
       simt::wgmma_fence(score);
       DSB_UNROLL
@@ -141,7 +141,7 @@ DSB_DEVICE void score_pieces(const IndexerArgs& args, const Shared& shared) {
   });
 }
 
-DSB_KERNEL(block_threads, 2)
+DSB_KERNEL(block_threads, indexer_blocks)
 dsa_indexer_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_CONSTANT TensorMap k_map,
                          const DSB_GRID_CONSTANT IndexerArgs args) {
   unsigned char* const base = simt::shared();

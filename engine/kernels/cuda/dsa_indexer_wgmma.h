@@ -9,6 +9,9 @@
 namespace dsbench::engine::kernels::cuda {
 
 inline constexpr int indexer_tile_keys = 128;
+// Tiles of keys that a block has in shared memory or under way, and blocks of a processor.
+inline constexpr int indexer_stages = 6;
+inline constexpr int indexer_blocks = 2;
 // What numbers the tiles of requests lies in shared memory.
 inline constexpr int indexer_most_requests = 2048;
 
@@ -16,7 +19,8 @@ inline constexpr int indexer_most_requests = 2048;
 // length (split_plan.h), a block to a part, two blocks to a processor.
 [[nodiscard]] constexpr int plan_indexer_parts(int requests, int context, const DeviceShape& device) {
   const long long tiles = static_cast<long long>(requests) * ceil_div(context, indexer_tile_keys);
-  return static_cast<int>(std::clamp<long long>(tiles, 1, 2LL * device.processors));
+  return static_cast<int>(
+      std::clamp<long long>(tiles, 1, static_cast<long long>(indexer_blocks) * device.processors));
 }
 
 struct WgmmaIndexer {

@@ -194,8 +194,9 @@ gemm_kernel(GemmArgs args, int splits) {
       for (int h = 0; h < 2; ++h) {
         const OutputRow out(args, at.group, group, row0 + row + i * 16 + c_row(lane, 2 * h), splits, part);
         DSB_UNROLL
-        for (int j = 0; j < T::column_tiles; ++j)
-          out.store(args, column0 + column + j * 8 + c_col(lane, 0), sum[i][j][2 * h], sum[i][j][2 * h + 1]);
+        for (int j = 0; j < T::column_tiles; j += 2)
+          out.store_tiles(args, column0 + column + j * 8, {sum[i][j][2 * h], sum[i][j][2 * h + 1]},
+                          {sum[i][j + 1][2 * h], sum[i][j + 1][2 * h + 1]});
       }
     }
   }

@@ -78,6 +78,16 @@ std::size_t gemm_workspace_bytes(const GemmArgs& args) {
   return parts_bytes(args, plan_gemm(args, device_shape()).splits);
 }
 
+namespace {
+
+// Whether c may leave by TMA, which wants its rows one after another, on 16 bytes.
+bool stores_boxes(const GemmArgs& args) {
+  return args.n % 8 == 0 && (args.c_row == 0 || args.c_row == args.n) &&
+         reinterpret_cast<std::uintptr_t>(args.c) % 16 == 0;
+}
+
+}  // namespace
+
 GemmPlan plan_gemm_wgmma(const GemmArgs& args, const DeviceShape& device) {
   GemmPlan plan;
   plan.tile_rows = typical_rows(args) <= 64 ? 64 : 128;
@@ -89,10 +99,8 @@ GemmPlan plan_gemm_wgmma(const GemmArgs& args, const DeviceShape& device) {
   plan.grid = static_cast<unsigned>(
       std::max<long long>(1, std::min<long long>(tiles * plan.splits, device.processors)));
   // Room to put a tile of c together costs a stage of the ring: that is for tiles whose products take longer
-  // than their copies. TMA wants rows of c one after another, on 16 bytes.
-  plan.boxed_stores = plan.tile_rows == 128 && plan.splits == 1 && args.n % 8 == 0 &&
-                      (args.c_row == 0 || args.c_row == args.n) &&
-                      reinterpret_cast<std::uintptr_t>(args.c) % 16 == 0;
+  // than their copies.
+  plan.boxed_stores = plan.tile_rows == 128 && plan.splits == 1 && stores_boxes(args);
   if (plan.boxed_stores) plan.stages = 5;
   // Two blocks with neighbouring tiles of rows fetch half of the weights each, for both. An odd tile of rows
   // leaves one of them idle, which many make up for.
@@ -106,6 +114,23 @@ GemmPlan plan_gemm_wgmma(const GemmArgs& args, const DeviceShape& device) {
         static_cast<unsigned>(2 * std::max<long long>(1, std::min<long long>(most, device.processors / 2)));
   }
   return plan;
+}
+
+GemmPlan plan_gemm_tall(const GemmArgs& args, const DeviceShape& device) {
+  GemmPlan plan;
+  plan.tile_rows = 256;
+  plan.stages = 4;  // 192 KB, and room for half a tile of c
+  plan.cluster = 2;
+  plan.boxed_stores = stores_boxes(args);
+  const long long most =
+      most_tiles(args.rows_kind, args.groups, args.rows, 2 * plan.tile_rows, ceil_div(args.n, tile_columns));
+  plan.grid =
+      static_cast<unsigned>(2 * std::max<long long>(1, std::min<long long>(most, device.processors / 2)));
+  return plan;
+}
+
+bool gemm_tall_supports(const GemmArgs& args) {
+  return gemm_wgmma_supports(args) && typical_rows(args) > 128 && args.groups <= 512;
 }
 
 bool gemm_wgmma_supports(const GemmArgs& args) {

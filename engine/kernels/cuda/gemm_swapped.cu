@@ -169,7 +169,7 @@ DSB_DEVICE void store_part(const GemmArgs& args, const TileCoord& at, int part,
 template <int kColumns, int kRows>
 DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Shared& shared) {
   using S = Shape<kColumns, kRows>;
-  const int consumer = simt::thread() / group_threads;
+  const int consumer = simt::uniform(simt::thread() / group_threads);
   const int lane = simt::thread() % 32;
   Turn<S::stages> turn;
   DSB_NO_UNROLL
@@ -180,11 +180,11 @@ DSB_DEVICE void multiply_tiles(const Walk& walk, const GemmArgs& args, const Sha
     DSB_NO_UNROLL
     for (int i = range.begin; i < range.end; ++i, turn.next()) {
       simt::wait_barrier(&shared.full[turn.stage], turn.phase);
-      const std::uint32_t stage =
-          simt::shared_address(shared.ring) + static_cast<std::uint32_t>(turn.stage * S::stage_bytes);
-      const std::uint64_t w =
-          k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_columns * slab));
-      const std::uint64_t a = k_major_descriptor(stage + static_cast<std::uint32_t>(S::w_bytes));
+      const std::uint32_t stage = simt::shared_address(shared.ring) +
+                                  static_cast<std::uint32_t>(simt::uniform(turn.stage) * S::stage_bytes);
+      const std::uint64_t w = simt::whole(
+          k_major_descriptor(stage + static_cast<std::uint32_t>(consumer * consumer_columns * slab)));
+      const std::uint64_t a = simt::whole(k_major_descriptor(stage + static_cast<std::uint32_t>(S::w_bytes)));
       float raw[kRows / 2];
       simt::wgmma_fence(raw);
       DSB_UNROLL

@@ -24,4 +24,12 @@ struct WgmmaGemm {
 [[nodiscard]] Status prepare_gemm_wgmma(WgmmaGemm& gemm, const GemmArgs& args);
 [[nodiscard]] Status gemm_wgmma(const WgmmaGemm& gemm, void* stream);
 
+// The same with tiles of 256 rows in pairs of blocks: a warpgroup multiplies twice 64 rows, one half after
+// the other, so that less has to come for a product. For more than 128 rows to a group, and up to 512 groups.
+// The engine does not take it: where it pays is not yet measured on a device.
+[[nodiscard]] bool gemm_tall_supports(const GemmArgs& args);
+[[nodiscard]] GemmPlan plan_gemm_tall(const GemmArgs& args, const DeviceShape& device);
+// Then gemm_wgmma.
+[[nodiscard]] Status prepare_gemm_tall(WgmmaGemm& gemm, const GemmArgs& args);
+
 }  // namespace dsbench::engine::kernels::cuda

@@ -13,6 +13,7 @@ namespace dsbench::engine::kernels::cuda {
 namespace {
 
 constexpr int block_threads = mla_threads;
+constexpr int entry_threads = 8;                // that copy an entry, 128 bytes at a time, and make it bf16
 constexpr int row_chunks = mla_width * 2 / 16;  // 72 pieces of 16 bytes in a row of the cache
 constexpr int raw_chunks = mla_fp8_bytes / 16;  // of an entry of an FP8 cache
 
@@ -31,34 +32,64 @@ struct MlaContext {
   int request;
   int length;
 
+  // What lies beyond the length is never read: it may be NaN, and 0 · NaN would reach the output.
   DSB_DEVICE void fetch(int kv_block, unsigned char* to) const {
-    constexpr int entry_chunks = kFp8 ? raw_chunks : row_chunks;
-    const auto* const cache = static_cast<const unsigned char*>(args.cache);
-    DSB_UNROLL_4
-    for (int i = 0; i < ceil_div(mla_block * entry_chunks, block_threads); ++i) {
-      const int c = i * block_threads + simt::thread();
-      if (kFp8 && c >= mla_block * entry_chunks) break;
-      const int row = c / entry_chunks;
-      const int chunk = c % entry_chunks;
-      const int at = kv_block * mla_block + row;
-      // What lies beyond the length is never read: it may be NaN, and 0 · NaN would reach the output.
-      bool valid = at < length;
-      long long from = 0;
-      if (valid) {
-        if constexpr (kSparse) {
-          const int id = args.ids[static_cast<long long>(request) * args.top_k + at];
-          valid = id >= 0;
-          from = valid ? id : 0;
-        } else {
-          from = static_cast<long long>(
-                     args.block_table[static_cast<long long>(request) * args.max_blocks + kv_block]) *
-                     mla_block +
-                 row;
-        }
-      }
-      simt::copy_async(to + (kFp8 ? c * 16 : swizzled_offset(row, chunk, row_chunks)),
-                       cache + (from * entry_chunks + chunk) * 16, valid);
+    if constexpr (kFp8 && !kSparse)
+      fetch_page(kv_block, to);
+    else
+      fetch_entries(kv_block, to);
+  }
+
+  // A page of an FP8 cache as it lies there.
+  DSB_DEVICE void fetch_page(int kv_block, unsigned char* to) const {
+    constexpr int page_bytes = mla_block * mla_fp8_bytes;
+    const int left = (length - kv_block * mla_block) * mla_fp8_bytes;
+    const unsigned char* const page = static_cast<const unsigned char*>(args.cache) +
+                                      static_cast<long long>(page_at(kv_block)) * page_bytes;
+    DSB_UNROLL
+    for (int i = 0; i < page_bytes; i += block_threads * 16) {
+      const int at = i + simt::thread() * 16;
+      if (at < page_bytes) simt::copy_async(to + at, page + at, at < left);
     }
+  }
+
+  DSB_DEVICE void fetch_entries(int kv_block, unsigned char* to) const {
+    constexpr int at_once = block_threads / entry_threads;
+    static_assert(mla_block == 2 * at_once);
+    fetch_entry(kv_block, simt::thread() / entry_threads, to);
+    fetch_entry(kv_block, simt::thread() / entry_threads + at_once, to);
+  }
+
+  // Eight threads to an entry, which copy 128 bytes of it at a time, whole sectors of memory to all banks: an
+  // entry of 656 bytes that begins in the middle of a sector has 16 less in its first turn.
+  DSB_DEVICE void fetch_entry(int kv_block, int row, unsigned char* to) const {
+    constexpr int entry_chunks = kFp8 ? raw_chunks : row_chunks;
+    const int at = kv_block * mla_block + row;
+    bool valid = at < length;
+    long long from = 0;
+    if (valid) {
+      if constexpr (kSparse) {
+        const int id = args.ids[static_cast<long long>(request) * args.top_k + at];
+        valid = id >= 0;
+        from = valid ? id : 0;
+      } else {
+        from = static_cast<long long>(page_at(kv_block)) * mla_block + row;
+      }
+    }
+    const int first = simt::thread() % entry_threads - (kFp8 ? static_cast<int>(from % 2) : 0);
+    const unsigned char* const entry =
+        static_cast<const unsigned char*>(args.cache) + (from * entry_chunks + first) * 16;
+    unsigned char* const place =
+        to + (kFp8 ? (row * entry_chunks + first) * 16 : swizzled_offset(row, first, row_chunks));
+    constexpr int last = ceil_div(entry_chunks, entry_threads) * entry_threads - entry_threads;
+    if (!kFp8 || first >= 0) simt::copy_async(place, entry, valid);
+    DSB_UNROLL
+    for (int chunk = entry_threads; chunk < last; chunk += entry_threads)
+      simt::copy_async(place + chunk * 16, entry + chunk * 16, valid);
+    if (!kFp8 || last + first < entry_chunks) simt::copy_async(place + last * 16, entry + last * 16, valid);
+  }
+  [[nodiscard]] DSB_DEVICE int page_at(int kv_block) const {
+    return args.block_table[static_cast<long long>(request) * args.max_blocks + kv_block];
   }
   [[nodiscard]] DSB_DEVICE int seen_by(int row) const {
     return kSparse ? length : length - args.queries + 1 + row / args.heads;
@@ -82,21 +113,19 @@ struct MlaCache {
   // A page of an FP8 cache to the tile of bf16. Entries that were not read are zeros, their scales too.
   static DSB_DEVICE void dequantise(unsigned char* kv, const unsigned char* raw) {
     constexpr int code_chunks = mla_latent / 16;
-    DSB_UNROLL_4
-    for (int c = simt::thread(); c < mla_block * code_chunks; c += block_threads) {
-      const int row = c / code_chunks;
-      const int chunk = c % code_chunks;
+    static_assert(entry_threads * 16 == 128 && entry_threads == mla_rope * 2 / 16);  // a scale to each turn
+    const int first = simt::thread() % entry_threads;
+    DSB_NO_UNROLL
+    for (int row0 = 0; row0 < mla_block; row0 += block_threads / entry_threads) {
+      const int row = row0 + simt::thread() / entry_threads;
       const unsigned char* const entry = raw + row * mla_fp8_bytes;
-      const Bytes16 codes = simt::load16(entry + chunk * 16);
-      const float scale = *reinterpret_cast<const float*>(entry + mla_scales_at + chunk / 8 * 4);
-      store_scaled(kv, codes, scale, row, chunk, row_chunks);
-    }
-    constexpr int rope_chunks = mla_rope * 2 / 16;
-    for (int c = simt::thread(); c < mla_block * rope_chunks; c += block_threads) {
-      const int row = c / rope_chunks;
-      const int chunk = c % rope_chunks;
-      simt::store16(kv + swizzled_offset(row, mla_latent * 2 / 16 + chunk, row_chunks),
-                    simt::load16(raw + row * mla_fp8_bytes + mla_rope_at + chunk * 16));
+      DSB_UNROLL
+      for (int chunk = 0; chunk < code_chunks; chunk += entry_threads) {
+        const float scale = *reinterpret_cast<const float*>(entry + mla_scales_at + chunk / 8 * 4);
+        store_scaled(kv, simt::load16(entry + (chunk + first) * 16), scale, row, chunk + first, row_chunks);
+      }
+      simt::store16(kv + swizzled_offset(row, mla_latent * 2 / 16 + first, row_chunks),
+                    simt::load16(entry + mla_rope_at + first * 16));
     }
   }
 };
@@ -134,32 +163,32 @@ mla_combine_kernel(MlaRows given, const int* first, MlaPartials outputs, int par
   top = largest_over(top, 32);
   const float base = top == -simt::infinity() ? 0.0f : top;
   float sum = 0;
-  float o[2][8] = {};  // columns (2·lane … )·4: two runs of 8
+  constexpr int runs = mla_latent / 128;
+  float o[runs][4] = {};  // of each 128 columns the four from 4·lane on
   for (int i = 0; i < pieces; ++i) {
     const long long slot_row = static_cast<long long>(partial_slot(range.begin + i, request)) * rows + row;
     const float weight = simt::exp_e(outputs.partial_lse[slot_row] - base);
     sum += weight;
     DSB_UNROLL
-    for (int run = 0; run < 2; ++run) {
-      const float* from = outputs.partial_o + slot_row * mla_latent + run * 256 + lane * 8;
-      float v[2][4];
-      load_vector(from, v[0]);
-      load_vector(from + 4, v[1]);
+    for (int run = 0; run < runs; ++run) {
+      float v[4];
+      load_vector(outputs.partial_o + slot_row * mla_latent + run * 128 + lane * 4, v);
       DSB_UNROLL
-      for (int k = 0; k < 8; ++k) o[run][k] += weight * v[k / 4][k % 4];
+      for (int k = 0; k < 4; ++k) o[run][k] += weight * v[k];
     }
   }
   const float weights = given.sink == nullptr ? sum : sum + simt::exp_e(given.sink[row % given.heads] - base);
   const float inverse = sum > 0 ? simt::divide(1.0f, weights) : 0.0f;
   DSB_UNROLL
-  for (int run = 0; run < 2; ++run) {
+  for (int run = 0; run < runs; ++run) {
     DSB_UNROLL
-    for (int k = 0; k < 8; ++k) o[run][k] *= inverse;
-    const int rotary = run * 256 + lane * 8 - (mla_latent - mla_rope);
+    for (int k = 0; k < 4; ++k) o[run][k] *= inverse;
+    const int rotary = run * 128 + lane * 4 - (mla_latent - mla_rope);
     DSB_UNROLL
-    for (int k = 0; k < 8 && given.turn != nullptr && rotary >= 0; k += 2)
+    for (int k = 0; k < 4 && given.turn != nullptr && rotary >= 0; k += 2)
       turn_back(given.turn, request, (rotary + k) / 2, o[run][k], o[run][k + 1]);
-    store_vector(static_cast<Bf16*>(given.o) + out_row * mla_latent + run * 256 + lane * 8, o[run]);
+    simt::store8(static_cast<Bf16*>(given.o) + out_row * mla_latent + run * 128 + lane * 4,
+                 simt::to_bf16x2(o[run][0], o[run][1]), simt::to_bf16x2(o[run][2], o[run][3]));
   }
   if (lane == 0) given.lse[out_row] = sum > 0 ? base + simt::log_e(sum) : -simt::infinity();
 }

@@ -5,9 +5,11 @@
 #include "engine/kernels/cuda/mla_pages.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/mma_layout.h"
+#include "engine/kernels/cuda/softmax_reference.cuh"
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/vectors.cuh"
+#include "engine/kernels/cuda/warp_columns.cuh"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
 
 namespace dsbench::engine::kernels::cuda {
@@ -17,9 +19,8 @@ namespace {
 constexpr int score_columns = mla_block / consumers;    // of a warpgroup
 constexpr int output_columns = mla_latent / consumers;  // of a warpgroup
 constexpr int consumer_barrier = 1;
-constexpr float log2_e = 1.44269504088896340736f;
-constexpr float ln_2 = 0.69314718055994530942f;
-constexpr float score_scale = 0.07216878364870322056f;  // 192^−0.5
+constexpr float score_scale = 0.07216878364870322056f;                  // 192^−0.5
+constexpr float score_scale_2 = score_scale * 1.44269504088896340736f;  // and exp by powers of two
 
 // Who makes a page of an FP8 cache bf16 needs registers for what is under way.
 template <bool kFp8>
@@ -36,7 +37,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
                               unsigned char* q_tile, unsigned char* kv_tiles, unsigned char* p_tile,
                               float* exchange, Barriers* barriers) {
   const int lane = simt::thread() % 32;
-  const int group = simt::thread() / group_threads;
+  const int group = simt::uniform(simt::thread() / group_threads);
   const int tile_row = simt::thread() % group_threads / 32 * 16;
   const int rows = args.queries * args.heads;
   const int row0 = simt::block_y() * tile_rows;
@@ -54,7 +55,9 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       const int row = row0 + tile_row + c_row(lane, 2 * h);
       limit[h] = length - args.queries + 1 + (row < rows ? row : rows - 1) / args.heads;
     }
-    float top[2] = {-simt::infinity(), -simt::infinity()};
+    // What the row of the tile that sees least sees; the others see as much or more.
+    const int all_see = length - args.queries + 1 + row0 / args.heads;
+    Reference rows_at[2];
     float sum[2] = {};
     float o[output_columns / 2];
     DSB_UNROLL
@@ -64,7 +67,7 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
 
     DSB_NO_UNROLL
     for (int b = piece.begin; b < piece.end; ++b, turn.next()) {
-      unsigned char* const kv = kv_tiles + turn.buffer * tile_bytes;
+      unsigned char* const kv = kv_tiles + simt::uniform(turn.buffer) * tile_bytes;
       const std::uint32_t kv_address = simt::shared_address(kv);
       simt::wait_barrier(&barriers->kv_full[turn.buffer], turn.phase);
       const int inside = length - b * mla_block;
@@ -81,27 +84,31 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       }
 
       float score[score_columns / 2];
+      const std::uint64_t k_operand =
+          simt::whole(k_major_descriptor(kv_address + static_cast<std::uint32_t>(column * 128)));
       simt::wgmma_fence(score);
       DSB_UNROLL
       for (int box = 0; box < boxes; ++box) {
-        const std::uint64_t k_operand =
-            k_major_descriptor(kv_address + static_cast<std::uint32_t>(box * box_bytes + column * 128));
         DSB_UNROLL
-        for (int step = 0; step < box_columns / 16; ++step)
-          simt::wgmma_bf16_n32(score, q_operand + static_cast<std::uint64_t>(box * box_bytes / 16 + step * 2),
-                               k_operand + static_cast<std::uint64_t>(step * 2), box + step > 0);
+        for (int step = 0; step < box_columns / 16; ++step) {
+          const auto along = static_cast<std::uint64_t>(box * box_bytes / 16 + step * 2);
+          simt::wgmma_bf16_n32(score, q_operand + along, k_operand + along, box + step > 0);
+        }
       }
       simt::wgmma_commit();
       simt::wgmma_wait<0>(score);
 
-      float largest[2] = {-simt::infinity(), -simt::infinity()};
-      DSB_UNROLL
-      for (int e = 0; e < score_columns / 2; ++e) {
-        const int h = e % 4 / 2;
-        const int at = b * mla_block + column + e / 4 * 8 + c_col(lane, e % 4);
-        score[e] = at < limit[h] ? score[e] * (score_scale * log2_e) : -simt::infinity();
-        largest[h] = simt::larger(largest[h], score[e]);
+      if ((b + 1) * mla_block > all_see) {
+        DSB_UNROLL
+        for (int e = 0; e < score_columns / 2; ++e) {
+          const int at = b * mla_block + column + e / 4 * 8 + c_col(lane, e % 4);
+          if (at >= limit[e % 4 / 2]) score[e] = -simt::infinity();
+        }
       }
+      float largest[2] = {score[0], score[2]};
+      DSB_UNROLL
+      for (int e = 0; e < score_columns / 2; ++e)
+        largest[e % 4 / 2] = simt::larger(largest[e % 4 / 2], score[e]);
       DSB_UNROLL
       for (int h = 0; h < 2; ++h) {
         largest[h] = largest_over(largest[h], 4);
@@ -109,49 +116,49 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
       }
       simt::sync_threads_of(consumer_barrier, consumer_threads);
       float shrink[2];
-      float base[2];
       DSB_UNROLL
       for (int h = 0; h < 2; ++h) {
         const int row = tile_row + c_row(lane, 2 * h);
-        const float now = simt::larger(top[h], simt::larger(exchange[row], exchange[tile_rows + row]));
-        base[h] = now == -simt::infinity() ? 0.0f : now;
-        shrink[h] = simt::exp_2(top[h] - base[h]);
-        top[h] = now;
-        sum[h] *= shrink[h];
+        shrink[h] = rows_at[h].take(simt::larger(exchange[row], exchange[tile_rows + row]), score_scale_2);
+      }
+      if (simt::ballot(shrink[0] != 1.0f || shrink[1] != 1.0f) != 0) {
+        sum[0] *= shrink[0];
+        sum[1] *= shrink[1];
+        DSB_UNROLL
+        for (int e = 0; e < output_columns / 2; ++e) o[e] *= shrink[e % 4 / 2];
       }
       DSB_UNROLL
       for (int e = 0; e < score_columns / 2; ++e) {
-        score[e] = simt::exp_2(score[e] - base[e % 4 / 2]);
+        score[e] = simt::exp_2_fast(score[e] * score_scale_2 - rows_at[e % 4 / 2].base);
         sum[e % 4 / 2] += score[e];
       }
-      DSB_UNROLL
-      for (int e = 0; e < output_columns / 2; ++e) o[e] *= shrink[e % 4 / 2];
 
       // A request of one block gets a second pass with what rounding to bf16 cut off (see mla_decode.cu).
       const int passes = blocks == 1 ? 2 : 1;
       DSB_NO_UNROLL
       for (int pass = 0; pass < passes; ++pass) {
-        if (pass > 0) simt::sync_threads_of(consumer_barrier, consumer_threads);
+        if (pass > 0) {
+          DSB_UNROLL
+          for (int e = 0; e < score_columns / 2; e += 2) keep_rounded_off(score[e], score[e + 1]);
+          simt::sync_threads_of(consumer_barrier, consumer_threads);
+        }
         DSB_UNROLL
         for (int e = 0; e < score_columns / 2; e += 2) {
           const std::uint32_t rounded = simt::to_bf16x2(score[e], score[e + 1]);
-          score[e] -= simt::bits_float(rounded << 16);
-          score[e + 1] -= simt::bits_float(rounded & 0xffff0000u);
           const int col = column + e / 4 * 8 + c_col(lane, 0);
           *reinterpret_cast<std::uint32_t*>(
               p_tile + swizzled_offset(tile_row + c_row(lane, e % 4), col / 8, 8) + col % 8 * 2) = rounded;
         }
         simt::fence_async();
         simt::sync_threads_of(consumer_barrier, consumer_threads);
+        const std::uint64_t v_operand = simt::whole(n_major_descriptor(
+            kv_address + static_cast<std::uint32_t>(group * (output_columns / box_columns) * box_bytes),
+            box_bytes));
         simt::wgmma_fence(o);
         DSB_UNROLL
-        for (int step = 0; step < mla_block / 16; ++step) {
-          const std::uint64_t v_operand = n_major_descriptor(
-              kv_address + static_cast<std::uint32_t>(group * (output_columns / box_columns) * box_bytes +
-                                                      step * 16 * 128),
-              box_bytes);
-          simt::wgmma_bf16_n256_trans(o, p_operand + static_cast<std::uint64_t>(step * 2), v_operand, true);
-        }
+        for (int step = 0; step < mla_block / 16; ++step)
+          simt::wgmma_bf16_n256_trans(o, p_operand + static_cast<std::uint64_t>(step * 2),
+                                      v_operand + static_cast<std::uint64_t>(step * 16 * 128 / 16), true);
         simt::wgmma_commit();
         simt::wgmma_wait<0>(o);
       }
@@ -178,28 +185,26 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
     DSB_UNROLL
     for (int h = 0; h < 2; ++h) {
       const int row = row0 + tile_row + c_row(lane, 2 * h);
-      if (row >= rows) continue;
+      const bool there = row < rows;
       const float inverse = all[h] > 0 ? simt::divide(1.0f, all[h]) : 0.0f;
-      const float lse = all[h] > 0 ? top[h] * ln_2 + simt::log_e(all[h]) : -simt::infinity();
+      const float lse = all[h] > 0 ? rows_at[h].top * score_scale + simt::log_e(all[h]) : -simt::infinity();
       const long long out_row = static_cast<long long>(request) * rows + row;
       const long long slot_row = static_cast<long long>(partial_slot(simt::block_x(), request)) * rows + row;
-      if (group == 0 && lane % 4 == 0) {
+      if (there && group == 0 && lane % 4 == 0) {
         if (whole)
           args.lse[out_row] = lse;
         else
           partials.partial_lse[slot_row] = lse;
       }
       DSB_UNROLL
-      for (int e = 0; e < output_columns / 2; e += 4) {
-        const int col = group * output_columns + e / 4 * 8 + c_col(lane, 0);
-        const float v0 = o[e + 2 * h] * inverse;
-        const float v1 = o[e + 2 * h + 1] * inverse;
+      for (int e = 2 * h; e < output_columns / 2; e += 8) {
+        const int col = group * output_columns + e / 4 * 8;
+        const float left[2] = {o[e] * inverse, o[e + 1] * inverse};
+        const float right[2] = {o[e + 4] * inverse, o[e + 5] * inverse};
         if (whole)
-          *reinterpret_cast<std::uint32_t*>(static_cast<Bf16*>(args.o) + out_row * mla_latent + col) =
-              simt::to_bf16x2(v0, v1);
+          store_tiles(static_cast<Bf16*>(args.o) + out_row * mla_latent + col, left, right, there);
         else
-          simt::store8(partials.partial_o + slot_row * mla_latent + col, simt::float_bits(v0),
-                       simt::float_bits(v1));
+          store_tiles(partials.partial_o + slot_row * mla_latent + col, left, right, there);
       }
     }
   });

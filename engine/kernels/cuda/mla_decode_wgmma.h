@@ -5,6 +5,9 @@
 
 namespace dsbench::engine::kernels::cuda {
 
+// Pages that a block has in shared memory or under way.
+inline constexpr int mla_wgmma_pages = 2;
+
 // Paged mla_decode by wgmma and TMA: tiles of 64 rows; one warpgroup fetches pages, two share the scores by
 // columns and the output by halves of the latent, which is what 64 × 512 sums in registers ask for. Of an FP8
 // cache the one warpgroup makes pages bf16 as it brings them.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "engine/kernels/cuda/hopper.cuh"
-#include "engine/kernels/cuda/mla_decode.h"
+#include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mla_fp8.cuh"
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
@@ -21,7 +21,7 @@ constexpr int box_columns = 64;  // 128 bytes of bf16
 constexpr int boxes = mla_width / box_columns;
 constexpr int box_bytes = 64 * 128;  // 64 rows of queries or of a page
 constexpr int tile_bytes = boxes * box_bytes;
-constexpr int buffers = 2;
+constexpr int buffers = mla_wgmma_pages;
 
 struct Barriers {
   simt::Barrier q_full;

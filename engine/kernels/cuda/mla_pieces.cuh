@@ -10,6 +10,7 @@
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/vectors.cuh"
+#include "engine/kernels/cuda/warp_columns.cuh"
 
 // What one block does of attention in which all heads share one row of the cache as key and as value: MLA's
 // decode (mla_decode.cu) and DeepSeek-V4's (csa_decode.cu). Where the rows come from is the Cache's business:
@@ -70,11 +71,16 @@ DSB_DEVICE void turn_back(const float* turns, int request, int pair, float& x, f
 // Sixteen e4m3 codes, times their scale, as two pieces of a tile of bf16.
 DSB_DEVICE void store_scaled(unsigned char* tile, const Bytes16& codes, float scale, int row, int chunk,
                              int row_chunks) {
+  // Eight lanes that store at once have eight neighbouring chunks of a row, every other one of 16: those from
+  // the fifth on begin with their second piece, so that all banks are met.
+  const int turned = chunk / 4 % 2;
+  const Bytes16 in =
+      turned == 0 ? codes : Bytes16{{codes.word[2], codes.word[3], codes.word[0], codes.word[1]}};
   Bytes16 out[2];
-  widen_codes(codes, scale, out);
+  widen_codes(in, scale, out);
   DSB_UNROLL
   for (int half = 0; half < 2; ++half)
-    simt::store16(tile + swizzled_offset(row, chunk * 2 + half, row_chunks), out[half]);
+    simt::store16(tile + swizzled_offset(row, chunk * 2 + (half ^ turned), row_chunks), out[half]);
 }
 
 // A part of the cache (block_x) for some rows (block_y) of each request that it holds pieces of.
@@ -270,21 +276,22 @@ DSB_DEVICE void attend_part(const Cache& cache, const MlaRows& given, const int*
       }
     }
 
+    const int here = simt::computed_here(lane);  // none of what follows is kept during the loop
     DSB_UNROLL
     for (int h = 0; h < 2; ++h) {
       sum[h] = sum_over(sum[h], 4);
-      if (lane % 4 == 0) exchange[beside * S::rows + tile_row + c_row(lane, 2 * h)] = sum[h];
+      if (here % 4 == 0) exchange[beside * S::rows + tile_row + c_row(here, 2 * h)] = sum[h];
     }
     simt::sync_block();  // also: all are done with this piece's tiles
     const KvPiece parts = parts_of(per_part, first[request], blocks);
     const bool whole = parts.end - parts.begin == 1;
     DSB_UNROLL
     for (int h = 0; h < 2; ++h) {
-      const int row = row0 + tile_row + c_row(lane, 2 * h);
+      const int row = row0 + tile_row + c_row(here, 2 * h);
       float all = 0;
       DSB_UNROLL
-      for (int w = 0; w < S::across; ++w) all += exchange[w * S::rows + tile_row + c_row(lane, 2 * h)];
-      if (row >= rows) continue;
+      for (int w = 0; w < S::across; ++w) all += exchange[w * S::rows + tile_row + c_row(here, 2 * h)];
+      const bool there = row < rows;
       float weights = all;
       if constexpr (!Cache::plain) {
         if (whole) weights += simt::exp_2(given.sink[row % given.heads] * log2_e - top[h]);
@@ -294,7 +301,7 @@ DSB_DEVICE void attend_part(const Cache& cache, const MlaRows& given, const int*
           DSB_UNROLL
           for (int j = 0; j < rotary_tiles; ++j) {
             float(&pair)[4] = o[S::output_tiles - rotary_tiles + j];
-            turn_back(given.turn, request, (j * 8 + c_col(lane, 0)) / 2, pair[2 * h], pair[2 * h + 1]);
+            turn_back(given.turn, request, (j * 8 + c_col(here, 0)) / 2, pair[2 * h], pair[2 * h + 1]);
           }
         }
       }
@@ -302,24 +309,21 @@ DSB_DEVICE void attend_part(const Cache& cache, const MlaRows& given, const int*
       const float lse = all > 0 ? top[h] * ln_2 + simt::log_e(all) : -simt::infinity();
       const long long out_row = static_cast<long long>(request) * rows + row;
       const long long slot_row = static_cast<long long>(partial_slot(part, request)) * rows + row;
-      if (beside == 0 && lane % 4 == 0) {
+      if (there && beside == 0 && here % 4 == 0) {
         if (whole)
           given.lse[out_row] = lse;
         else
           outputs.partial_lse[slot_row] = lse;
       }
       DSB_UNROLL
-      for (int j = 0; j < S::output_tiles; ++j) {
-        const int col = (beside * S::output_tiles + j) * 8 + c_col(lane, 0);
-        const float v0 = o[j][2 * h] * inverse;
-        const float v1 = o[j][2 * h + 1] * inverse;
-        if (whole) {
-          *reinterpret_cast<std::uint32_t*>(static_cast<Bf16*>(given.o) + out_row * mla_latent + col) =
-              simt::to_bf16x2(v0, v1);
-        } else {
-          simt::store8(outputs.partial_o + slot_row * mla_latent + col, simt::float_bits(v0),
-                       simt::float_bits(v1));
-        }
+      for (int j = 0; j < S::output_tiles; j += 2) {
+        const int col = (beside * S::output_tiles + j) * 8;
+        const float left[2] = {o[j][2 * h] * inverse, o[j][2 * h + 1] * inverse};
+        const float right[2] = {o[j + 1][2 * h] * inverse, o[j + 1][2 * h + 1] * inverse};
+        if (whole)
+          store_tiles(static_cast<Bf16*>(given.o) + out_row * mla_latent + col, left, right, there);
+        else
+          store_tiles(outputs.partial_o + slot_row * mla_latent + col, left, right, there);
       }
     }
   }

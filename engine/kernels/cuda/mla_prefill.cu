@@ -4,6 +4,7 @@
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/vectors.cuh"
+#include "engine/kernels/cuda/warp_columns.cuh"
 
 namespace dsbench::engine::kernels::cuda {
 
@@ -155,13 +156,13 @@ mla_prefill_kernel(MlaPrefillArgs args) {
   for (int h = 0; h < 2; ++h) {
     const float all = sum_over(sum[h], 4);
     const int query = query0 + warp_row + c_row(lane, 2 * h);
-    if (query >= args.queries) continue;
     const float inverse = all > 0 ? simt::divide(1.0f, all) : 0.0f;
-    Bf16* to = static_cast<Bf16*>(args.o) + (static_cast<long long>(query) * args.heads + head) * v_width;
+    Bf16* const to =
+        static_cast<Bf16*>(args.o) + (static_cast<long long>(query) * args.heads + head) * v_width;
     DSB_UNROLL
-    for (int j = 0; j < v_width / 8; ++j)
-      *reinterpret_cast<std::uint32_t*>(to + j * 8 + c_col(lane, 0)) =
-          simt::to_bf16x2(o[j][2 * h] * inverse, o[j][2 * h + 1] * inverse);
+    for (int j = 0; j < v_width / 8; j += 2)
+      store_tiles(to + j * 8, {o[j][2 * h] * inverse, o[j][2 * h + 1] * inverse},
+                  {o[j + 1][2 * h] * inverse, o[j + 1][2 * h + 1] * inverse}, query < args.queries);
   }
 }
 

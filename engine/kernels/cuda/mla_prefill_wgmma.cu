@@ -4,7 +4,9 @@
 #include "engine/kernels/cuda/hopper.cuh"
 #include "engine/kernels/cuda/launch.cuh"
 #include "engine/kernels/cuda/mma_layout.h"
+#include "engine/kernels/cuda/softmax_reference.cuh"
 #include "engine/kernels/cuda/vectors.cuh"
+#include "engine/kernels/cuda/warp_columns.cuh"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
 
 namespace dsbench::engine::kernels::cuda {
@@ -94,8 +96,8 @@ DSB_DEVICE void start_scores(float (&score)[tile_keys / 2], std::uint64_t q_oper
                              int tile) {
   const int stage = tile % stages;
   simt::wait_barrier(&at.barriers->k_full[stage], tile / stages % 2);
-  const std::uint64_t k_operand =
-      k_major_descriptor(simt::shared_address(at.k) + static_cast<std::uint32_t>(stage * k_bytes));
+  const std::uint64_t k_operand = simt::whole(
+      k_major_descriptor(simt::shared_address(at.k) + static_cast<std::uint32_t>(stage * k_bytes)));
   simt::wgmma_fence(score);
   DSB_UNROLL
   for (int step = 0; step < qk_width / 16; ++step) {
@@ -110,19 +112,19 @@ DSB_DEVICE void start_outputs(float (&o)[v_width / 2], std::uint32_t (&weight)[t
                               const Shared& at, int tile) {
   const int stage = tile % stages;
   simt::wait_barrier(&at.barriers->v_full[stage], tile / stages % 2);
-  const std::uint32_t v = simt::shared_address(at.v) + static_cast<std::uint32_t>(stage * v_bytes);
+  const std::uint64_t v_operand = simt::whole(n_major_descriptor(
+      simt::shared_address(at.v) + static_cast<std::uint32_t>(stage * v_bytes), box_bytes));
   simt::wgmma_fence(o, weight);
   DSB_UNROLL
   for (int step = 0; step < tile_keys / 16; ++step)
-    simt::wgmma_bf16_n128_trans(
-        o, weight[step], n_major_descriptor(v + static_cast<std::uint32_t>(step * 16 * 128), box_bytes),
-        true);
+    simt::wgmma_bf16_n128_trans(o, weight[step], v_operand + static_cast<std::uint64_t>(step * 16 * 128 / 16),
+                                true);
   simt::wgmma_commit();
 }
 
 // A thread's two rows.
 struct Softmax {
-  float top[2] = {-simt::infinity(), -simt::infinity()};
+  Reference reference[2];
   float sum[2] = {};
 };
 
@@ -138,35 +140,28 @@ DSB_DEVICE void soften(float (&score)[tile_keys / 2], Softmax& rows, const int (
       if (e / 4 * 8 + c_col(lane, e % 4) >= limit[e % 4 / 2]) score[e] = -simt::infinity();
     }
   }
-  float largest[2] = {rows.top[0], rows.top[1]};
+  float largest[2] = {score[0], score[2]};
   DSB_UNROLL
   for (int e = 0; e < tile_keys / 2; ++e) largest[e % 4 / 2] = simt::larger(largest[e % 4 / 2], score[e]);
-  float base[2];
   DSB_UNROLL
   for (int h = 0; h < 2; ++h) {
-    largest[h] = largest_over(largest[h], 4);
-    shrink[h] = simt::exp_2_fast((rows.top[h] - largest[h]) * score_scale);
-    base[h] = largest[h] * score_scale;
-    rows.top[h] = largest[h];
+    shrink[h] = rows.reference[h].take(largest_over(largest[h], 4), score_scale);
     rows.sum[h] *= shrink[h];
   }
   DSB_UNROLL
   for (int e = 0; e < tile_keys / 2; ++e) {
-    score[e] = simt::exp_2_fast(score[e] * score_scale - base[e % 4 / 2]);
+    score[e] = simt::exp_2_fast(score[e] * score_scale - rows.reference[e % 4 / 2].base);
     rows.sum[e % 4 / 2] += score[e];
   }
 }
 
 // To bf16, as the A operand of the next product: two tiles of 8 columns of the scores are one step of it,
-// register by register. What rounding cut off stays in `score`.
-DSB_DEVICE void round_weights(std::uint32_t (&weight)[tile_keys / 16][4], float (&score)[tile_keys / 2]) {
+// register by register.
+DSB_DEVICE void round_weights(std::uint32_t (&weight)[tile_keys / 16][4],
+                              const float (&score)[tile_keys / 2]) {
   DSB_UNROLL
-  for (int e = 0; e < tile_keys / 2; e += 2) {
-    const std::uint32_t rounded = simt::to_bf16x2(score[e], score[e + 1]);
-    weight[e / 8][e % 8 / 2] = rounded;
-    score[e] -= simt::bits_float(rounded << 16);
-    score[e + 1] -= simt::bits_float(rounded & 0xffff0000u);
-  }
+  for (int e = 0; e < tile_keys / 2; e += 2)
+    weight[e / 8][e % 8 / 2] = simt::to_bf16x2(score[e], score[e + 1]);
 }
 
 DSB_DEVICE void arrive_by_warp(simt::Barrier* b) {
@@ -177,7 +172,7 @@ DSB_DEVICE void arrive_by_warp(simt::Barrier* b) {
 DSB_DEVICE void attend(const MlaPrefillArgs& args, const Part& part, const Shared& at) {
   Barriers& b = *at.barriers;
   const int lane = simt::thread() % 32;
-  const int group = simt::thread() / group_threads;
+  const int group = simt::uniform(simt::thread() / group_threads);
   const int row0 = group * group_queries + simt::thread() % group_threads / 32 * 16;
   const int group_sees = part.first_seen + group * group_queries;  // its first query
   const int seen[2] = {part.first_seen + row0 + c_row(lane, 0), part.first_seen + row0 + c_row(lane, 2)};
@@ -195,6 +190,8 @@ DSB_DEVICE void attend(const MlaPrefillArgs& args, const Part& part, const Share
 
   const auto add_rounded_off = [&](int tile) {
     std::uint32_t rest[tile_keys / 16][4];
+    DSB_UNROLL
+    for (int e = 0; e < tile_keys / 2; e += 2) keep_rounded_off(score[e], score[e + 1]);
     round_weights(rest, score);
     start_outputs(o, rest, at, tile);
     simt::wgmma_wait<0>(o);
@@ -218,8 +215,10 @@ DSB_DEVICE void attend(const MlaPrefillArgs& args, const Part& part, const Share
     soften(score, rows, limit, (tile + 1) * tile_keys <= group_sees, shrink);
     simt::wgmma_wait<0>(o);
     arrive_by_warp(&b.v_empty[(tile - 1) % stages]);
-    DSB_UNROLL
-    for (int e = 0; e < v_width / 2; ++e) o[e] *= shrink[e % 4 / 2];
+    if (simt::ballot(shrink[0] != 1.0f || shrink[1] != 1.0f) != 0) {
+      DSB_UNROLL
+      for (int e = 0; e < v_width / 2; ++e) o[e] *= shrink[e % 4 / 2];
+    }
     round_weights(weight, score);
     if (few) add_rounded_off(tile);
   }
@@ -230,14 +229,13 @@ DSB_DEVICE void attend(const MlaPrefillArgs& args, const Part& part, const Share
   for (int h = 0; h < 2; ++h) {
     const float all = sum_over(rows.sum[h], 4);
     const int query = part.query0 + row0 + c_row(lane, 2 * h);
-    if (query >= args.queries) continue;
     const float inverse = simt::divide(1.0f, all);
     Bf16* const to =
         static_cast<Bf16*>(args.o) + (static_cast<long long>(query) * args.heads + part.head) * v_width;
     DSB_UNROLL
-    for (int e = 2 * h; e < v_width / 2; e += 4)
-      *reinterpret_cast<std::uint32_t*>(to + e / 4 * 8 + c_col(lane, 0)) =
-          simt::to_bf16x2(o[e] * inverse, o[e + 1] * inverse);
+    for (int e = 2 * h; e < v_width / 2; e += 8)
+      store_tiles(to + e / 4 * 8, {o[e] * inverse, o[e + 1] * inverse},
+                  {o[e + 4] * inverse, o[e + 5] * inverse}, query < args.queries);
   }
 }
 

@@ -7,6 +7,15 @@ namespace dsbench::engine::kernels::cuda {
 
 namespace {
 
+// Cosines, or sines, of the pairs of a piece: four in one reading, or two.
+DSB_DEVICE void load_turns(const float* from, float (&turns)[4]) {
+  load_vector(from, turns);
+}
+DSB_DEVICE void load_turns(const float* from, float (&turns)[2]) {
+  turns[0] = from[0];
+  turns[1] = from[1];
+}
+
 // One thread to a piece: 16 bytes that hold whole pairs (interleaved), or 16 bytes of each half (half), or 16
 // bytes of the latent to copy. Pieces of a token: those of its heads, then the rope part of its latent, then
 // the latent.
@@ -38,10 +47,14 @@ rope_kv_write_kernel(const T* q_pe, const T* kv, const float* cos_sin, const std
   if constexpr (kInterleaved) {
     float v[width];
     load_vector(from + i * width, v);
+    float cosine[width / 2];
+    float sine[width / 2];
+    load_turns(cosines + i * (width / 2), cosine);
+    load_turns(sines + i * (width / 2), sine);
     DSB_UNROLL
     for (int k = 0; k < width; k += 2) {
-      const float c = cosines[(i * width + k) / 2];
-      const float s = sines[(i * width + k) / 2];
+      const float c = cosine[k / 2];
+      const float s = sine[k / 2];
       const float a = v[k];
       const float b = v[k + 1];
       v[k] = a * c - b * s;

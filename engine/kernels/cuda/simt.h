@@ -11,9 +11,12 @@
 // stays unchecked there is speed and the hardware.
 //
 //   thread(), threads(), block_x() … grid_x()      who am I
+//   whole(v)                                       v (64 bits), which the compiler does not take apart
+//   computed_here(v)                               v, from which nothing is computed ahead
 //   shared()                                       dynamic shared memory, 1024-byte aligned
 //   sync_block()                                   __syncthreads
 //   shuffle_xor(v, mask), shuffle(v, lane)         all 32 lanes take part
+//   uniform(v)                                     v, which is the same in all 32 lanes, said to the compiler
 //   match(v)                                       mask of lanes that hold the same value; all 32 take part
 //   ballot(p)
 //   load_matrix(r, p), load_matrix_trans(r, p)     ldmatrix.x4

@@ -26,6 +26,18 @@ DSB_DEVICE int thread() {
 DSB_DEVICE int threads() {
   return static_cast<int>(blockDim.x);
 }
+// The same number, but what is computed from it is computed here: kept from before a loop it would take
+// registers all the way.
+DSB_DEVICE int computed_here(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
+// The same number, which the compiler does not take apart: what is added to a descriptor is added to it as a
+// whole, and not put together from two halves each time.
+DSB_DEVICE std::uint64_t whole(std::uint64_t v) {
+  asm("" : "+l"(v));
+  return v;
+}
 DSB_DEVICE int block_x() {
   return static_cast<int>(blockIdx.x);
 }
@@ -58,6 +70,11 @@ DSB_DEVICE float shuffle(float v, int lane) {
 }
 DSB_DEVICE int shuffle(int v, int lane) {
   return __shfl_sync(0xffffffffu, v, lane);
+}
+// The compiler knows of a shuffle from one lane that all get the same, and keeps it, and what is computed
+// from it, once for the warp.
+DSB_DEVICE int uniform(int v) {
+  return __shfl_sync(0xffffffffu, v, 0);
 }
 DSB_DEVICE std::uint32_t match(int v) {
   return __match_any_sync(0xffffffffu, v);

@@ -63,6 +63,13 @@ DSB_DEVICE void store_vector(T* p, const float (&v)[kWidth]) {
     simt::store16(p, pack(v));
 }
 
+// Of two numbers what rounding them to bf16 cuts off.
+DSB_DEVICE void keep_rounded_off(float& low, float& high) {
+  const std::uint32_t rounded = simt::to_bf16x2(low, high);
+  low -= simt::bits_float(rounded << 16);
+  high -= simt::bits_float(rounded & 0xffff0000u);
+}
+
 // Over `width` neighbouring lanes (a power of two); every lane gets the result.
 DSB_DEVICE float sum_over(float v, int width) {
   for (int mask = width / 2; mask > 0; mask /= 2) v += simt::shuffle_xor(v, mask);

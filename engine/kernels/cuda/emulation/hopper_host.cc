@@ -185,6 +185,9 @@ void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row) {
 }
 
 void copy_word(void* to, const void* from, bool valid) {
+  const auto site = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+  detail::watch(site, to, word_bytes, Touch::write);
+  if (valid) detail::watch(site, from, word_bytes, Touch::read);
   detail::check_shared(to, word_bytes, word_bytes);
   if (valid) require_aligned(from, word_bytes);
   std::memset(to, 0xff, word_bytes);

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <exception>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/kernels/cuda/mma_layout.h"
@@ -54,6 +55,7 @@ struct Block {
   struct Named {
     int arrived = 0;
     std::uint64_t turns = 0;
+    std::uint32_t warps = 0;  // that have arrived
   } named[16];
   std::vector<unsigned char> memory;
   unsigned char* shared = nullptr;
@@ -75,6 +77,9 @@ struct Block {
 };
 
 Block* block = nullptr;
+simt::Watcher* watcher = nullptr;
+const unsigned char* launcher_stack = nullptr;  // where run() has its own
+bool working = false;                           // one lane for all of them that have met
 simt::Order order = simt::Order::forward;
 int processors = 7;
 std::uint64_t serial = 0;
@@ -184,6 +189,15 @@ bool run_warp(std::size_t w) {
   return moved;
 }
 
+constexpr int most_warps = 32;
+
+// Warps of the block have met; for whoever watches.
+void warps_met(std::size_t first, std::size_t count) {
+  if (watcher == nullptr) return;
+  const auto before = static_cast<std::size_t>(simt::cluster_rank()) * most_warps;
+  for (std::size_t w = first; w < first + count; ++w) watcher->warp_met(static_cast<int>(before + w));
+}
+
 void run_cluster() {
   for (;;) {
     bool moved = false;
@@ -230,7 +244,12 @@ void set_processors(int wanted) {
   processors = wanted;
 }
 
+void set_watcher(Watcher* wanted) {
+  watcher = wanted;
+}
+
 Status run(const LaunchShape& shape, const std::function<void()>& body) {
+  launcher_stack = static_cast<const unsigned char*>(__builtin_frame_address(0));
   if (shape.threads == 0 || shape.threads > 1024 || shape.threads % 32 != 0 || shape.grid.x == 0 ||
       shape.grid.y == 0 || shape.grid.y > 65535 || shape.shared_bytes > most_shared || shape.cluster == 0 ||
       shape.cluster > 8 || shape.grid.x % shape.cluster != 0)
@@ -275,7 +294,7 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
       now.arrived = 0;
       for (Warp& warp : now.warps) warp.arrived = 0;
       for (WarpGroup& group : now.groups) group.arrived = 0;
-      for (Block::Named& named : now.named) named.arrived = 0;
+      for (Block::Named& named : now.named) named.arrived = 0, named.warps = 0;
       for (std::size_t f = 0; f < now.fibers.size(); ++f) {
         Fiber fresh;
         fresh.stack = std::move(now.fibers[f].stack);
@@ -284,6 +303,10 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
       }
     }
     run_cluster();
+    for (Block& now : blocks) {
+      block = &now;
+      warps_met(0, now.warps.size());
+    }
     if (detail::copies_under_way())
       throw std::logic_error("a block ends while boxes are under way to it that nobody waits for");
   }
@@ -301,6 +324,12 @@ void sync_cluster() {
     cluster_meeting.arrived = 0;
     ++cluster_meeting.turns;
     detail::threads_met();
+    Block* const last = block;
+    for (Block* const each : cluster) {
+      block = each;
+      warps_met(0, each->warps.size());
+    }
+    block = last;
     return;
   }
   wait_for(&cluster_meeting.turns);
@@ -330,6 +359,7 @@ void sync_block() {
   if (++b.arrived == static_cast<int>(b.fibers.size())) {
     b.arrived = 0;
     detail::threads_met();
+    warps_met(0, b.warps.size());
     ++b.turns;
     return;
   }
@@ -354,7 +384,14 @@ void meet(Together<kThreads>& place, void* slot, void (*work)(void* const*)) {
   if (++place.arrived == kThreads) {
     place.arrived = 0;
     threads_met();
-    work(place.slots);
+    warps_met(static_cast<std::size_t>(block->running / kThreads) * (kThreads / 32), kThreads / 32);
+    {
+      struct Working {
+        Working() { working = true; }
+        ~Working() { working = false; }
+      } const for_all;
+      work(place.slots);
+    }
     ++place.turns;
     return;
   }
@@ -374,9 +411,12 @@ void together_group(void* slot, void (*work)(void* const*)) {
 void meet_named(int id, int threads) {
   if (id < 1 || id > 15 || threads % 32 != 0) throw std::logic_error("no such named barrier");
   Block::Named& place = block->named[id];
+  place.warps |= 1u << (block->running / 32);
   if (++place.arrived == threads) {
     place.arrived = 0;
     threads_met();
+    for (std::uint32_t left = std::exchange(place.warps, 0); left != 0; left &= left - 1)
+      warps_met(static_cast<std::size_t>(std::countr_zero(left)), 1);
     ++place.turns;
     return;
   }
@@ -436,7 +476,28 @@ void check_shared(const void* p, int bytes, int alignment) {
     throw std::logic_error("misaligned access to shared memory");
 }
 
+void watch(std::uintptr_t site, const void* p, int bytes, Touch touch) {
+  if (watcher == nullptr || block == nullptr || working) return;
+  constexpr std::uintptr_t launcher_bytes = 256 * 1024;
+  const auto at = reinterpret_cast<std::uintptr_t>(p);
+  const auto within = [at](const void* begin, std::uintptr_t size) {
+    return at - reinterpret_cast<std::uintptr_t>(begin) < size;
+  };
+  // A thread's registers are its stack; arguments of the kernel are on that of the launcher. The table is an
+  // instruction of the machine.
+  if (within(mine().stack.get(), stack_bytes) || within(launcher_stack, launcher_bytes) ||
+      within(e4m3_table(), 256 * sizeof(float)))
+    return;
+  const bool shared = std::ranges::any_of(
+      cluster, [&](const Block* each) { return within(each->shared, each->shared_bytes); });
+  watcher->access({site, cluster_rank() * most_warps * 32 + block->running, at, bytes,
+                   shared ? Space::shared : Space::global, touch});
+}
+
 void queue_copy(void* to, const void* from, int bytes, bool valid) {
+  const auto site = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+  watch(site, to, bytes, Touch::write);
+  if (valid) watch(site, from, bytes, Touch::read);
   check_shared(to, bytes, bytes);
   if (valid) require_aligned(from, static_cast<std::uintptr_t>(bytes));
   // What the copy will overwrite is undefined from now on.
@@ -573,6 +634,7 @@ void load_of_warp(void* const* all) {
 }  // namespace
 
 void load_matrix(std::uint32_t (&r)[4], const void* p, bool trans) {
+  watch(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)), p, 16, Touch::read);
   check_shared(p, 16, 16);
   MatrixSlot slot{static_cast<const unsigned char*>(p), trans, r};
   together(&slot, &load_of_warp);

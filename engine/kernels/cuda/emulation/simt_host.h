@@ -13,7 +13,12 @@
 #include "engine/kernels/cuda/launch.h"
 
 #define DSB_KERNEL(threads, per_sm) inline void
+#ifdef DSB_WATCHED
+// What is called twice is two places in the code, as on the device.
+#define DSB_DEVICE inline __attribute__((always_inline))
+#else
 #define DSB_DEVICE inline
+#endif
 #define DSB_UNROLL
 #define DSB_NO_UNROLL
 #define DSB_UNROLL_4
@@ -33,6 +38,28 @@ void set_order(Order order);
 Order current_order();
 // What device_shape() says: an odd number of processors tries the planners harder.
 void set_processors(int processors);
+
+// What threads do to memory, told to who wants to know: only by kernels that were compiled for it (see
+// watched_accesses.cc), of shared memory and of what is neither shared nor a thread's own.
+enum class Space : int { shared, global };
+enum class Touch : int { read, write };
+struct Access {
+  std::uintptr_t site;  // a place in the code: where what stands for the instruction was called
+  int thread;           // of the block, and 1024 further for each block of the cluster before it
+  std::uintptr_t address;
+  int bytes;
+  Space space;
+  Touch touch;
+};
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  virtual void access(const Access& access) = 0;
+  // All lanes of the warp (counted as threads are) have met or ended.
+  virtual void warp_met(int warp) = 0;
+};
+// Null: nobody, as at first.
+void set_watcher(Watcher* watcher);
 
 // Runs the kernel's body for every thread of every block, one block at a time; 0, or invalid_value when the
 // shape is not one that a GPU takes. A barrier that not all threads reach, a shared-memory access beyond what
@@ -76,6 +103,7 @@ void let_others_run();
 // Until the word is another one than now.
 void wait_for_change(const std::uint64_t* word);
 void check_shared(const void* p, int bytes, int alignment);
+void watch(std::uintptr_t site, const void* p, int bytes, Touch touch);
 void queue_copy(void* to, const void* from, int bytes, bool valid);
 void commit();
 void wait(int left);
@@ -108,6 +136,18 @@ inline float shuffle_xor(float v, int mask) {
 }
 inline int shuffle_xor(int v, int mask) {
   return shuffle(v, (thread() & 31) ^ mask);
+}
+inline int uniform(int v) {
+  struct Slot {
+    int v;
+  } slot{v};
+  detail::together(&slot, [](void* const* all) {
+    for (int i = 1; i < 32; ++i) {
+      if (static_cast<Slot*>(all[i])->v != static_cast<Slot*>(all[0])->v)
+        throw std::logic_error("lanes differ in a number that is said to be the same for all of them");
+    }
+  });
+  return v;
 }
 inline std::uint32_t match(int v) {
   struct Slot {
@@ -170,10 +210,21 @@ void wait_copies() {
 // Kernels run one after another here; run() only sees to it that every thread of an early one waits.
 void wait_for_previous();
 inline void launch_next() {}
+inline int computed_here(int v) {
+  return v;
+}
+inline std::uint64_t whole(std::uint64_t v) {
+  return v;
+}
 
 inline void require_aligned(const void* p, std::uintptr_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0) throw std::logic_error("misaligned vector access");
 }
+#ifdef DSB_WATCHED
+Bytes16 load16(const void* p);
+void store16(void* p, const Bytes16& v);
+void store8(void* p, std::uint32_t low, std::uint32_t high);
+#else
 inline Bytes16 load16(const void* p) {
   require_aligned(p, 16);
   Bytes16 v;
@@ -189,6 +240,7 @@ inline void store8(void* p, std::uint32_t low, std::uint32_t high) {
   std::memcpy(p, &low, 4);
   std::memcpy(static_cast<char*>(p) + 4, &high, 4);
 }
+#endif
 
 inline std::uint32_t float_bits(float v) {
   return std::bit_cast<std::uint32_t>(v);
