@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string_view>
 #include <vector>
 
 #include "core/text.h"
@@ -13,6 +14,9 @@
 
 namespace dsbench::results {
 namespace {
+
+// In `ended` of every run that is made here.
+constexpr std::string_view source = "rebuilt from records.sqlite";
 
 // A request that the schedule had, for the numbers that are missing between such.
 struct Scheduled {
@@ -122,9 +126,9 @@ Result<RunSummary> rebuild_run(const std::filesystem::path& records) {
   if (run.requests > 0)
     run.retry_amplification = static_cast<double>(run.attempts) / static_cast<double>(run.requests);
   DSBENCH_CHECK(recorder->close());
-  run.ended = closed ? "unknown: rebuilt from records.sqlite, which was closed; run.json was lost"
-                     : fmt::format("cut off: rebuilt from records.sqlite up to the last record, at {}",
-                                   format_duration(seen.last));
+  run.ended =
+      closed ? fmt::format("unknown: {}, which was closed; run.json was lost", source)
+             : fmt::format("cut off: {} up to the last record, at {}", source, format_duration(seen.last));
   run.verdict = Verdict::inconclusive;
   run.sentence =
       fmt::format("{}: {} requests are judged as far as they go, and no run without its end is a pass.",
@@ -150,6 +154,10 @@ Result<RunSummary> rebuild_run(const std::filesystem::path& records) {
     run.warnings.emplace_back(
         "not known: knee, collapse and recovery, which a rehearsal judges when it is over");
   return run;
+}
+
+bool was_rebuilt(const RunSummary& run) {
+  return run.ended.find(source) != std::string::npos;
 }
 
 }  // namespace dsbench::results

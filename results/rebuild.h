@@ -17,4 +17,7 @@ namespace dsbench::results {
 // Errors: io; usage for a database that is of another schema, in use, or of a run that had not begun a stage.
 [[nodiscard]] Result<RunSummary> rebuild_run(const std::filesystem::path& records);
 
+// Whether a run.json is of this kind: nobody knows then how the generator was.
+[[nodiscard]] bool was_rebuilt(const RunSummary& run);
+
 }  // namespace dsbench::results

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/text.h"
+#include "results/rebuild.h"
 #include "results/report/html_sections.h"
 
 namespace dsbench::results::report {
@@ -42,10 +43,14 @@ void put_answers(Html& html, const RunSummary& run, const std::string& prefix) {
                     mark_cell(recovery_open                                        ? open
                               : run.recovery.verdict == RecoveryVerdict::undecided ? undecided
                                                                                    : answered)});
+  const bool known = !was_rebuilt(run);
   t.rows.push_back({"Do these numbers belong to the service, and not to the generator?",
-                    run.valid ? "Yes: the generator kept its schedule."
-                              : "No: the generator was not fit to measure. See generator health.",
-                    mark_cell(run.valid ? answered : Mark{"△", "invalid", "void"})});
+                    !known      ? "Not known: how the generator was went with the end of the run."
+                    : run.valid ? "Yes: the generator kept its schedule."
+                                : "No: the generator was not fit to measure. See generator health.",
+                    mark_cell(!known      ? undecided
+                              : run.valid ? answered
+                                          : Mark{"△", "invalid", "void"})});
   t.rows.push_back(
       {"What did failure cost?",
        fmt::format("{:.2f} attempts per request{}.", run.retry_amplification,

@@ -100,6 +100,8 @@ class CutOff(TestCase):
         page = (killed / "report.html").read_text()
         self.assertIn("cut off: rebuilt from records.sqlite", page)
         self.assertIn("not known: the requests that were under way", page)
+        self.assertIn("Not known: how the generator was went with the end of the run.", page)
+        self.assertNotIn("the generator kept its schedule", page)
         # A gate takes it for no run at all.
         gate = run("gate", "check", "--baseline", *[killed] * 6, "--candidate", *[whole] * 6, "--allow-mismatch", "arrivals,rates,workload")
         self.assertEqual(gate.returncode, 7, gate.stdout + gate.stderr)
