@@ -24,6 +24,8 @@ struct Class {
   std::string name;
   std::vector<std::uint32_t> rows;  // arrivals
   const PrefixFit::Class* pool = nullptr;
+  double weight = 0;  // arrivals that it stands for, where that is another number than its rows; 0: it is not
+  [[nodiscard]] double arrivals() const { return weight > 0 ? weight : static_cast<double>(rows.size()); }
 };
 
 // What the classes' prompts share: of arrival i of the trace.
@@ -141,10 +143,10 @@ class WorkloadWriter {
       more(classes.front(), root);
       return root;
     }
-    std::size_t all = 0;
-    for (const Class& cls : classes) all += cls.rows.size();
+    double all = 0;
+    for (const Class& cls : classes) all += cls.arrivals();
     for (const Class& cls : classes) {
-      const double share = static_cast<double>(cls.rows.size()) / static_cast<double>(all);
+      const double share = cls.arrivals() / all;
       Json one{{"name", cls.name}, {"weight", rounded(share)}};
       // Bins by the class's share, and enough to have a shape at all.
       shape(cls, one, static_cast<std::size_t>(std::max(6.0, std::round(share * options_.most_bins))));
@@ -302,6 +304,50 @@ void split_by_tenant(const Trace& trace, const std::vector<std::size_t>& turns,
   }
 }
 
+// Conversations by how much their second request adds: who hands in documents one after the other has fewer
+// turns than who chats. Those of one request alone are a class of their own, less those whose second one came
+// after the trace's end: they count with the classes that they are of.
+void split_by_growth(const Trace& trace, const SessionForest& forest, const std::vector<std::size_t>& turns,
+                     const std::vector<std::uint32_t>& rows, std::size_t most, std::vector<Class>& classes) {
+  const auto added = [&](std::uint32_t row) {
+    const TraceRow &before = trace.rows[row], &next = trace.rows[forest.next[row]];
+    return next.input_tokens - before.input_tokens - (forest.keeps_answers ? before.output_tokens : 0);
+  };
+  std::vector<std::uint32_t> kinds[3];  // alone, little, much
+  double sum = 0, count = 0;
+  for (const std::uint32_t row : rows) {
+    if (forest.next[row] != no_parent) sum += added(row), count += 1;
+  }
+  for (const std::uint32_t row : rows)
+    kinds[forest.next[row] == no_parent ? 0 : added(row) * count <= sum ? 1 : 2].push_back(row);
+  const GapLaw gap = gap_law(trace, forest, rows);
+  const char* const names[] = {"one request", "adds little", "adds much"};
+  double unseen = 0;
+  const std::size_t first = classes.size();
+  for (const std::size_t k : {1U, 2U, 0U}) {
+    if (kinds[k].empty()) continue;
+    const std::size_t from = classes.size();
+    const std::size_t share =
+        k == 0 ? std::max<std::size_t>(most - (classes.size() - first), 1) : (most - 1) / 2;
+    split_by_length(trace, turns, names[k], std::move(kinds[k]), std::max<std::size_t>(share, 1), classes);
+    if (k == 0) {
+      double alone = 0;
+      for (std::size_t c = from; c < classes.size(); ++c) alone += classes[c].arrivals();
+      for (std::size_t c = from; c < classes.size(); ++c)
+        classes[c].weight = std::max(classes[c].arrivals() * (1 - std::min(unseen / alone, 0.99)), 1.0);
+      continue;
+    }
+    for (std::size_t c = from; c < classes.size(); ++c) {
+      double all = 0;
+      for (const std::uint32_t row : classes[c].rows)
+        all += 1 / std::max(gap.within(to_seconds(trace.length - trace.rows[row].due)), 0.2);
+      if (!trace.notes.timed || trace.notes.at_once) all = static_cast<double>(classes[c].rows.size());
+      unseen += all - static_cast<double>(classes[c].rows.size());
+      classes[c].weight = all;
+    }
+  }
+}
+
 }  // namespace
 
 FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& options, const ClientSkew& skew) {
@@ -328,7 +374,8 @@ FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& option
   return fit;
 }
 
-FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options, SessionForest forest) {
+FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options, SessionForest forest,
+                                    ByWhat by_what) {
   FittedProfiles fit;
   std::vector<std::uint32_t> firsts;
   std::vector<Nanos> due;
@@ -354,7 +401,11 @@ FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& option
     std::vector<std::uint32_t> rows;
     for (const std::uint32_t k : cls.rows) rows.push_back(firsts[k]);
     if (cls.count == 0) {
-      split_by_tenant(trace, turns, std::move(rows), std::max<std::size_t>(most_classes - pools, 1), classes);
+      const std::size_t left = std::max<std::size_t>(most_classes - pools, 1);
+      if (by_what == ByWhat::growth)
+        split_by_growth(trace, forest, turns, rows, std::max<std::size_t>(left, 3), classes);
+      else
+        split_by_tenant(trace, turns, std::move(rows), left, classes);
       continue;
     }
     classes.push_back({pool_name(cls), std::move(rows), &cls});
