@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/text.h"
+#include "loadgen/traces/fit_classes.h"
 #include "loadgen/traces/fit_text.h"
 #include "loadgen/traces/joint_fit.h"
 #include "loadgen/traces/prefix_fit.h"
@@ -20,53 +20,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Class {
-  std::string name;
-  std::vector<std::uint32_t> rows;  // arrivals
-  const PrefixFit::Class* pool = nullptr;
-  double weight = 0;  // arrivals that it stands for, where that is another number than its rows; 0: it is not
-  [[nodiscard]] double arrivals() const { return weight > 0 ? weight : static_cast<double>(rows.size()); }
-};
-
 // What the classes' prompts share: of arrival i of the trace.
 struct SharedTokens {
   std::int32_t system = 0;
   std::vector<std::int32_t> prefix;
 };
-
-// The clients that matter one by one, the others together.
-std::vector<Class> classes_by_client(const Trace& trace, const ClientSkew& skew, std::size_t most) {
-  std::vector<Class> classes(std::min(skew.clients, most));
-  const bool others = skew.clients > most;
-  std::vector<std::size_t> class_of(trace.tenants.size(), classes.size() - 1);
-  for (std::size_t c = 0; c < classes.size(); ++c) {
-    const bool rest = others && c + 1 == classes.size();
-    const std::string& name = trace.tenants[skew.by_size[c]];
-    classes[c].name = rest ? "others" : name.empty() ? "unnamed" : name;
-    if (!rest) class_of[skew.by_size[c]] = c;
-  }
-  for (std::uint32_t i = 0; i < trace.size(); ++i) classes[class_of[trace.rows[i].tenant]].rows.push_back(i);
-  return classes;
-}
-
-std::string length_text(double tokens) {
-  return tokens >= 10'000 ? fmt::format("{:.0f}k", tokens / 1000) : fmt::format("{:.0f}", tokens);
-}
-
-// The last class has a name of its own: "X (2)" where there is an X.
-void name_apart(std::vector<Class>& classes) {
-  const std::string name = classes.back().name;
-  const auto taken = [&](const std::string& wanted) {
-    return std::any_of(classes.begin(), classes.end() - 1, [&](const Class& c) { return c.name == wanted; });
-  };
-  for (std::size_t same = 2; taken(classes.back().name); ++same)
-    classes.back().name = fmt::format("{} ({})", name, same);
-}
-
-std::string pool_name(const PrefixFit::Class& cls) {
-  return fmt::format("prefix {} to {}", length_text(cls.token_quantiles.front()),
-                     length_text(cls.token_quantiles.back()));
-}
 
 Json whole_numbers(const std::vector<double>& values) {
   Json list = Json::array();
@@ -134,7 +92,7 @@ class WorkloadWriter {
 
   // Calls more(class, its JSON) after the shape of each class is written.
   template <class More>
-  Json write(const std::vector<Class>& classes, const std::string& description, More more) {
+  Json write(const std::vector<FitClass>& classes, const std::string& description, More more) {
     Json root;
     root["schema"] = "dsbench.workload/1";
     root["description"] = description;
@@ -144,8 +102,8 @@ class WorkloadWriter {
       return root;
     }
     double all = 0;
-    for (const Class& cls : classes) all += cls.arrivals();
-    for (const Class& cls : classes) {
+    for (const FitClass& cls : classes) all += cls.arrivals();
+    for (const FitClass& cls : classes) {
       const double share = cls.arrivals() / all;
       Json one{{"name", cls.name}, {"weight", rounded(share)}};
       // Bins by the class's share, and enough to have a shape at all.
@@ -158,7 +116,7 @@ class WorkloadWriter {
   [[nodiscard]] std::size_t bins() const { return bins_; }
 
  private:
-  void shape(const Class& cls, Json& out, std::size_t bins) {
+  void shape(const FitClass& cls, Json& out, std::size_t bins) {
     std::vector<LengthPair> pairs;
     double reasoning = 0, output = 0;
     for (const std::uint32_t i : cls.rows) {
@@ -232,122 +190,6 @@ Trace trace_of(const Trace& trace, const std::vector<std::uint32_t>& rows) {
   return part;
 }
 
-constexpr std::size_t fewest_firsts = 50;  // of a class by tenant and length
-// Of the first requests; what so many begin with is a tenant's system prompt, and the tenant has its own
-// habits.
-constexpr double own_class_share = 0.05;
-
-// Classes of about equally many requests, turns included, by the length of the first.
-void split_by_length(const Trace& trace, const std::vector<std::size_t>& turns, const std::string& tenant,
-                     std::vector<std::uint32_t> rows, std::size_t most, std::vector<Class>& classes) {
-  std::stable_sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return trace.rows[a].input_tokens < trace.rows[b].input_tokens;
-  });
-  const std::size_t parts = std::clamp<std::size_t>(rows.size() / fewest_firsts, 1, most);
-  std::size_t all = 0, passed = 0;
-  for (const std::uint32_t row : rows) all += turns[row];
-  std::size_t part = 0, begin = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    passed += turns[rows[i]];
-    const bool last = i + 1 == rows.size();
-    if (!last && (passed * parts < all * (part + 1) || i + 1 - begin < fewest_firsts ||
-                  rows.size() - (i + 1) < fewest_firsts))
-      continue;
-    while (part < parts && passed * parts >= all * (part + 1)) ++part;
-    Class cls;
-    cls.name = fmt::format("{}{}begins with {} to {}", tenant, tenant.empty() ? "" : ": ",
-                           length_text(trace.rows[rows[begin]].input_tokens),
-                           length_text(trace.rows[rows[i]].input_tokens));
-    cls.rows.assign(rows.begin() + static_cast<std::ptrdiff_t>(begin),
-                    rows.begin() + static_cast<std::ptrdiff_t>(i + 1));
-    std::sort(cls.rows.begin(), cls.rows.end());
-    classes.push_back(std::move(cls));
-    name_apart(classes);
-    begin = i + 1;
-  }
-}
-
-// The tenants that matter one by one, the others together, each in classes by length: as many as it has
-// requests.
-void split_by_tenant(const Trace& trace, const std::vector<std::size_t>& turns,
-                     std::vector<std::uint32_t> rows, std::size_t most, std::vector<Class>& classes) {
-  std::map<std::uint32_t, std::vector<std::uint32_t>> of_tenant;
-  for (const std::uint32_t row : rows) of_tenant[trace.rows[row].tenant].push_back(row);
-  std::vector<std::pair<std::string, std::vector<std::uint32_t>>> parts;
-  std::vector<std::uint32_t> others;
-  for (auto& [tenant, own] : of_tenant) {
-    const bool matters =
-        own.size() >= fewest_firsts &&
-        static_cast<double>(own.size()) >= own_class_share * static_cast<double>(rows.size());
-    if (of_tenant.size() > 1 && matters && parts.size() + 1 < most)
-      parts.emplace_back(trace.tenants[tenant].empty() ? "unnamed" : trace.tenants[tenant], std::move(own));
-    else
-      others.insert(others.end(), own.begin(), own.end());
-  }
-  if (!others.empty()) parts.emplace_back(parts.empty() ? "" : "others", std::move(others));
-  double left_turns = 0;
-  const auto turns_in = [&](const std::vector<std::uint32_t>& own) {
-    double sum = 0;
-    for (const std::uint32_t row : own) sum += static_cast<double>(turns[row]);
-    return sum;
-  };
-  for (const auto& part : parts) left_turns += turns_in(part.second);
-  std::size_t left = std::max(most, parts.size());
-  for (std::size_t k = 0; k < parts.size(); ++k) {
-    const double own = turns_in(parts[k].second);
-    const std::size_t for_others = parts.size() - k - 1;
-    const auto fair = static_cast<std::size_t>(std::llround(static_cast<double>(left) * own / left_turns));
-    const std::size_t share = std::clamp<std::size_t>(fair, 1, left - for_others);
-    left -= share;
-    left_turns -= own;
-    split_by_length(trace, turns, parts[k].first, std::move(parts[k].second), share, classes);
-  }
-}
-
-// Conversations by how much their second request adds: who hands in documents one after the other has fewer
-// turns than who chats. Those of one request alone are a class of their own, less those whose second one came
-// after the trace's end: they count with the classes that they are of.
-void split_by_growth(const Trace& trace, const SessionForest& forest, const std::vector<std::size_t>& turns,
-                     const std::vector<std::uint32_t>& rows, std::size_t most, std::vector<Class>& classes) {
-  const auto added = [&](std::uint32_t row) {
-    const TraceRow &before = trace.rows[row], &next = trace.rows[forest.next[row]];
-    return next.input_tokens - before.input_tokens - (forest.keeps_answers ? before.output_tokens : 0);
-  };
-  std::vector<std::uint32_t> kinds[3];  // alone, little, much
-  double sum = 0, count = 0;
-  for (const std::uint32_t row : rows) {
-    if (forest.next[row] != no_parent) sum += added(row), count += 1;
-  }
-  for (const std::uint32_t row : rows)
-    kinds[forest.next[row] == no_parent ? 0 : added(row) * count <= sum ? 1 : 2].push_back(row);
-  const GapLaw gap = gap_law(trace, forest, rows);
-  const char* const names[] = {"one request", "adds little", "adds much"};
-  double unseen = 0;
-  const std::size_t first = classes.size();
-  for (const std::size_t k : {1U, 2U, 0U}) {
-    if (kinds[k].empty()) continue;
-    const std::size_t from = classes.size();
-    const std::size_t share =
-        k == 0 ? std::max<std::size_t>(most - (classes.size() - first), 1) : (most - 1) / 2;
-    split_by_length(trace, turns, names[k], std::move(kinds[k]), std::max<std::size_t>(share, 1), classes);
-    if (k == 0) {
-      double alone = 0;
-      for (std::size_t c = from; c < classes.size(); ++c) alone += classes[c].arrivals();
-      for (std::size_t c = from; c < classes.size(); ++c)
-        classes[c].weight = std::max(classes[c].arrivals() * (1 - std::min(unseen / alone, 0.99)), 1.0);
-      continue;
-    }
-    for (std::size_t c = from; c < classes.size(); ++c) {
-      double all = 0;
-      for (const std::uint32_t row : classes[c].rows)
-        all += 1 / std::max(gap.within(to_seconds(trace.length - trace.rows[row].due)), 0.2);
-      if (!trace.notes.timed || trace.notes.at_once) all = static_cast<double>(classes[c].rows.size());
-      unseen += all - static_cast<double>(classes[c].rows.size());
-      classes[c].weight = all;
-    }
-  }
-}
-
 }  // namespace
 
 FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& options, const ClientSkew& skew) {
@@ -355,7 +197,7 @@ FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& option
   fit_traffic(trace, trace.due(), options, fit);
   const auto most_classes = static_cast<std::size_t>(std::max(options.classes, 1));
   PrefixFit prefixes;
-  std::vector<Class> classes;
+  std::vector<FitClass> classes;
   if (!trace.hashes.empty()) {
     prefixes = fit_prefixes(trace, std::max<std::size_t>(most_classes - 1, 1));
     for (const PrefixFit::Class& cls : prefixes.classes) {
@@ -369,7 +211,8 @@ FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& option
   fit.classes = classes.size();
   const SharedTokens shared{prefixes.system_tokens, prefixes.prefix_tokens};
   WorkloadWriter writer{trace, options, shared};
-  fit.workload_json = lay_out(writer.write(classes, options.source, [](const Class&, const Json&) {}).dump());
+  fit.workload_json =
+      lay_out(writer.write(classes, options.source, [](const FitClass&, const Json&) {}).dump());
   fit.bins = writer.bins();
   return fit;
 }
@@ -394,7 +237,7 @@ FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& option
       fit_prefixes(trace_of(trace, firsts), std::max<std::size_t>(most_classes / 2, 1), own_class_share);
   SharedTokens shared{prefixes.system_tokens, std::vector<std::int32_t>(trace.size())};
   for (std::size_t k = 0; k < firsts.size(); ++k) shared.prefix[firsts[k]] = prefixes.prefix_tokens[k];
-  std::vector<Class> classes;
+  std::vector<FitClass> classes;
   std::size_t pools = 0;
   for (const PrefixFit::Class& cls : prefixes.classes) pools += cls.count > 0 ? 1 : 0;
   for (const PrefixFit::Class& cls : prefixes.classes) {
@@ -417,7 +260,7 @@ FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& option
   if (of_all.gap_quantiles.empty())
     description += " The source has no times: think times are assumed, as of the workload sessions-chat.";
   WorkloadWriter writer{trace, options, shared};
-  const Json workload = writer.write(classes, description, [&](const Class& cls, Json& out) {
+  const Json workload = writer.write(classes, description, [&](const FitClass& cls, Json& out) {
     const SessionLaws laws = fit_session_laws(trace, forest, cls.rows, &of_all);
     if (laws.has_turns()) out["session"] = session_json(laws, forest.keeps_answers, most_context);
   });
