@@ -92,6 +92,7 @@ std::string dry_run(const DryRunQuestion& q) {
       ended.turn = attempt.turn;
       ended.prompt_tokens = attempt.prompt_tokens;
       ended.output_tokens = attempt.output_tokens;
+      ended.due = now.due;
       ended.done = now.due + q.latency;
       std::vector<loadgen::FollowUp> follow_ups;
       q.source.next(attempt, ended, follow_ups);

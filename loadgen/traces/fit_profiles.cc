@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/text.h"
+#include "loadgen/traces/fit_classes.h"
 #include "loadgen/traces/fit_text.h"
 #include "loadgen/traces/joint_fit.h"
 #include "loadgen/traces/prefix_fit.h"
@@ -20,51 +20,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Class {
-  std::string name;
-  std::vector<std::uint32_t> rows;  // arrivals
-  const PrefixFit::Class* pool = nullptr;
-};
-
 // What the classes' prompts share: of arrival i of the trace.
 struct SharedTokens {
   std::int32_t system = 0;
   std::vector<std::int32_t> prefix;
 };
-
-// The clients that matter one by one, the others together.
-std::vector<Class> classes_by_client(const Trace& trace, const ClientSkew& skew, std::size_t most) {
-  std::vector<Class> classes(std::min(skew.clients, most));
-  const bool others = skew.clients > most;
-  std::vector<std::size_t> class_of(trace.tenants.size(), classes.size() - 1);
-  for (std::size_t c = 0; c < classes.size(); ++c) {
-    const bool rest = others && c + 1 == classes.size();
-    const std::string& name = trace.tenants[skew.by_size[c]];
-    classes[c].name = rest ? "others" : name.empty() ? "unnamed" : name;
-    if (!rest) class_of[skew.by_size[c]] = c;
-  }
-  for (std::uint32_t i = 0; i < trace.size(); ++i) classes[class_of[trace.rows[i].tenant]].rows.push_back(i);
-  return classes;
-}
-
-std::string length_text(double tokens) {
-  return tokens >= 10'000 ? fmt::format("{:.0f}k", tokens / 1000) : fmt::format("{:.0f}", tokens);
-}
-
-// The last class has a name of its own: "X (2)" where there is an X.
-void name_apart(std::vector<Class>& classes) {
-  const std::string name = classes.back().name;
-  const auto taken = [&](const std::string& wanted) {
-    return std::any_of(classes.begin(), classes.end() - 1, [&](const Class& c) { return c.name == wanted; });
-  };
-  for (std::size_t same = 2; taken(classes.back().name); ++same)
-    classes.back().name = fmt::format("{} ({})", name, same);
-}
-
-std::string pool_name(const PrefixFit::Class& cls) {
-  return fmt::format("prefix {} to {}", length_text(cls.token_quantiles.front()),
-                     length_text(cls.token_quantiles.back()));
-}
 
 Json whole_numbers(const std::vector<double>& values) {
   Json list = Json::array();
@@ -132,7 +92,7 @@ class WorkloadWriter {
 
   // Calls more(class, its JSON) after the shape of each class is written.
   template <class More>
-  Json write(const std::vector<Class>& classes, const std::string& description, More more) {
+  Json write(const std::vector<FitClass>& classes, const std::string& description, More more) {
     Json root;
     root["schema"] = "dsbench.workload/1";
     root["description"] = description;
@@ -141,10 +101,10 @@ class WorkloadWriter {
       more(classes.front(), root);
       return root;
     }
-    std::size_t all = 0;
-    for (const Class& cls : classes) all += cls.rows.size();
-    for (const Class& cls : classes) {
-      const double share = static_cast<double>(cls.rows.size()) / static_cast<double>(all);
+    double all = 0;
+    for (const FitClass& cls : classes) all += cls.arrivals();
+    for (const FitClass& cls : classes) {
+      const double share = cls.arrivals() / all;
       Json one{{"name", cls.name}, {"weight", rounded(share)}};
       // Bins by the class's share, and enough to have a shape at all.
       shape(cls, one, static_cast<std::size_t>(std::max(6.0, std::round(share * options_.most_bins))));
@@ -156,7 +116,7 @@ class WorkloadWriter {
   [[nodiscard]] std::size_t bins() const { return bins_; }
 
  private:
-  void shape(const Class& cls, Json& out, std::size_t bins) {
+  void shape(const FitClass& cls, Json& out, std::size_t bins) {
     std::vector<LengthPair> pairs;
     double reasoning = 0, output = 0;
     for (const std::uint32_t i : cls.rows) {
@@ -230,78 +190,6 @@ Trace trace_of(const Trace& trace, const std::vector<std::uint32_t>& rows) {
   return part;
 }
 
-constexpr std::size_t fewest_firsts = 50;  // of a class by tenant and length
-// Of the first requests; what so many begin with is a tenant's system prompt, and the tenant has its own
-// habits.
-constexpr double own_class_share = 0.05;
-
-// Classes of about equally many requests, turns included, by the length of the first.
-void split_by_length(const Trace& trace, const std::vector<std::size_t>& turns, const std::string& tenant,
-                     std::vector<std::uint32_t> rows, std::size_t most, std::vector<Class>& classes) {
-  std::stable_sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return trace.rows[a].input_tokens < trace.rows[b].input_tokens;
-  });
-  const std::size_t parts = std::clamp<std::size_t>(rows.size() / fewest_firsts, 1, most);
-  std::size_t all = 0, passed = 0;
-  for (const std::uint32_t row : rows) all += turns[row];
-  std::size_t part = 0, begin = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    passed += turns[rows[i]];
-    const bool last = i + 1 == rows.size();
-    if (!last && (passed * parts < all * (part + 1) || i + 1 - begin < fewest_firsts ||
-                  rows.size() - (i + 1) < fewest_firsts))
-      continue;
-    while (part < parts && passed * parts >= all * (part + 1)) ++part;
-    Class cls;
-    cls.name = fmt::format("{}{}begins with {} to {}", tenant, tenant.empty() ? "" : ": ",
-                           length_text(trace.rows[rows[begin]].input_tokens),
-                           length_text(trace.rows[rows[i]].input_tokens));
-    cls.rows.assign(rows.begin() + static_cast<std::ptrdiff_t>(begin),
-                    rows.begin() + static_cast<std::ptrdiff_t>(i + 1));
-    std::sort(cls.rows.begin(), cls.rows.end());
-    classes.push_back(std::move(cls));
-    name_apart(classes);
-    begin = i + 1;
-  }
-}
-
-// The tenants that matter one by one, the others together, each in classes by length: as many as it has
-// requests.
-void split_by_tenant(const Trace& trace, const std::vector<std::size_t>& turns,
-                     std::vector<std::uint32_t> rows, std::size_t most, std::vector<Class>& classes) {
-  std::map<std::uint32_t, std::vector<std::uint32_t>> of_tenant;
-  for (const std::uint32_t row : rows) of_tenant[trace.rows[row].tenant].push_back(row);
-  std::vector<std::pair<std::string, std::vector<std::uint32_t>>> parts;
-  std::vector<std::uint32_t> others;
-  for (auto& [tenant, own] : of_tenant) {
-    const bool matters =
-        own.size() >= fewest_firsts &&
-        static_cast<double>(own.size()) >= own_class_share * static_cast<double>(rows.size());
-    if (of_tenant.size() > 1 && matters && parts.size() + 1 < most)
-      parts.emplace_back(trace.tenants[tenant].empty() ? "unnamed" : trace.tenants[tenant], std::move(own));
-    else
-      others.insert(others.end(), own.begin(), own.end());
-  }
-  if (!others.empty()) parts.emplace_back(parts.empty() ? "" : "others", std::move(others));
-  double left_turns = 0;
-  const auto turns_in = [&](const std::vector<std::uint32_t>& own) {
-    double sum = 0;
-    for (const std::uint32_t row : own) sum += static_cast<double>(turns[row]);
-    return sum;
-  };
-  for (const auto& part : parts) left_turns += turns_in(part.second);
-  std::size_t left = std::max(most, parts.size());
-  for (std::size_t k = 0; k < parts.size(); ++k) {
-    const double own = turns_in(parts[k].second);
-    const std::size_t for_others = parts.size() - k - 1;
-    const auto fair = static_cast<std::size_t>(std::llround(static_cast<double>(left) * own / left_turns));
-    const std::size_t share = std::clamp<std::size_t>(fair, 1, left - for_others);
-    left -= share;
-    left_turns -= own;
-    split_by_length(trace, turns, parts[k].first, std::move(parts[k].second), share, classes);
-  }
-}
-
 }  // namespace
 
 FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& options, const ClientSkew& skew) {
@@ -309,7 +197,7 @@ FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& option
   fit_traffic(trace, trace.due(), options, fit);
   const auto most_classes = static_cast<std::size_t>(std::max(options.classes, 1));
   PrefixFit prefixes;
-  std::vector<Class> classes;
+  std::vector<FitClass> classes;
   if (!trace.hashes.empty()) {
     prefixes = fit_prefixes(trace, std::max<std::size_t>(most_classes - 1, 1));
     for (const PrefixFit::Class& cls : prefixes.classes) {
@@ -323,12 +211,14 @@ FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& option
   fit.classes = classes.size();
   const SharedTokens shared{prefixes.system_tokens, prefixes.prefix_tokens};
   WorkloadWriter writer{trace, options, shared};
-  fit.workload_json = lay_out(writer.write(classes, options.source, [](const Class&, const Json&) {}).dump());
+  fit.workload_json =
+      lay_out(writer.write(classes, options.source, [](const FitClass&, const Json&) {}).dump());
   fit.bins = writer.bins();
   return fit;
 }
 
-FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options, SessionForest forest) {
+FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options, SessionForest forest,
+                                    ByWhat by_what) {
   FittedProfiles fit;
   std::vector<std::uint32_t> firsts;
   std::vector<Nanos> due;
@@ -347,14 +237,18 @@ FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& option
       fit_prefixes(trace_of(trace, firsts), std::max<std::size_t>(most_classes / 2, 1), own_class_share);
   SharedTokens shared{prefixes.system_tokens, std::vector<std::int32_t>(trace.size())};
   for (std::size_t k = 0; k < firsts.size(); ++k) shared.prefix[firsts[k]] = prefixes.prefix_tokens[k];
-  std::vector<Class> classes;
+  std::vector<FitClass> classes;
   std::size_t pools = 0;
   for (const PrefixFit::Class& cls : prefixes.classes) pools += cls.count > 0 ? 1 : 0;
   for (const PrefixFit::Class& cls : prefixes.classes) {
     std::vector<std::uint32_t> rows;
     for (const std::uint32_t k : cls.rows) rows.push_back(firsts[k]);
     if (cls.count == 0) {
-      split_by_tenant(trace, turns, std::move(rows), std::max<std::size_t>(most_classes - pools, 1), classes);
+      const std::size_t left = std::max<std::size_t>(most_classes - pools, 1);
+      if (by_what == ByWhat::growth)
+        split_by_growth(trace, forest, turns, rows, std::max<std::size_t>(left, 3), classes);
+      else
+        split_by_tenant(trace, turns, std::move(rows), left, classes);
       continue;
     }
     classes.push_back({pool_name(cls), std::move(rows), &cls});
@@ -366,7 +260,7 @@ FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& option
   if (of_all.gap_quantiles.empty())
     description += " The source has no times: think times are assumed, as of the workload sessions-chat.";
   WorkloadWriter writer{trace, options, shared};
-  const Json workload = writer.write(classes, description, [&](const Class& cls, Json& out) {
+  const Json workload = writer.write(classes, description, [&](const FitClass& cls, Json& out) {
     const SessionLaws laws = fit_session_laws(trace, forest, cls.rows, &of_all);
     if (laws.has_turns()) out["session"] = session_json(laws, forest.keeps_answers, most_context);
   });

@@ -40,9 +40,10 @@ struct FittedProfiles {
                                                   const ClientSkew& skew);
 
 // Arrivals are the first requests of conversations (or their only ones), and what follows are turns. First
-// requests have prefixes of pools in common; those without are put into classes by their length, for a long
-// beginning says how a conversation goes on.
+// requests have prefixes of pools in common; those without are put into classes: by tenant and length, for a
+// long beginning says how a conversation goes on, or by how much the second request adds.
+enum class ByWhat : std::uint8_t { length, growth };
 [[nodiscard]] FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options,
-                                                  SessionForest forest);
+                                                  SessionForest forest, ByWhat by_what);
 
 }  // namespace dsbench::loadgen

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t most_quantiles = 40;
 constexpr std::size_t enough_turns = 30;
 constexpr std::size_t most_turns = 1000;
-// A conversation ends at last, however few were seen to.
+// Of the tail: a conversation ends at last, however few were seen to.
 constexpr double most_likely_to_go_on = 0.99;
 
 // Turns by the place in their conversation: how many had a successor; of how many it would have been seen, if
@@ -45,7 +45,7 @@ TurnLaw turn_law(const GoingOn& on) {
       const bool enough = place < on.could.size() && on.turns[place] >= static_cast<double>(enough_turns);
       const std::size_t end = enough ? place + 1 : on.could.size();
       for (std::size_t k = place; k < end; ++k) seen += on.seen[k], could += on.could[k];
-      last = could > 0 ? std::min(most_likely_to_go_on, seen / could) : 0;
+      last = could > 0 ? std::min(enough ? 1.0 : most_likely_to_go_on, seen / could) : 0;
       tail = !enough;
     }
     law.weights.push_back(left * (1 - last));
@@ -108,6 +108,19 @@ std::vector<double> GapLaw::quantiles(std::size_t n) const {
   return quantiles_with_mean(std::move(values), n);
 }
 
+GapLaw gap_law(const Trace& trace, const SessionForest& forest, std::span<const std::uint32_t> firsts) {
+  std::vector<bool> ours(trace.size());
+  for (const std::uint32_t row : firsts) ours[row] = true;
+  std::vector<GapLaw::Gap> gaps;
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const std::uint32_t from = forest.parent[i];
+    if (from == no_parent || !ours[forest.first[i]]) continue;
+    const Nanos before = trace.rows[from].due;
+    gaps.push_back({to_seconds(trace.rows[i].due - before), to_seconds(trace.length - before)});
+  }
+  return GapLaw{gaps};
+}
+
 double TurnLaw::mean() const {
   double mean = 0;
   for (std::size_t k = 0; k < weights.size(); ++k) mean += weights[k] * static_cast<double>(k + 1);
@@ -119,7 +132,6 @@ SessionLaws fit_session_laws(const Trace& trace, const SessionForest& forest,
   std::vector<bool> ours(trace.size());
   for (const std::uint32_t row : firsts) ours[row] = true;
   const bool timed = trace.notes.timed && !trace.notes.at_once;
-  std::vector<GapLaw::Gap> gaps;
   std::vector<double> users, outputs;
   std::vector<bool> in_fork(trace.size());
   std::size_t forks = 0;
@@ -133,11 +145,10 @@ SessionLaws fit_session_laws(const Trace& trace, const SessionForest& forest,
       const std::int32_t answer = forest.keeps_answers ? before.output_tokens : 0;
       users.push_back(std::max(1, row.input_tokens - before.input_tokens - answer));
       outputs.push_back(std::max(1, row.output_tokens));
-      if (timed) gaps.push_back({to_seconds(row.due - before.due), to_seconds(trace.length - before.due)});
     }
   }
   SessionLaws laws;
-  const GapLaw gap{gaps};
+  const GapLaw gap = timed ? gap_law(trace, forest, firsts) : GapLaw{{}};
   GoingOn main, fork;
   double could_fork = 0;
   for (std::uint32_t i = 0; i < trace.size(); ++i) {

@@ -33,6 +33,10 @@ class GapLaw {
   std::vector<double> gap_s_, cumulated_;  // cumulated_: 1 at the last
 };
 
+// Of the sessions that begin with these rows.
+[[nodiscard]] GapLaw gap_law(const Trace& trace, const SessionForest& forest,
+                             std::span<const std::uint32_t> firsts);
+
 struct TurnLaw {
   std::vector<double> weights;  // of 1, 2, … turns; add up to 1
   [[nodiscard]] double mean() const;

@@ -87,8 +87,12 @@ Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
     SessionForest forest = find_sessions(trace, common_beginning(trace));
     if (forest.follow_ups > 0) fit.sessions = sessions_found(trace, forest);
     if (forest.follow_ups >= fewest_follow_ups) {
-      DSBENCH_TRY(with_sessions,
-                  judged(trace, hits, options, profiles_of_sessions(trace, options, std::move(forest))));
+      for (const ByWhat by_what : {ByWhat::length, ByWhat::growth}) {
+        DSBENCH_TRY(Candidate one,
+                    judged(trace, hits, options, profiles_of_sessions(trace, options, forest, by_what)));
+        if (!with_sessions || off(one, *with_sessions) < off(*with_sessions, one))
+          with_sessions = std::move(one);
+      }
     }
   }
   if (options.sessions == Choice::yes && !with_sessions) {

@@ -136,6 +136,18 @@ class Traffic(TestCase):
         scaled = run("profile", "show", "traffic", "soak", "--base-rate", "2/s", "--compress", "60", "--json")
         self.assertIn('["480s","2/s"]', scaled.stdout.replace(" ", ""))
 
+    def test_a_dry_run_counts_turns_by_when_the_turn_before_was_due(self):
+        workload = self.folder / "talk.json"
+        workload.write_text(json.dumps({"schema": "dsbench.workload/1", "prompt_tokens": 10, "output_tokens": 5, "session": {
+            "turns": 3, "turn_gap": "10s", "user_tokens": 4}}))
+        # One a second, at 0.5 s, 1.5 s …: the second turns of the first ten are due before the end, whether the answer takes 4 s
+        # or 9 s. After 12 s it is the answer that they wait for.
+        for latency, follow_ups in (("4s", 10), ("9s", 10), ("12s", 8)):
+            dry = run("load", "--traffic", "hold(1/s,20s)", "--arrivals", "constant", "--workload", workload, "--dry-run",
+                      "--assume-latency", latency)
+            self.assertEqual(dry.returncode, 0, dry.stderr)
+            self.assertIn(f"\n{follow_ups} of the requests follow from others", dry.stdout, latency)
+
     def test_profiles_are_drawn_as_wide_as_the_terminal(self):
         def drawn(name, columns, environment):
             """On a terminal of so many columns; none: into a pipe."""
