@@ -6,6 +6,7 @@
 #include "engine/kernels/cpu/moe_rows.h"
 #include "engine/kernels/cpu/packed_matrix.h"
 #include "kernelbench/kernels_cpu/kernel_adapter.h"
+#include "kernelbench/kernels_cpu/latent_rows.h"
 #include "kernelbench/kernels_cpu/split.h"
 #include "kernelbench/kernels_cpu/split_attention.h"
 #include "kernelbench/kernels_cpu/tables.h"
@@ -18,22 +19,23 @@ namespace {
 class MlaDecode {
  public:
   static constexpr const char* kOp = "mla_decode";
-  static bool supports(const Problem& p) { return p.dtype == "f32" && latent_widths_fit(p); }
+  static bool supports(const Problem& p) { return LatentRows::supports(p); }
   explicit MlaDecode(const Cell& cell)
       : cell_{cell},
+        latent_{cell, cell.problem["batch"] * cell.problem["queries"] * cell.problem["heads"]},
         attention_{cell,
                    cell.problem["queries"],
                    cell.problem["heads"],
-                   cell.problem["kv_lora"],
-                   cell.problem["kv_lora"] + cell.problem["rope"],
-                   cell.output<float>(0)} {}
+                   latent_.kv_lora(),
+                   latent_.width(),
+                   latent_.o(),
+                   latent_.fp8()} {}
 
   void run() {
     const Problem& p = cell_.problem;
     const std::int64_t batch = p["batch"];
     const std::int64_t queries = p["queries"];
     const std::int64_t heads = p["heads"];
-    const std::int64_t width = p["kv_lora"] + p["rope"];
     const auto* lengths = cell_.input<std::int32_t>(3);
     // As many splits as make some units for every thread (more where they are uneven), none shorter than some
     // key blocks: each lays its queries out, and has results that are to be joined.
@@ -46,29 +48,27 @@ class MlaDecode {
       const std::int64_t length = lengths[b];
       // The first of them may stand before everything that is in the cache.
       const std::int64_t blind = std::clamp<std::int64_t>(queries - length, 0, queries);
-      const std::int64_t row = (b * queries + blind) * heads;
-      attention_.nothing(b * queries * heads, blind * heads);
+      const std::int64_t first = b * queries * heads;
+      const std::int64_t row = first + blind * heads;
+      attention_.nothing(first, blind * heads);
+      for (std::int64_t r = first; r < row; ++r) latent_.finish(r);
       if (blind == queries) continue;
-      kernels::AttentionArgs args;
-      args.q = cell_.input<float>(0) + row * width;
+      kernels::AttentionArgs args = latent_.args(row);
       args.queries = static_cast<std::int32_t>(queries - blind);
-      args.heads = static_cast<std::int32_t>(heads);
-      args.kv_lora = static_cast<std::int32_t>(p["kv_lora"]);
-      args.width = static_cast<std::int32_t>(width);
       args.first_position = static_cast<std::int32_t>(length - queries + blind);
-      args.scale = kLatentScale;
-      args.cache = cell_.input<float>(1);
+      args.cache = cell_.in[1].data;
       args.blocks = cell_.input<std::int32_t>(2) + b * cell_.in[2].shape[1];
       args.block_size = static_cast<std::int32_t>(p["block"]);
       // A part must not lie wholly beyond a query: with several queries the end stays in one piece.
       const std::int64_t splits = queries > 1 ? 1 : (length + share - 1) / share;
       attention_.add(args, length, row, splits);
     }
-    attention_.run();
+    attention_.run([this](std::int64_t row) { latent_.finish(row); });
   }
 
  private:
   Cell cell_;
+  LatentRows latent_;
   SplitAttention attention_;
 };
 
