@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernelbench/kernels_cpu/shared_pool.h"
+
 namespace dsbench::kernelbench::cpu {
 namespace {
 

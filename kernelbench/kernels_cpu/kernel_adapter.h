@@ -41,10 +41,6 @@ struct Cell {
   }
 };
 
-// The threads of all CPU kernels, one pool for each number of them, alive as long as the process: one
-// kernel's release() must not take them from others that are prepared.
-[[nodiscard]] kernels::ThreadPool& shared_pool(int threads);
-
 // The problem of a call; null when it cannot be read.
 [[nodiscard]] std::unique_ptr<Problem> read_problem(const char* json);
 
