@@ -167,6 +167,7 @@ class MlaPrefill {
     keys_.grow(sets * blocks_ * kKeys * qk_);
     values_.grow(sets * blocks_ * kKeys * v_panels_ * kernels::kPanel);
     work_.resize(static_cast<std::size_t>(cell.pool->threads()));
+    ahead_.resize(work_.size());
     for (kernels::FloatBuffer& one : work_) one.grow(kQueries * (kernels::kScoreStride + qk_ + sum_stride()));
   }
 
@@ -176,8 +177,14 @@ class MlaPrefill {
       // A thread takes a head, lays its keys and values out for itself and finds them in its cache.
       cell_.pool->run(static_cast<int>(heads_), [&](int head, int thread) {
         for (std::int64_t block = 0; block < blocks_; ++block) pack(head, thread, block);
-        for (std::int64_t tile = 0; tile < tiles; ++tile)
-          attend(head, thread, tile, work_[static_cast<std::size_t>(thread)].data());
+        // Meanwhile a share of another head's keys and values comes with each tile: most likely that head is its next.
+        const std::int64_t next = head + cell_.pool->threads();
+        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+          const auto share = [&](std::int64_t part) { return context_ * part / tiles; };
+          ahead_[static_cast<std::size_t>(thread)] = {next, share(tile), next < heads_ ? share(tile + 1) : 0};
+          attend(head, thread, tile, work_[static_cast<std::size_t>(thread)].data(),
+                 &ahead_[static_cast<std::size_t>(thread)]);
+        }
       });
       return;
     }
@@ -186,7 +193,7 @@ class MlaPrefill {
     // The last queries see most: they go first.
     cell_.pool->run(static_cast<int>(heads_ * tiles), [&](int unit, int thread) {
       const std::int64_t head = unit % heads_;
-      attend(head, head, tiles - 1 - unit / heads_, work_[static_cast<std::size_t>(thread)].data());
+      attend(head, head, tiles - 1 - unit / heads_, work_[static_cast<std::size_t>(thread)].data(), nullptr);
     });
   }
 
@@ -195,6 +202,7 @@ class MlaPrefill {
   static constexpr std::int64_t kKeys = 128;
   static constexpr std::int64_t kDiagonalRows = 12;  // likewise
   static_assert(kKeys <= kernels::kScoreStride);
+  static constexpr std::int64_t kRowsAtOnce = 11;  // asked for beside each step on the diagonal, of which a tile has 8
   // Rows that lie a power of two apart would fight for the same cache lines.
   [[nodiscard]] std::int64_t sum_stride() const { return (v_ + 15) / 16 * 16 + 16; }
 
@@ -216,6 +224,19 @@ class MlaPrefill {
     for (std::int64_t at = first; at < std::min(first + kernels::kPanel, context_); ++at) {
       for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(head, at) + i);
       for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(head, at) + i);
+    }
+  }
+
+  // Rows of a head that are asked for some at a time.
+  struct Ahead {
+    std::int64_t head = 0;
+    std::int64_t row = 0;
+    std::int64_t end = 0;
+  };
+  void ask_for_some(Ahead& ahead, std::int64_t rows) const {
+    for (const std::int64_t end = std::min(ahead.row + rows, ahead.end); ahead.row < end; ++ahead.row) {
+      for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(ahead.head, ahead.row) + i, 0, 2);
+      for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(ahead.head, ahead.row) + i, 0, 2);
     }
   }
 
@@ -248,7 +269,7 @@ class MlaPrefill {
     }
   }
 
-  void attend(std::int64_t head, std::int64_t set, std::int64_t tile, float* scores) {
+  void attend(std::int64_t head, std::int64_t set, std::int64_t tile, float* scores, Ahead* ahead) {
     const std::int64_t q0 = tile * kQueries;
     const std::int64_t rows = std::min(kQueries, queries_ - q0);
     const std::int64_t before = context_ - queries_;  // keys that every query sees
@@ -277,6 +298,7 @@ class MlaPrefill {
       for (std::int64_t r = 0; r < rows; r += kDiagonalRows) {
         const std::int64_t count = std::min(kDiagonalRows, rows - r);
         const std::int64_t keys = std::min(kKeys, seen + r + count - 1);
+        if (ahead != nullptr) ask_for_some(*ahead, kRowsAtOnce);
         if (keys > 0) attend_block(set, block, r, count, keys, seen + r, queries, scores, sums, state);
       }
     }
@@ -336,6 +358,7 @@ class MlaPrefill {
   kernels::FloatBuffer keys_;
   kernels::FloatBuffer values_;
   std::vector<kernels::FloatBuffer> work_;
+  std::vector<Ahead> ahead_;  // of each thread
 };
 
 }  // namespace
