@@ -200,9 +200,8 @@ class MlaPrefill {
  private:
   static constexpr std::int64_t kQueries = 96;  // a multiple of every height of tiles
   static constexpr std::int64_t kKeys = 128;
-  static constexpr std::int64_t kDiagonalRows = 12;  // likewise
+  static constexpr std::int64_t kDiagonalRows = 8;
   static_assert(kKeys <= kernels::kScoreStride);
-  static constexpr std::int64_t kRowsAtOnce = 11;  // asked for beside each step on the diagonal, of which a tile has 8
   // Rows that lie a power of two apart would fight for the same cache lines.
   [[nodiscard]] std::int64_t sum_stride() const { return (v_ + 15) / 16 * 16 + 16; }
 
@@ -237,6 +236,17 @@ class MlaPrefill {
     for (const std::int64_t end = std::min(ahead.row + rows, ahead.end); ahead.row < end; ++ahead.row) {
       for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(ahead.head, ahead.row) + i, 0, 2);
       for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(ahead.head, ahead.row) + i, 0, 2);
+    }
+  }
+
+  // Outputs of some queries of this tile, and the queries of the next.
+  void ask_for_tile(std::int64_t head, std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t q = begin; q < end; ++q) {
+      for (std::int64_t i = 0; i < v_; i += 16)
+        __builtin_prefetch(cell_.output<float>(0) + (q * heads_ + head) * v_ + i, 1, 2);
+      if (q + kQueries >= queries_) continue;
+      for (std::int64_t i = 0; i < qk_; i += 16)
+        __builtin_prefetch(cell_.input<float>(0) + ((q + kQueries) * heads_ + head) * qk_ + i, 0, 2);
     }
   }
 
@@ -276,11 +286,6 @@ class MlaPrefill {
     kernels::SoftmaxStep state[kQueries];
     float* queries = scores + kQueries * kernels::kScoreStride;
     float* sums = queries + kQueries * qk_;
-    // Those of the next tile, meanwhile.
-    for (std::int64_t q = q0 + kQueries; by_heads_ && q < std::min(q0 + 2 * kQueries, queries_); ++q) {
-      for (std::int64_t i = 0; i < qk_; i += 16)
-        __builtin_prefetch(cell_.input<float>(0) + (q * heads_ + head) * qk_ + i, 0, 2);
-    }
     cell_.table->lay_out_rows(cell_.input<float>(0) + (q0 * heads_ + head) * qk_, heads_ * qk_,
                               static_cast<std::int32_t>(rows), static_cast<std::int32_t>(qk_), queries);
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -298,7 +303,10 @@ class MlaPrefill {
       for (std::int64_t r = 0; r < rows; r += kDiagonalRows) {
         const std::int64_t count = std::min(kDiagonalRows, rows - r);
         const std::int64_t keys = std::min(kKeys, seen + r + count - 1);
-        if (ahead != nullptr) ask_for_some(*ahead, kRowsAtOnce);
+        if (ahead != nullptr) {
+          ask_for_some(*ahead, kDiagonalRows);
+          ask_for_tile(head, q0 + r, std::min(q0 + r + kDiagonalRows, queries_));
+        }
         if (keys > 0) attend_block(set, block, r, count, keys, seen + r, queries, scores, sums, state);
       }
     }
