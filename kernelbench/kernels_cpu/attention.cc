@@ -177,7 +177,8 @@ class MlaPrefill {
       // A thread takes a head, lays its keys and values out for itself and finds them in its cache.
       cell_.pool->run(static_cast<int>(heads_), [&](int head, int thread) {
         for (std::int64_t block = 0; block < blocks_; ++block) pack(head, thread, block);
-        // Meanwhile a share of another head's keys and values comes with each tile: most likely that head is its next.
+        // Meanwhile a share of another head's keys and values comes with each tile: most likely that head is
+        // its next.
         const std::int64_t next = head + cell_.pool->threads();
         for (std::int64_t tile = 0; tile < tiles; ++tile) {
           const auto share = [&](std::int64_t part) { return context_ * part / tiles; };

@@ -61,11 +61,8 @@ class CsaDecode {
         listed_{cell.in[3].shape[1]},
         rows_{cell, cell.problem["batch"] * cell.problem["heads"], kWidth},
         attention_{cell, 1, cell.problem["heads"], kWidth, kWidth, rows_.o(), fp8_} {
-    form_ = {.codes = Pages::kCodes,
-             .group = kTile,
-             .rest_at = Pages::kCodes,
-             .scales = scales,
-             .context = this};
+    form_ = {
+        .codes = Pages::kCodes, .group = kTile, .rest_at = Pages::kCodes, .scales = scales, .context = this};
   }
   CsaDecode(const CsaDecode&) = delete;  // form_ holds its address
   CsaDecode& operator=(const CsaDecode&) = delete;

@@ -9,8 +9,9 @@
 
 namespace dsbench::kernelbench::cpu {
 
-// Queries (operand 0), entries and outputs of absorbed latent attention, in f32 or with an FP8 cache: e4m3 codes of
-// the latent, an f32 scale for every 128 of them, the rotary numbers in bf16; queries and outputs are bf16 then.
+// Queries (operand 0), entries and outputs of absorbed latent attention, in f32 or with an FP8 cache: e4m3
+// codes of the latent, an f32 scale for every 128 of them, the rotary numbers in bf16; queries and outputs
+// are bf16 then.
 class LatentRows {
  public:
   static bool supports(const Problem& p) {

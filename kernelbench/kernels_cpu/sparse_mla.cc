@@ -16,7 +16,8 @@ class SparseMla {
   explicit SparseMla(const Cell& cell)
       : cell_{cell},
         latent_{cell, cell.problem["batch"] * cell.problem["heads"]},
-        attention_{cell, 1, cell.problem["heads"], latent_.kv_lora(), latent_.width(), latent_.o(), latent_.fp8()} {}
+        attention_{cell,         1, cell.problem["heads"], latent_.kv_lora(), latent_.width(), latent_.o(),
+                   latent_.fp8()} {}
 
   void run() {
     const Problem& p = cell_.problem;

@@ -24,7 +24,6 @@ namespace {
 
 namespace kernels = engine::kernels::cpu;
 
-
 constexpr std::int64_t kUnknownCache = std::int64_t{32} << 20;
 
 // The largest cache of the first processor.
@@ -152,8 +151,8 @@ class CpuDevice final : public Device {
     });
   }
 
-  // Returns when every thread has arrived: the kernel that comes next finds them awake, as the next kernel of a step
-  // does. (A thread that sleeps takes tens of microseconds to come.)
+  // Returns when every thread has arrived: the kernel that comes next finds them awake, as the next kernel of
+  // a step does. (A thread that sleeps takes tens of microseconds to come.)
   void wake() {
     std::atomic<int> arrived{0};
     const int threads = pool_.threads();

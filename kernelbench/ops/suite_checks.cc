@@ -232,12 +232,7 @@ void add_corner(Backend backend, CaseList& list) {
               {"rope", 18}})
         .adversarial = true;
     list.add("mla_decode", "fp8",
-             {{"batch", 3},
-              {"context", 301},
-              {"heads", 21},
-              {"queries", 1},
-              {"kv_lora", 384},
-              {"rope", 33}})
+             {{"batch", 3}, {"context", 301}, {"heads", 21}, {"queries", 1}, {"kv_lora", 384}, {"rope", 33}})
         .adversarial = true;
     list.add("mla_decode", "fp8", {{"batch", 3}, {"context", 64}, {"heads", 16}, {"queries", 2}},
              {{"lengths", "list"}})
