@@ -6,6 +6,7 @@
 #include "engine/kernels/cpu/moe_rows.h"
 #include "engine/kernels/cpu/packed_matrix.h"
 #include "kernelbench/kernels_cpu/kernel_adapter.h"
+#include "kernelbench/kernels_cpu/latent_rows.h"
 #include "kernelbench/kernels_cpu/split.h"
 #include "kernelbench/kernels_cpu/split_attention.h"
 #include "kernelbench/kernels_cpu/tables.h"
@@ -18,22 +19,23 @@ namespace {
 class MlaDecode {
  public:
   static constexpr const char* kOp = "mla_decode";
-  static bool supports(const Problem& p) { return p.dtype == "f32" && latent_widths_fit(p); }
+  static bool supports(const Problem& p) { return LatentRows::supports(p); }
   explicit MlaDecode(const Cell& cell)
       : cell_{cell},
+        latent_{cell, cell.problem["batch"] * cell.problem["queries"] * cell.problem["heads"]},
         attention_{cell,
                    cell.problem["queries"],
                    cell.problem["heads"],
-                   cell.problem["kv_lora"],
-                   cell.problem["kv_lora"] + cell.problem["rope"],
-                   cell.output<float>(0)} {}
+                   latent_.kv_lora(),
+                   latent_.width(),
+                   latent_.o(),
+                   latent_.fp8()} {}
 
   void run() {
     const Problem& p = cell_.problem;
     const std::int64_t batch = p["batch"];
     const std::int64_t queries = p["queries"];
     const std::int64_t heads = p["heads"];
-    const std::int64_t width = p["kv_lora"] + p["rope"];
     const auto* lengths = cell_.input<std::int32_t>(3);
     // As many splits as make some units for every thread (more where they are uneven), none shorter than some
     // key blocks: each lays its queries out, and has results that are to be joined.
@@ -46,29 +48,27 @@ class MlaDecode {
       const std::int64_t length = lengths[b];
       // The first of them may stand before everything that is in the cache.
       const std::int64_t blind = std::clamp<std::int64_t>(queries - length, 0, queries);
-      const std::int64_t row = (b * queries + blind) * heads;
-      attention_.nothing(b * queries * heads, blind * heads);
+      const std::int64_t first = b * queries * heads;
+      const std::int64_t row = first + blind * heads;
+      attention_.nothing(first, blind * heads);
+      for (std::int64_t r = first; r < row; ++r) latent_.finish(r);
       if (blind == queries) continue;
-      kernels::AttentionArgs args;
-      args.q = cell_.input<float>(0) + row * width;
+      kernels::AttentionArgs args = latent_.args(row);
       args.queries = static_cast<std::int32_t>(queries - blind);
-      args.heads = static_cast<std::int32_t>(heads);
-      args.kv_lora = static_cast<std::int32_t>(p["kv_lora"]);
-      args.width = static_cast<std::int32_t>(width);
       args.first_position = static_cast<std::int32_t>(length - queries + blind);
-      args.scale = kLatentScale;
-      args.cache = cell_.input<float>(1);
+      args.cache = cell_.in[1].data;
       args.blocks = cell_.input<std::int32_t>(2) + b * cell_.in[2].shape[1];
       args.block_size = static_cast<std::int32_t>(p["block"]);
       // A part must not lie wholly beyond a query: with several queries the end stays in one piece.
       const std::int64_t splits = queries > 1 ? 1 : (length + share - 1) / share;
       attention_.add(args, length, row, splits);
     }
-    attention_.run();
+    attention_.run([this](std::int64_t row) { latent_.finish(row); });
   }
 
  private:
   Cell cell_;
+  LatentRows latent_;
   SplitAttention attention_;
 };
 
@@ -167,6 +167,7 @@ class MlaPrefill {
     keys_.grow(sets * blocks_ * kKeys * qk_);
     values_.grow(sets * blocks_ * kKeys * v_panels_ * kernels::kPanel);
     work_.resize(static_cast<std::size_t>(cell.pool->threads()));
+    ahead_.resize(work_.size());
     for (kernels::FloatBuffer& one : work_) one.grow(kQueries * (kernels::kScoreStride + qk_ + sum_stride()));
   }
 
@@ -176,8 +177,15 @@ class MlaPrefill {
       // A thread takes a head, lays its keys and values out for itself and finds them in its cache.
       cell_.pool->run(static_cast<int>(heads_), [&](int head, int thread) {
         for (std::int64_t block = 0; block < blocks_; ++block) pack(head, thread, block);
-        for (std::int64_t tile = 0; tile < tiles; ++tile)
-          attend(head, thread, tile, work_[static_cast<std::size_t>(thread)].data());
+        // Meanwhile a share of another head's keys and values comes with each tile: most likely that head is
+        // its next.
+        const std::int64_t next = head + cell_.pool->threads();
+        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+          const auto share = [&](std::int64_t part) { return context_ * part / tiles; };
+          ahead_[static_cast<std::size_t>(thread)] = {next, share(tile), next < heads_ ? share(tile + 1) : 0};
+          attend(head, thread, tile, work_[static_cast<std::size_t>(thread)].data(),
+                 &ahead_[static_cast<std::size_t>(thread)]);
+        }
       });
       return;
     }
@@ -186,14 +194,14 @@ class MlaPrefill {
     // The last queries see most: they go first.
     cell_.pool->run(static_cast<int>(heads_ * tiles), [&](int unit, int thread) {
       const std::int64_t head = unit % heads_;
-      attend(head, head, tiles - 1 - unit / heads_, work_[static_cast<std::size_t>(thread)].data());
+      attend(head, head, tiles - 1 - unit / heads_, work_[static_cast<std::size_t>(thread)].data(), nullptr);
     });
   }
 
  private:
   static constexpr std::int64_t kQueries = 96;  // a multiple of every height of tiles
   static constexpr std::int64_t kKeys = 128;
-  static constexpr std::int64_t kDiagonalRows = 12;  // likewise
+  static constexpr std::int64_t kDiagonalRows = 8;
   static_assert(kKeys <= kernels::kScoreStride);
   // Rows that lie a power of two apart would fight for the same cache lines.
   [[nodiscard]] std::int64_t sum_stride() const { return (v_ + 15) / 16 * 16 + 16; }
@@ -216,6 +224,30 @@ class MlaPrefill {
     for (std::int64_t at = first; at < std::min(first + kernels::kPanel, context_); ++at) {
       for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(head, at) + i);
       for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(head, at) + i);
+    }
+  }
+
+  // Rows of a head that are asked for some at a time.
+  struct Ahead {
+    std::int64_t head = 0;
+    std::int64_t row = 0;
+    std::int64_t end = 0;
+  };
+  void ask_for_some(Ahead& ahead, std::int64_t rows) const {
+    for (const std::int64_t end = std::min(ahead.row + rows, ahead.end); ahead.row < end; ++ahead.row) {
+      for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(ahead.head, ahead.row) + i, 0, 2);
+      for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(ahead.head, ahead.row) + i, 0, 2);
+    }
+  }
+
+  // Outputs of some queries of this tile, and the queries of the next.
+  void ask_for_tile(std::int64_t head, std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t q = begin; q < end; ++q) {
+      for (std::int64_t i = 0; i < v_; i += 16)
+        __builtin_prefetch(cell_.output<float>(0) + (q * heads_ + head) * v_ + i, 1, 2);
+      if (q + kQueries >= queries_) continue;
+      for (std::int64_t i = 0; i < qk_; i += 16)
+        __builtin_prefetch(cell_.input<float>(0) + ((q + kQueries) * heads_ + head) * qk_ + i, 0, 2);
     }
   }
 
@@ -248,18 +280,13 @@ class MlaPrefill {
     }
   }
 
-  void attend(std::int64_t head, std::int64_t set, std::int64_t tile, float* scores) {
+  void attend(std::int64_t head, std::int64_t set, std::int64_t tile, float* scores, Ahead* ahead) {
     const std::int64_t q0 = tile * kQueries;
     const std::int64_t rows = std::min(kQueries, queries_ - q0);
     const std::int64_t before = context_ - queries_;  // keys that every query sees
     kernels::SoftmaxStep state[kQueries];
     float* queries = scores + kQueries * kernels::kScoreStride;
     float* sums = queries + kQueries * qk_;
-    // Those of the next tile, meanwhile.
-    for (std::int64_t q = q0 + kQueries; by_heads_ && q < std::min(q0 + 2 * kQueries, queries_); ++q) {
-      for (std::int64_t i = 0; i < qk_; i += 16)
-        __builtin_prefetch(cell_.input<float>(0) + (q * heads_ + head) * qk_ + i, 0, 2);
-    }
     cell_.table->lay_out_rows(cell_.input<float>(0) + (q0 * heads_ + head) * qk_, heads_ * qk_,
                               static_cast<std::int32_t>(rows), static_cast<std::int32_t>(qk_), queries);
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -277,6 +304,10 @@ class MlaPrefill {
       for (std::int64_t r = 0; r < rows; r += kDiagonalRows) {
         const std::int64_t count = std::min(kDiagonalRows, rows - r);
         const std::int64_t keys = std::min(kKeys, seen + r + count - 1);
+        if (ahead != nullptr) {
+          ask_for_some(*ahead, kDiagonalRows);
+          ask_for_tile(head, q0 + r, std::min(q0 + r + kDiagonalRows, queries_));
+        }
         if (keys > 0) attend_block(set, block, r, count, keys, seen + r, queries, scores, sums, state);
       }
     }
@@ -336,6 +367,7 @@ class MlaPrefill {
   kernels::FloatBuffer keys_;
   kernels::FloatBuffer values_;
   std::vector<kernels::FloatBuffer> work_;
+  std::vector<Ahead> ahead_;  // of each thread
 };
 
 }  // namespace

@@ -12,8 +12,8 @@
 namespace dsbench::kernelbench::cpu {
 namespace {
 
-constexpr std::int64_t kWidth = 512;
-constexpr std::int64_t kRope = 64;
+constexpr std::int32_t kWidth = 512;
+constexpr std::int32_t kRope = 64;
 constexpr float kScale = 0.04419417382415922F;  // 512^-0.5
 
 // Entries of a cache in pages. With fp8 a page has first the numbers of all its entries, 448 codes and the
@@ -36,7 +36,7 @@ class Pages {
     return begin_ + page + entries_ * kCoded + (entry - begin_ - page) / kCoded * 8;
   }
 
-  static constexpr std::int64_t kCodes = kWidth - kRope;
+  static constexpr std::int32_t kCodes = kWidth - kRope;
   static constexpr std::int64_t kCoded = kCodes + 2 * kRope;
 
  private:
@@ -59,14 +59,18 @@ class CsaDecode {
         near_{cell.in[1], cell.problem["window"], fp8_},
         far_{cell.in[2], cell.problem["page"], fp8_},
         listed_{cell.in[3].shape[1]},
-        rows_{cell, cell.problem["batch"] * cell.problem["heads"], kWidth, kWidth},
-        attention_{cell, 1, cell.problem["heads"], kWidth, kWidth, rows_.o(), fp8_} {}
+        rows_{cell, cell.problem["batch"] * cell.problem["heads"], kWidth},
+        attention_{cell, 1, cell.problem["heads"], kWidth, kWidth, rows_.o(), fp8_} {
+    form_ = {
+        .codes = Pages::kCodes, .group = kTile, .rest_at = Pages::kCodes, .scales = scales, .context = this};
+  }
+  CsaDecode(const CsaDecode&) = delete;  // form_ holds its address
+  CsaDecode& operator=(const CsaDecode&) = delete;
 
   void run() {
     const Problem& p = cell_.problem;
     const std::int64_t heads = p["heads"];
     const std::int64_t batch = p["batch"];
-    const float* const q = rows_.q();
     entries_.clear();
     entries_.reserve(static_cast<std::size_t>(batch * (p["window"] + listed_)));  // they must not move
     attention_.begin();
@@ -75,6 +79,7 @@ class CsaDecode {
       const std::int64_t recent = std::min(length, p["window"]);
       if (recent == 0) {
         attention_.nothing(b * heads, heads);
+        for (std::int64_t row = b * heads; row < (b + 1) * heads; ++row) rows_.finish(row);
         continue;
       }
       const std::size_t first = entries_.size();
@@ -83,7 +88,6 @@ class CsaDecode {
                    entries_, [&](std::int64_t id) { return far_.entry(id); });
       const auto count = static_cast<std::int64_t>(entries_.size() - first);
       kernels::AttentionArgs args;
-      args.q = q + b * heads * kWidth;
       args.queries = 1;
       args.heads = static_cast<std::int32_t>(heads);
       args.kv_lora = kWidth;
@@ -92,28 +96,25 @@ class CsaDecode {
       args.first_position = static_cast<std::int32_t>(count - 1);
       args.entries = entries_.data() + first;
       if (fp8_) {
-        args.widen = widen;
-        args.widen_context = this;
+        args.half_q = cell_.input<std::uint16_t>(0) + b * heads * kWidth;
+        args.coded = &form_;
         args.slot_bytes = Pages::kCoded;
+      } else {
+        args.q = cell_.input<float>(0) + b * heads * kWidth;
       }
       attention_.add(args, count, b * heads, splits_of(batch, count, cell_.pool->threads()));
     }
     attention_.run([&](std::int64_t row) { finish(row / heads, row % heads); });
-    rows_.finish();
   }
 
  private:
-  static void widen(const void* context, const void* entry, float* y) {
+  static constexpr std::int32_t kTile = 64;  // codes that share a scale
+
+  static void scales(const void* context, const void* entry, float* to) {
     const auto& self = *static_cast<const CsaDecode*>(context);
     const auto* const codes = static_cast<const std::uint8_t*>(entry);
-    const std::uint8_t* const scales = (self.near_.holds(codes) ? self.near_ : self.far_).scales_of(codes);
-    constexpr std::int64_t kTile = 64;
-    for (std::int64_t at = 0; at < Pages::kCodes; at += kTile) {
-      const float scale = std::ldexp(1.0F, int{scales[at / kTile]} - 127);
-      self.cell_.table->widen_e4m3_rounded(codes + at, scale, kTile, y + at);
-    }
-    self.cell_.table->widen(reinterpret_cast<const std::uint16_t*>(codes + Pages::kCodes), kRope,
-                            y + Pages::kCodes);
+    const std::uint8_t* const powers = (self.near_.holds(codes) ? self.near_ : self.far_).scales_of(codes);
+    for (std::int64_t i = 0; i < Pages::kCodes / kTile; ++i) to[i] = std::ldexp(1.0F, int{powers[i]} - 127);
   }
 
   // The sink takes its share, and the rotary numbers are turned back.
@@ -131,6 +132,7 @@ class CsaDecode {
       rotary[2 * i] = x * cosines[i] + y * sines[i];
       rotary[2 * i + 1] = y * cosines[i] - x * sines[i];
     }
+    rows_.finish(row);
   }
 
   Cell cell_;
@@ -139,6 +141,7 @@ class CsaDecode {
   Pages far_;
   std::int64_t listed_;
   FloatRows rows_;
+  kernels::CodedEntries form_;
   SplitAttention attention_;
   std::vector<const void*> entries_;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "kernelbench/kernels_cpu/shared_pool.h"
+
 namespace dsbench::kernelbench::cpu {
 
 kernels::ThreadPool& shared_pool(int threads) {

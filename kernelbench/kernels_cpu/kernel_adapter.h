@@ -26,10 +26,6 @@ struct Cell : Operands {
   const kernels::KernelTable* table = nullptr;
 };
 
-// The threads of all CPU kernels, one pool for each number of them, alive as long as the process: one
-// kernel's release() must not take them from others that are prepared.
-[[nodiscard]] kernels::ThreadPool& shared_pool(int threads);
-
 // Gives 0, or an error number with last_error() set.
 [[nodiscard]] int read_call(const dsb_call& call, Cell& cell);
 

@@ -269,6 +269,7 @@ class RopeKvWrite {
     in_parts(*cell_.pool, cell_.problem["tokens"], 4 * heads_ * rope_ + width,
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t t = begin; t < end; ++t) {
+                 if (t + kAhead < end) ask_for(t + kAhead, width);
                  const float* turns = cell_.input<float>(2) + cell_.input<std::int32_t>(3)[t] * rope_;
                  turn(cell_.input<float>(0) + t * heads_ * rope_, heads_, turns,
                       cell_.output<float>(0) + t * heads_ * rope_);
@@ -281,6 +282,16 @@ class RopeKvWrite {
   }
 
  private:
+  static constexpr std::int64_t kAhead = 2;  // tokens
+
+  // What lies where no one can guess: a token's angles, and the slot that it is written to.
+  void ask_for(std::int64_t t, std::int64_t width) const {
+    const float* turns = cell_.input<float>(2) + cell_.input<std::int32_t>(3)[t] * rope_;
+    for (std::int64_t i = 0; i < rope_; i += 16) __builtin_prefetch(turns + i);
+    const float* slot = cell_.output<float>(1) + cell_.input<std::int32_t>(4)[t] * width;
+    for (std::int64_t i = 0; i < width; i += 16) __builtin_prefetch(slot + i, 1);
+  }
+
   void turn(const float* x, std::int64_t heads, const float* turns, float* y) const {
     cell_.table->rope({.x = x,
                        .heads = static_cast<std::int32_t>(heads),

@@ -38,14 +38,14 @@ void append_named(const std::int32_t* ids, std::int64_t count, std::vector<const
 // The parts of every request side by side, then their results joined by weight of e^lse.
 class SplitAttention {
  public:
-  // Results go to o [·, kv_lora] and to the operand of lse. `widens`: args.widen will be given.
+  // Results go to o [·, kv_lora] and to the operand of lse. `coded`: args.coded will be given.
   SplitAttention(const Cell& cell, std::int64_t queries, std::int64_t heads, std::int64_t kv_lora,
-                 std::int64_t width, float* o, bool widens = false)
+                 std::int64_t width, float* o, bool coded = false)
       : cell_{cell}, kv_lora_{kv_lora}, o_{o} {
     const std::int64_t size =
         kernels::attention_scratch(static_cast<std::int32_t>(queries), static_cast<std::int32_t>(heads),
                                    static_cast<std::int32_t>(width),
-                                   widens ? engine::kernels::KvType::fp8 : engine::kernels::KvType::fp32);
+                                   coded ? engine::kernels::KvType::fp8 : engine::kernels::KvType::fp32);
     scratch_.resize(static_cast<std::size_t>(cell.pool->threads()));
     for (kernels::FloatBuffer& one : scratch_) one.grow(size);
   }

@@ -2,24 +2,27 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <new>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "core/clock.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/packed_matrix.h"
 #include "engine/kernels/cpu/thread_pool.h"
 #include "kernelbench/device.h"
+#include "kernelbench/kernels_cpu/shared_pool.h"
 #include "kernelbench/measure/cpu_peaks.h"
 #include "results/host_facts.h"
 
 namespace dsbench::kernelbench {
 namespace {
 
-namespace cpu = engine::kernels::cpu;
+namespace kernels = engine::kernels::cpu;
 
 constexpr std::int64_t kUnknownCache = std::int64_t{32} << 20;
 
@@ -40,7 +43,7 @@ std::int64_t last_level_cache() {
 class CpuDevice final : public Device {
  public:
   explicit CpuDevice(int threads)
-      : pool_{threads}, cache_bytes_{last_level_cache()}, scrub_{2 * cache_bytes_ / 4} {
+      : pool_{cpu::shared_pool(threads)}, cache_bytes_{last_level_cache()}, scrub_{2 * cache_bytes_ / 4} {
     scrub_.fill(1);
   }
 
@@ -55,7 +58,7 @@ class CpuDevice final : public Device {
       if (key == "cpu_model" || key == "cpu_governor" || key == "cgroup_cpu_max")
         facts.emplace_back(key, value);
     }
-    facts.emplace_back("kernels", cpu::kernels().name);
+    facts.emplace_back("kernels", kernels::kernels().name);
     facts.emplace_back("threads", std::to_string(threads()));
     facts.emplace_back("cache_bytes", std::to_string(cache_bytes_));
     return facts;
@@ -64,7 +67,7 @@ class CpuDevice final : public Device {
   Result<DeviceMemory> allocate(std::int64_t bytes) override {
     try {
       // Kernels may read a vector beyond the end of a buffer, never write there.
-      void* data = cpu::allocate_aligned(static_cast<std::size_t>((bytes + 255) / 256 * 256 + 256));
+      void* data = kernels::allocate_aligned(static_cast<std::size_t>((bytes + 255) / 256 * 256 + 256));
       return DeviceMemory{data, bytes, [](void* p) { std::free(p); }};
     } catch (const std::bad_alloc&) {
       return fail(ErrorKind::memory, "{} bytes of operands do not fit into memory", bytes);
@@ -96,7 +99,7 @@ class CpuDevice final : public Device {
 
   Result<Launch> control() override {
     if (control_.size() == 0) {
-      control_ = cpu::AlignedBuffer<float>{scrub_.size()};
+      control_ = kernels::AlignedBuffer<float>{scrub_.size()};
       control_.fill(0);
     }
     return Launch{[this](int) {
@@ -148,9 +151,21 @@ class CpuDevice final : public Device {
     });
   }
 
+  // Returns when every thread has arrived: the kernel that comes next finds them awake, as the next kernel of
+  // a step does. (A thread that sleeps takes tens of microseconds to come.)
+  void wake() {
+    std::atomic<int> arrived{0};
+    const int threads = pool_.threads();
+    pool_.run(threads, [&](int, int) {
+      arrived.fetch_add(1);
+      while (arrived.load() < threads) std::this_thread::yield();
+    });
+  }
+
   Result<Sample> timed(const Launch& launch, int slots, int launches) {
     const int first = next_slot_;
     next_slot_ = (next_slot_ + launches) % std::max(slots, 1);
+    wake();
     const Nanos before = clock_.now();
     run_probe_cycles();
     const Nanos start = clock_.now();
@@ -166,10 +181,10 @@ class CpuDevice final : public Device {
   }
 
   SteadyClock clock_;
-  cpu::ThreadPool pool_;
+  kernels::ThreadPool& pool_;  // the kernels' own
   std::int64_t cache_bytes_;
-  cpu::AlignedBuffer<float> scrub_;
-  cpu::AlignedBuffer<float> control_;
+  kernels::AlignedBuffer<float> scrub_;
+  kernels::AlignedBuffer<float> control_;
   int next_slot_ = 0;
   std::optional<Ceilings> ceilings_;
 };
@@ -177,7 +192,7 @@ class CpuDevice final : public Device {
 }  // namespace
 
 Result<std::unique_ptr<Device>> open_cpu_device(int threads) {
-  const int cores = std::max(1, static_cast<int>(cpu::allowed_cpus().size()));
+  const int cores = std::max(1, static_cast<int>(kernels::allowed_cpus().size()));
   if (threads > 4 * cores)
     return fail(ErrorKind::usage,
                 "{} threads were asked for; this process may use {} cores, and up to {} threads are accepted",

@@ -113,10 +113,9 @@ void add_correctness(Backend backend, CaseList& list) {
   list.add("mla_decode", act, {{"batch", 4}, {"context", 300}, {"heads", 8}, {"queries", 4}},
            {{"lengths", "list"}})
       .list = {46, 300, 17, 65};
-  if (backend == Backend::cuda) {
-    for (const std::int64_t heads : {16, 32, 128})
-      list.add("mla_decode", "fp8", {{"batch", 2}, {"context", 400}, {"heads", heads}, {"queries", 1}},
-               {{"lengths", "normal"}});
+  for (const std::int64_t heads : {16, 32, 128}) {
+    list.add("mla_decode", "fp8", {{"batch", 2}, {"context", 400}, {"heads", heads}, {"queries", 1}},
+             {{"lengths", "normal"}});
   }
   list.add("mla_prefill", act, {{"queries", 130}, {"context", 130}, {"heads", 4}});
   list.add("mla_prefill", act, {{"queries", 70}, {"context", 200}, {"heads", 2}});
@@ -197,10 +196,8 @@ void add_corner(Backend backend, CaseList& list) {
   decode(5, 65, 16, 1);
   decode(9, 200, 5, 3);
   decode(6, 129, 128, 2);
-  if (backend == Backend::cuda) {
-    list.add("mla_decode", "fp8", {{"batch", 5}, {"context", 65}, {"heads", 16}, {"queries", 1}})
-        .adversarial = true;
-  }
+  list.add("mla_decode", "fp8", {{"batch", 5}, {"context", 65}, {"heads", 16}, {"queries", 1}}).adversarial =
+      true;
   list.add("mla_decode", act, {{"batch", 3}, {"context", 64}, {"heads", 16}, {"queries", 2}},
            {{"lengths", "list"}})
       .list = {0, 1, 64};
@@ -224,6 +221,22 @@ void add_corner(Backend backend, CaseList& list) {
               {"kv_lora", 45},
               {"rope", 34}})
         .adversarial = true;
+    // Likewise, but for the latent, which goes in groups of 128.
+    list.add("mla_decode", "fp8",
+             {{"batch", 4},
+              {"context", 143},
+              {"heads", 3},
+              {"queries", 2},
+              {"block", 7},
+              {"kv_lora", 128},
+              {"rope", 18}})
+        .adversarial = true;
+    list.add("mla_decode", "fp8",
+             {{"batch", 3}, {"context", 301}, {"heads", 21}, {"queries", 1}, {"kv_lora", 384}, {"rope", 33}})
+        .adversarial = true;
+    list.add("mla_decode", "fp8", {{"batch", 3}, {"context", 64}, {"heads", 16}, {"queries", 2}},
+             {{"lengths", "list"}})
+        .list = {0, 1, 64};
     list.add("mla_prefill", act, {{"queries", 101}, {"context", 233}, {"heads", 13}, {"qk", 75}, {"v", 37}});
     list.add("mla_prefill", act, {{"queries", 29}, {"context", 157}, {"heads", 2}, {"qk", 33}, {"v", 131}});
   }

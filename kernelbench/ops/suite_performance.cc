@@ -274,6 +274,7 @@ void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
   add_decode(list, "f32", 8, 1024, 16, 1);
   add_decode(list, "f32", 4, 1024, 128, 1);
   add_decode(list, "f32", 8, 1024, 16, 1, "normal");
+  add_decode(list, "fp8", 8, 1024, 16, 1);  // of the cache; the products are bf16
   if (whole) {
     add_decode(list, "f32", 8, 1024, 16, 2);
     add_decode(list, "f32", 1, 16384, 128, 1);
@@ -302,7 +303,7 @@ void add_cpu(const SuiteModels& models, bool whole, CaseList& list) {
   }
   add_dsa(list, types, 1, 8192, 16, 2048);
   add_csa(list, "f32", 1, 8192, true, true);
-  // With fp8 the cache is; the CPU computes in f32.
+  // With fp8 the cache is; the products are bf16.
   list.add("sparse_mla", "fp8", {{"batch", 1}, {"context", 8192}, {"heads", 16}, {"top_k", 2048}}, {},
            "v3.2");
   add_csa(list, "fp8", 1, 8192, true, true);

@@ -187,7 +187,7 @@ TEST_P(EveryTable, RowsThatAreLaidOutOnceGiveTheSameBits) {
   }
 }
 
-// Entries from a list, and entries that are widened on the way, are attended to as those of a cache.
+// Entries from a list are attended to as those of a cache.
 TEST_P(EveryTable, AttentionTakesAListOfEntries) {
   constexpr std::int32_t kv_lora = 35, rope = 14, heads = 5, entries = 150;
   constexpr std::int32_t width = kv_lora + rope;
@@ -199,10 +199,10 @@ TEST_P(EveryTable, AttentionTakesAListOfEntries) {
     blocks[i] = static_cast<std::int32_t>(i * 7 % entries);
     list[i] = cache.data() + static_cast<std::size_t>(blocks[i]) * width;
   }
-  std::vector<float> scratch(static_cast<std::size_t>(attention_scratch(1, heads, width, KvType::fp8)));
-  std::vector<float> out[3];
-  std::vector<float> lse[3];
-  for (const int way : {0, 1, 2}) {
+  std::vector<float> scratch(static_cast<std::size_t>(attention_scratch(1, heads, width)));
+  std::vector<float> out[2];
+  std::vector<float> lse[2];
+  for (const int way : {0, 1}) {
     out[way].assign(std::size_t{heads} * kv_lora, kNan);
     lse[way].assign(heads, kNan);
     AttentionArgs args;
@@ -223,21 +223,151 @@ TEST_P(EveryTable, AttentionTakesAListOfEntries) {
     } else {
       args.entries = list.data();
     }
-    std::int32_t seen = width;
-    if (way == 2) {
-      args.widen_context = &seen;
-      args.slot_bytes = width * 4;
-      args.widen = [](const void* context, const void* entry, float* y) {
-        std::memcpy(y, entry,
-                    sizeof(float) * static_cast<std::size_t>(*static_cast<const std::int32_t*>(context)));
-      };
-    }
     table_->attention(args);
   }
   EXPECT_EQ(out[0], out[1]) << table_->name;
-  EXPECT_EQ(out[0], out[2]) << table_->name;
   EXPECT_EQ(lse[0], lse[1]) << table_->name;
-  EXPECT_EQ(lse[0], lse[2]) << table_->name;
+}
+
+float value_of_code(std::uint8_t code) {
+  const int exponent = code >> 3 & 15;
+  const int mantissa = code & 7;
+  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                                        : std::ldexp(1 + static_cast<float>(mantissa) / 8, exponent - 7);
+  return code >= 128 ? -magnitude : magnitude;
+}
+
+// Queries of bf16 that see codes with two scales and a rotary part, in a paged cache and from a list, several
+// queries among them, are attended to as in double. What nobody may see is NaN.
+TEST_P(EveryTable, AttentionToCodesIsThatOfADouble) {
+  constexpr std::int32_t codes = 128, rotary = 19, width = codes + rotary, bytes = 128 + 8 + 2 * rotary + 2;
+  const CodedEntries form{
+      .codes = codes,
+      .group = 64,
+      .rest_at = codes + 8,
+      .scales =
+          [](const void* context, const void* entry, float* to) {
+            std::memcpy(to, static_cast<const char*>(entry) + *static_cast<const int*>(context), 8);
+          },
+      .context = &codes};
+  struct Shape {
+    std::int32_t queries, heads, entries, v_width;
+  };
+  for (const auto& [queries, heads, entries, v_width] : {Shape{1, 16, 200, codes},
+                                                         {1, 5, 1, codes},
+                                                         {3, 7, 65, codes},
+                                                         {1, 40, 129, width - 3},
+                                                         {2, 24, 64, 77}}) {
+    const auto rows = static_cast<std::size_t>(queries * heads);
+    const auto count = static_cast<std::size_t>(entries);
+    std::vector<std::uint16_t> q;
+    for (const float v : numbers(rows * width, "q")) q.push_back(to_bf16(v));
+    std::vector<std::uint8_t> cache((count + 1) * bytes, 0xFF);  // NaN in the last, and behind an entry
+    std::vector<std::vector<double>> worth(count, std::vector<double>(width));
+    Rng rng(5, "codes");
+    for (std::size_t e = 0; e < count; ++e) {
+      std::uint8_t* entry = cache.data() + e * bytes;
+      const float scales[2] = {0.003F * static_cast<float>(1 + e % 3), 0.0071F};
+      std::memcpy(entry + codes, scales, 8);
+      for (std::size_t i = 0; i < width; ++i) {
+        std::uint16_t half = to_bf16(static_cast<float>(2 * rng.uniform() - 1));
+        if (i < codes) {
+          do {
+            entry[i] = static_cast<std::uint8_t>(rng.below(256));
+          } while (entry[i] % 128 == 127);  // that is no number
+          half = to_bf16(value_of_code(entry[i]) * scales[i / 64]);
+        } else {
+          std::memcpy(entry + codes + 8 + 2 * (i - codes), &half, 2);
+        }
+        worth[e][i] = from_bf16(half);
+      }
+    }
+    std::vector<std::int32_t> blocks(count);
+    std::vector<const void*> list(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      blocks[i] = static_cast<std::int32_t>((i * 7 + 3) % count);
+      if (count % 7 == 0) blocks[i] = static_cast<std::int32_t>(i);
+      list[i] = cache.data() + static_cast<std::size_t>(blocks[i]) * bytes;
+    }
+    std::vector<float> scratch(
+        static_cast<std::size_t>(attention_scratch(queries, heads, width, KvType::fp8)));
+    std::vector<float> out[2];
+    std::vector<float> lse(rows, kNan);
+    for (const int way : {0, 1}) {
+      std::ranges::fill(scratch, kNan);
+      out[way].assign(rows * static_cast<std::size_t>(v_width), kNan);
+      AttentionArgs args;
+      args.half_q = q.data();
+      args.coded = &form;
+      args.slot_bytes = codes + 8 + 2 * rotary;
+      args.out = out[way].data();
+      args.lse = lse.data();
+      args.queries = queries;
+      args.heads = heads;
+      args.kv_lora = v_width;
+      args.width = width;
+      args.first_position = entries - queries;
+      args.scale = 0.2F;
+      args.scratch = scratch.data();
+      args.entries = list.data();
+      if (way == 1) {
+        args.entries = nullptr;
+        args.slot_bytes = bytes;
+        args.cache = cache.data();
+        args.blocks = blocks.data();
+        args.block_size = 1;
+      }
+      table_->attention(args);
+    }
+    EXPECT_EQ(out[0], out[1]) << table_->name;
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::size_t seen =
+          count - static_cast<std::size_t>(queries) + 1 + r / static_cast<std::size_t>(heads);
+      std::vector<double> weights(seen);
+      double sum = 0;
+      double largest = 0;  // of the sums of magnitudes that scores are made of
+      for (std::size_t e = 0; e < seen; ++e) {
+        double score = 0;
+        double size = 0;
+        for (std::size_t i = 0; i < width; ++i) {
+          const double part =
+              double{from_bf16(q[r * width + i])} * worth[static_cast<std::size_t>(blocks[e])][i];
+          score += part;
+          size += std::abs(part);
+        }
+        largest = std::max(largest, size);
+        sum += weights[e] = std::exp(double{0.2F} * score);
+      }
+      EXPECT_NEAR(lse[r], std::log(sum), 1e-4) << table_->name << " row " << r;
+      for (std::size_t i = 0; i < static_cast<std::size_t>(v_width); ++i) {
+        double want = 0;
+        double size = 0;
+        for (std::size_t e = 0; e < seen; ++e) {
+          const double part = weights[e] / sum * worth[static_cast<std::size_t>(blocks[e])][i];
+          want += part;
+          size += std::abs(part);
+        }
+        // A score has been rounded with every number that was added to it, by 2^-24 of `largest`, and is off
+        // in the weight and in the sum of weights. Dots take weights in bf16, each off by 2^-8 of itself at
+        // most.
+        const double of_scores = 2 * double{0.2F} * largest * 0x1p-24 * width;
+        const double of_weights = std::string_view{table_->name} == "avx512bf16" ? 0x1p-8 : 0;
+        EXPECT_NEAR(out[0][r * static_cast<std::size_t>(v_width) + i], want,
+                    size * (of_weights + of_scores) + 1e-6)
+            << table_->name << " row " << r << " column " << i << " of " << entries << " entries";
+      }
+    }
+  }
+}
+
+TEST_P(EveryTable, FloatsAreRoundedToBf16) {
+  std::vector<float> x = numbers(77, "x", 3);
+  x[5] = 1.00390625F;  // ties: to even
+  x[6] = 1.01171875F;
+  std::vector<std::uint16_t> y(x.size() + 1, 0x1234);
+  table_->narrow(x.data(), static_cast<std::int32_t>(x.size()), y.data());
+  for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(y[i], to_bf16(x[i])) << table_->name << ": " << x[i];
+  EXPECT_EQ(y.back(), 0x1234) << table_->name;
 }
 
 TEST_P(EveryTable, CodesTimesAScaleAreRoundedToBf16) {
@@ -247,11 +377,7 @@ TEST_P(EveryTable, CodesTimesAScaleAreRoundedToBf16) {
     std::vector<float> got(codes.size(), kNan);
     table_->widen_e4m3_rounded(codes.data(), scale, static_cast<std::int32_t>(codes.size()), got.data());
     for (std::size_t i = 0; i < codes.size(); ++i) {
-      const int exponent = codes[i] >> 3 & 15;
-      const int mantissa = codes[i] & 7;
-      const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
-                                            : std::ldexp(1 + static_cast<float>(mantissa) / 8, exponent - 7);
-      const float value = (codes[i] >= 128 ? -magnitude : magnitude) * scale;
+      const float value = value_of_code(codes[i]) * scale;
       EXPECT_EQ(got[i], from_bf16(to_bf16(value))) << table_->name << " code " << i;
     }
   }

@@ -15,8 +15,9 @@ std::int64_t attention_scratch(std::int32_t queries, std::int32_t heads, std::in
   const auto padded = [](std::int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; };
   const std::int64_t rows = padded(std::int64_t{queries} * heads);
   // Queries turned over, weights of a key block, maxima, sums and factors, output; alignment.
-  // Entries that are not floats, widened, block by block.
-  const std::int64_t widened = kv_type == KvType::fp32 ? 0 : kKeyBlock * padded(width) + kPanel;
+  // Entries that are not floats, widened, block by block; and of what is bf16 weights in pairs.
+  const std::int64_t widened =
+      kv_type == KvType::fp32 ? 0 : kKeyBlock * padded(width) + kPanel + kKeyBlock / 2 * rows;
   return rows * (padded(width) + kKeyBlock + 3 + padded(width)) + kPanel + widened;
 }
 
@@ -29,7 +30,8 @@ const KernelTable* const* all_kernels() {
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512dq");
     const bool vnni = avx512 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
-    if (vnni && __builtin_cpu_supports("avx512bf16")) tables[n++] = &kAvx512Bf16Kernels;
+    const bool dots = vnni && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
+    if (dots) tables[n++] = &kAvx512Bf16Kernels;
     if (vnni) tables[n++] = &kAvx512VnniKernels;
     if (avx512) tables[n++] = &kAvx512Kernels;
     if (avx2) tables[n++] = &kAvx2Kernels;

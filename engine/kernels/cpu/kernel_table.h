@@ -96,6 +96,18 @@ struct HalfGemmArgs {
   std::int64_t ldc = 0;
 };
 
+// Entries of an FP8 cache for queries in bf16: codes of e4m3, each worth code · scale to the nearest bf16, and the rest
+// of an entry's numbers in bf16.
+struct CodedEntries {
+  std::int32_t codes = 0;    // from an entry's first byte on; a multiple of `group`
+  std::int32_t group = 0;    // codes that share a scale; a multiple of 64
+  std::int32_t rest_at = 0;  // bytes
+  // Gives the scales of an entry, codes/group ≤ kMostScales of them.
+  void (*scales)(const void* context, const void* entry, float* to) = nullptr;
+  const void* context = nullptr;
+};
+inline constexpr std::int32_t kMostScales = 32;
+
 // Absorbed latent attention of consecutive queries of one sequence over its paged cache (one layer).
 struct AttentionArgs {
   const float* q = nullptr;  // [queries, heads, width]: the absorbed query, then the turned rotary part
@@ -120,10 +132,11 @@ struct AttentionArgs {
   std::int32_t rope_at = 0;
   // Where entries stand one by one, in place of a cache and a block table; or null.
   const void* const* entries = nullptr;
-  // Makes an entry `width` floats where it is of none of those types, y = f(widen_context, entry); slot_bytes of it are
-  // asked for ahead. Scratch as for another type than fp32.
-  void (*widen)(const void* context, const void* entry, float* y) = nullptr;
-  const void* widen_context = nullptr;
+  // Or entries of codes, for queries in bf16, which stand in half_q in place of q; slot_bytes are what is read of an
+  // entry. Scratch as for fp8. Where the processor multiplies bf16, products are of bf16, weights rounded to it too, and
+  // sums are fp32; else all is fp32.
+  const CodedEntries* coded = nullptr;
+  const std::uint16_t* half_q = nullptr;  // [queries, heads, width]
 };
 
 // Indexer of sparse attention: logits of the positions [begin, end) of one sequence (one query),
@@ -226,6 +239,8 @@ struct KernelTable {
   void (*softmax_steps)(SoftmaxStep* steps, std::int32_t count);  // rows of their own
   // y = x, from bf16.
   void (*widen)(const std::uint16_t* x, std::int32_t n, float* y);
+  // y = x to the nearest bf16, ties to even.
+  void (*narrow)(const float* x, std::int32_t n, std::uint16_t* y);
   // An entry of a cache (see AttentionArgs) as kv_lora + rope floats: what attention computes with.
   void (*widen_entry)(const AttentionArgs& args, const void* entry, float* y);
   // `count` ≤ 16 rows as a panel of fp32 weights, [depth, 16]; zeros in the place of rows that are not there.

@@ -1,5 +1,5 @@
-// Compiled with -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx512vnni -mavx512bf16 -mfma; runs only where the
-// processor has them.
+// Compiled with -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx512vnni -mavx512bf16 -mavx512vbmi -mfma; runs only
+// where the processor has them.
 #define DSBENCH_LANES 16
 #define DSBENCH_ACCUMULATORS 24
 #define DSBENCH_TABLE kAvx512Bf16Kernels
