@@ -1,8 +1,5 @@
 #include "results/recorder.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -64,9 +61,6 @@ class FileRecorder final : public Recorder {
                std::optional<HdrLogWriter> log)
       : slo_{slo}, options_{options}, database_{std::move(database)}, log_{std::move(log)} {
     writer_ = std::thread{[this] {
-      // Where cores are short the threads whose lateness is measured come first. At 10 it still has a tenth
-      // of a core that it shares with one other thread, enough for some 100,000 requests per second.
-      (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
       while (signal_.wait(options_.flush_every)) flush(false);
     }};
   }
