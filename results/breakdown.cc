@@ -5,7 +5,6 @@
 
 #include <bit>
 #include <map>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>

@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <string>
-#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>

@@ -2,7 +2,6 @@
 
 #include <sqlite3.h>
 
-#include <memory>
 #include <string>
 
 #include "results/sqlite_handles.h"
