@@ -27,6 +27,10 @@ using results::Reason;
 // libcurl's timer tree and socket look-ups grow with the handles of one multi; many small ones cost less
 // (measured: about one per 64 streams).
 constexpr std::size_t streams_per_shard = 64;
+// Handles added before libcurl is asked for the first of them: so many, and no more once their bodies have so
+// many bytes.
+constexpr std::size_t most_added = 16;
+constexpr std::size_t enough_added = 65'536;
 // How long the rest of an ended response may take before its connection is given up.
 constexpr Nanos linger_limit{1'000'000'000};
 // Longer than any run: the policy says how long a client waits for a connection, libcurl's own 300 s do not.
@@ -52,6 +56,7 @@ struct CurlTransport::Impl {
     std::uint32_t owner;
     std::optional<Nanos> timer;  // when libcurl wants to be called; since the epoch
     bool touched = false;        // is in `touched`
+    bool added = false;          // has handles of which libcurl was not asked yet
     std::size_t active = 0;
     std::size_t open = 0;  // connections
     std::vector<Slot*> free_slots;
@@ -92,6 +97,11 @@ struct CurlTransport::Impl {
     Easy easy;
   };
 
+  struct Use {
+    Slot* slot;
+    std::uint64_t use;
+  };
+
   struct Alarm {
     Nanos at;
     Shard* shard;
@@ -128,6 +138,7 @@ struct CurlTransport::Impl {
   std::vector<std::unique_ptr<Shard>> shards;
   std::size_t first_with_room = 0;  // no shard before it has room
   std::vector<Shard*> touched;      // may hold messages
+  std::vector<Use> added;           // of the call in progress
   // When shards want to be called, the earliest first. An entry whose shard has changed its mind is stale.
   std::vector<Alarm> alarms;
 
@@ -447,6 +458,64 @@ struct CurlTransport::Impl {
       curl().easy_setopt(slot.easy.get(), CURLOPT_CONNECTTIMEOUT_MS, limit);
   }
 
+  // Hands it to libcurl, which is to be asked for it afterwards; says how many bytes its body has.
+  std::size_t add(const Attempt& attempt) {
+    Shard& shard = shard_with_room();
+    Slot& slot = free_slot(shard);
+    slot.key = {attempt.request, attempt.attempt};
+    slot.busy = true;
+    slot.ended = slot.sent = slot.written = slot.got_byte = slot.no_descriptor = false;
+    slot.interim = slot.malformed = slot.opened = false;
+    slot.head = Slot::Head::status_line;
+    slot.status = 0;
+    slot.body_sent = 0;
+    slot.retry = {};
+    slot.text.clear();
+    aim(slot, providers[attempt.provider]);
+    slot.reader->begin(0);
+    prompts.set_scale(slot.provider->scale);
+    slot.provider->codec->encode(attempt, prompts, slot.body);
+    say_headers(slot, attempt);
+    limit_connecting(slot);
+    if (slot.provider->codec->method() != "GET") {
+      CURL* const e = slot.easy.get();
+      curl().easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
+      // Without POSTFIELDS libcurl asks on_read() for the body, piece by piece.
+      curl().easy_setopt(e, CURLOPT_POSTFIELDS, slot.body.contiguous() ? slot.body.text().data() : nullptr);
+    }
+    live.insert(slot.key.request, slot.number);
+    ++shard.active;
+    adding = true;
+    const CURLMcode code = curl().multi_add_handle(shard.multi.get(), slot.easy.get());
+    adding = false;
+    if (code == CURLM_OK) {
+      shard.added = true;
+      added.push_back({&slot, slot.use});
+    } else {
+      tell_end(slot, EventKind::failed, Reason::unsent);
+      release(slot);
+    }
+    return slot.body.size();
+  }
+
+  // connect() found no port, after the stamp was taken: then nothing was sent.
+  void take_back_sent(std::size_t from) {
+    const auto begin = events->begin() + static_cast<std::ptrdiff_t>(from);
+    const auto is_unsent = [](const TargetEvent& e) {
+      return e.kind == EventKind::failed && e.reason == Reason::unsent;
+    };
+    if (std::none_of(begin, events->end(), is_unsent)) return;
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> unsent;
+    for (auto e = begin; e != events->end(); ++e) {
+      if (is_unsent(*e)) unsent.emplace_back(e->request, e->attempt);
+    }
+    const auto is_taken_back = [&](const TargetEvent& e) {
+      return e.kind == EventKind::sent &&
+             std::find(unsent.begin(), unsent.end(), std::pair{e.request, e.attempt}) != unsent.end();
+    };
+    events->erase(std::remove_if(begin, events->end(), is_taken_back), events->end());
+  }
+
   void release(Slot& slot) {
     Shard& shard = slot.shard;
     if (!slot.ended) live.erase(slot.key.request);
@@ -552,61 +621,28 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::make(const WireConfig& con
   return std::unique_ptr<CurlTransport>{new CurlTransport{std::move(impl)}};
 }
 
-void CurlTransport::start(const Attempt& attempt, std::vector<TargetEvent>& events) {
+void CurlTransport::start_all(std::span<const Attempt> attempts, std::vector<TargetEvent>& events) {
   Impl& t = *impl_;
   t.events = &events;
-  Impl::Shard& shard = t.shard_with_room();
-  Impl::Slot& slot = t.free_slot(shard);
-  slot.key = {attempt.request, attempt.attempt};
-  slot.busy = true;
-  slot.ended = slot.sent = slot.written = slot.got_byte = slot.no_descriptor = false;
-  slot.interim = slot.malformed = slot.opened = false;
-  slot.head = Impl::Slot::Head::status_line;
-  slot.status = 0;
-  slot.body_sent = 0;
-  slot.retry = {};
-  slot.text.clear();
-  t.aim(slot, t.providers[attempt.provider]);
-  slot.reader->begin(0);
-  t.prompts.set_scale(slot.provider->scale);
-  slot.provider->codec->encode(attempt, t.prompts, slot.body);
-  t.say_headers(slot, attempt);
-  t.limit_connecting(slot);
-  if (slot.provider->codec->method() != "GET") {
-    CURL* const e = slot.easy.get();
-    curl().easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(slot.body.size()));
-    // Without POSTFIELDS libcurl asks on_read() for the body, piece by piece.
-    curl().easy_setopt(e, CURLOPT_POSTFIELDS, slot.body.contiguous() ? slot.body.text().data() : nullptr);
-  }
-  t.live.insert(slot.key.request, slot.number);
-  ++shard.active;
-  const std::size_t from = events.size();
-  const std::uint64_t use = slot.use;
-  t.adding = true;
-  const CURLMcode added = curl().multi_add_handle(shard.multi.get(), slot.easy.get());
-  t.adding = false;
-  if (added != CURLM_OK) {
-    t.tell_end(slot, EventKind::failed, Reason::unsent);
-    t.release(slot);
-    return;
-  }
-  t.act(shard, CURL_SOCKET_TIMEOUT, 0);
-  t.read_all_messages();
-  // It waits for a connection that another attempt opens, or for room on one: the target's time.
-  if (t.config.http != HttpVersion::http1 && slot.busy && slot.use == use) t.tell_sent(slot);
-  // connect() found no port, after the stamp was taken: then nothing was sent.
-  const auto of_this = [&](const TargetEvent& e) {
-    return e.request == attempt.request && e.attempt == attempt.attempt;
-  };
-  const auto begin = events.begin() + static_cast<std::ptrdiff_t>(from);
-  const bool unsent = std::any_of(begin, events.end(), [&](const TargetEvent& e) {
-    return of_this(e) && e.kind == EventKind::failed && e.reason == Reason::unsent;
-  });
-  if (unsent) {
-    events.erase(
-        std::remove_if(begin, events.end(),
-                       [&](const TargetEvent& e) { return of_this(e) && e.kind == EventKind::sent; }),
-        events.end());
+  while (!attempts.empty()) {
+    const std::size_t from = events.size();
+    std::size_t count = 0, bytes = 0;
+    for (; count < std::min(attempts.size(), most_added) && bytes < enough_added; ++count)
+      bytes += t.add(attempts[count]);
+    attempts = attempts.subspan(count);
+    for (std::size_t i = 0; i < t.added.size(); ++i) {
+      Impl::Shard& shard = t.added[i].slot->shard;
+      if (std::exchange(shard.added, false)) t.act(shard, CURL_SOCKET_TIMEOUT, 0);
+    }
+    t.read_all_messages();
+    // It waits for a connection that another attempt opens, or for room on one: the target's time.
+    if (t.config.http != HttpVersion::http1) {
+      for (const Impl::Use& u : t.added) {
+        if (u.slot->busy && u.slot->use == u.use) t.tell_sent(*u.slot);
+      }
+    }
+    t.added.clear();
+    t.take_back_sent(from);
   }
 }
 

@@ -28,7 +28,7 @@ class CurlTransport final : public Transport {
   CurlTransport(const CurlTransport&) = delete;
   CurlTransport& operator=(const CurlTransport&) = delete;
 
-  void start(const Attempt& attempt, std::vector<TargetEvent>& events) override;
+  void start_all(std::span<const Attempt> attempts, std::vector<TargetEvent>& events) override;
   void cancel(std::uint64_t request, std::uint32_t attempt) override;
   [[nodiscard]] std::optional<Nanos> next_timer() const override;
   void handle(std::span<const Poller::Ready> ready, Nanos now, std::vector<TargetEvent>& events) override;

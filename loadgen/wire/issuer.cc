@@ -40,6 +40,7 @@ struct Issuer::Parts {
   std::unique_ptr<Transport> transport;
   std::deque<Action> queue;  // decided and not yet carried out
   std::vector<Action> decided;
+  std::vector<Attempt> starting;
   std::vector<TargetEvent> events;
 
   void decide_on_events() {
@@ -55,15 +56,21 @@ struct Issuer::Parts {
   void carry_out(std::size_t most_starts) {
     std::size_t started = 0;
     while (!queue.empty() && started < most_starts) {
-      const Action action = std::move(queue.front());
+      Action action = std::move(queue.front());
       queue.pop_front();
       if (action.kind == Action::Kind::cancel) {
+        start_collected();
         transport->cancel(action.attempt.request, action.attempt.attempt);
       } else {
-        transport->start(action.attempt, events);
+        starting.push_back(std::move(action.attempt));
         ++started;
       }
     }
+    start_collected();
+  }
+  void start_collected() {
+    if (!starting.empty()) transport->start_all(starting, events);
+    starting.clear();
   }
 };
 

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <deque>
+#include <span>
 #include <utility>
 
 #include "loadgen/codec/prompt_text.h"
@@ -34,6 +36,12 @@ constexpr Nanos linger_limit{1'000'000'000};
 constexpr std::uint32_t reading = EPOLLIN | EPOLLRDHUP;
 // Enough for what a socket holds of most answers; one for all streams.
 constexpr std::size_t buffer_size = 65'536;
+// For what the sockets of a turn hold together, and how much of it a socket must find free.
+constexpr std::size_t turn_buffer_size = 262'144;
+constexpr std::size_t least_room = 16'384;
+// Requests written before the first of them is sent: so many, and no more once they have so many bytes.
+constexpr std::size_t most_written = 16;
+constexpr std::size_t enough_written = 65'536;
 constexpr int most_reads = 4;
 
 // Our poverty, not the target's.
@@ -88,6 +96,13 @@ struct LeanTransport::Impl {
     std::vector<Connection*> closed;  // to be used again
   };
 
+  // What a socket gave in this turn, not yet looked at; of nobody where the socket is to be read later.
+  struct Taken {
+    Connection* connection = nullptr;
+    std::span<const char> bytes;
+    Received got;
+  };
+
   struct Timer {
     Nanos until;
     Connection* connection;
@@ -103,7 +118,8 @@ struct LeanTransport::Impl {
         poller{p},
         answers{a},
         dates{k, e, w},
-        buffer(buffer_size) {}
+        buffer(buffer_size),
+        turn_buffer(turn_buffer_size) {}
 
   const Nanos idle_limit;
   const std::optional<Nanos> connect_timeout;
@@ -112,15 +128,17 @@ struct LeanTransport::Impl {
   AnswerSink* const answers;
   EventDates dates;
   std::vector<char> buffer;
+  std::vector<char> turn_buffer;
+  std::array<Taken, Poller::most_ready> taken;
   std::deque<Provider> providers;
   std::deque<Connection> connections;
   std::vector<Connection*> by_fd;
   RequestTable live;  // attempts that have not ended, by connection
   PromptCache prompts;
   CallerLines caller;
-  std::unique_ptr<OutgoingRequest> scratch = std::make_unique<OutgoingRequest>();
-  std::deque<Timer> connects;   // in order of `until`
-  std::deque<Timer> lingering;  // in order of `until`
+  std::array<std::unique_ptr<OutgoingRequest>, most_written> written;  // kept for their memory
+  std::deque<Timer> connects;                                          // in order of `until`
+  std::deque<Timer> lingering;                                         // in order of `until`
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
   std::uint64_t turn = 0;
@@ -321,7 +339,7 @@ struct LeanTransport::Impl {
   void flush(Connection& c) {
     switch (c.outgoing->send_rest(c.fd)) {
       case Sent::all:
-        keep_scratch(std::move(c.outgoing));
+        c.outgoing.reset();
         poller.want(c.fd, c.owner, reading);
         break;
       case Sent::some:
@@ -331,11 +349,6 @@ struct LeanTransport::Impl {
         break_off(c);
         break;
     }
-  }
-
-  // The memory of a small request serves the next one; a large one's is given back.
-  void keep_scratch(std::unique_ptr<OutgoingRequest> out) {
-    if (!scratch) scratch = std::move(out);
   }
 
   void write_head(const Provider& p, const Attempt& attempt, OutgoingRequest& out) {
@@ -351,40 +364,132 @@ struct LeanTransport::Impl {
     }
     caller.append(out.head, attempt.tenant, attempt.attempt);
     out.head.append("\r\n");
+    out.join();
+  }
+
+  // Writes the first of them, at least one, into `written`, before any of it is sent: what writes and the
+  // kernel's code each stay in the caches that way. Says how many.
+  std::size_t write_requests(std::span<const Attempt> attempts) {
+    std::size_t count = 0, bytes = 0;
+    for (; count < std::min(attempts.size(), written.size()) && bytes < enough_written; ++count) {
+      const Attempt& attempt = attempts[count];
+      const Provider& p = providers[attempt.provider];
+      std::unique_ptr<OutgoingRequest>& out = written[count];
+      if (!out) out = std::make_unique<OutgoingRequest>();
+      prompts.set_scale(p.scale);
+      if (p.has_body) p.codec->encode(attempt, prompts, out->body);
+      write_head(p, attempt, *out);
+      bytes += out->size();
+    }
+    return count;
+  }
+
+  // `out` is taken where its socket does not take it whole.
+  void send_first(const Attempt& attempt, std::unique_ptr<OutgoingRequest>& out) {
+    Provider& provider = providers[attempt.provider];
+    Connection* const open = take_idle(provider);
+    Connection& c = open != nullptr ? *open : closed_connection(provider);
+    assign(c, attempt);
+    dates.begin_turn_now();
+    if (open != nullptr) {
+      tell(c, EventKind::sent);
+      switch (out->send_rest(c.fd)) {
+        case Sent::all:
+          if (out->size() > enough_written) out.reset();
+          break;
+        case Sent::some:
+          c.outgoing = std::move(out);
+          poller.want(c.fd, c.owner, reading | EPOLLOUT);
+          break;
+        case Sent::failed:
+          break_off(c);
+          break;
+      }
+      return;
+    }
+    c.opened = dates.turn();
+    c.tried = 0;
+    c.state = State::connecting;
+    const int error = connect_next(c);
+    if (is_shortage(error)) {  // nothing was sent
+      fail_connect(c, Reason::unsent);
+      return;
+    }
+    tell(c, EventKind::sent);
+    if (error != 0 && error != EINPROGRESS) {
+      fail_connect(c, Reason::connect_failed);
+      return;
+    }
+    c.outgoing = std::move(out);
+    if (error == 0) {
+      dates.begin_turn_now();
+      connected(c);
+    } else if (connect_timeout) {
+      connects.push_back({dates.turn() + *connect_timeout, &c, c.use});
+    }
   }
 
   // ---- receiving
 
+  [[nodiscard]] Received receive(const Connection& c, std::span<char> to) const {
+    return c.stamped ? receive_stamped(c.fd, to) : receive_bare(c.fd, to);
+  }
+
+  // A descriptor may have been closed and opened again since epoll spoke: none, then.
+  [[nodiscard]] Connection* connection_of(const Poller::Ready& r) const {
+    const auto fd = static_cast<std::size_t>(r.fd);
+    if (r.owner == 0 || fd >= by_fd.size()) return nullptr;
+    Connection* const c = by_fd[fd];
+    return c != nullptr && c->owner == r.owner ? c : nullptr;
+  }
+
+  // Reads the sockets that have nothing but bytes, before any of it is looked at: the kernel's code and the
+  // parser's each stay in the caches that way, where by turns they drive each other out.
+  void take_turn(std::span<const Poller::Ready> ready) {
+    std::span<char> room{turn_buffer};
+    for (std::size_t i = 0; i < ready.size(); ++i) {
+      taken[i].connection = nullptr;
+      Connection* const c = ready[i].events == EPOLLIN ? connection_of(ready[i]) : nullptr;
+      if (c == nullptr || c->state != State::busy || room.size() < least_room) continue;
+      const std::span<char> to = room.first(std::min(room.size(), buffer_size));
+      taken[i] = {c, to, receive(*c, to)};
+      const auto used = static_cast<std::size_t>(std::max<ssize_t>(taken[i].got.size, 0));
+      room = room.subspan(std::min(room.size(), (used + 63) / 64 * 64));
+    }
+  }
+
+  // What a socket said. True: there may be more.
+  bool look_at(Connection& c, std::span<const char> bytes, const Received& got, bool to_the_end) {
+    if (got.size > 0) {
+      const auto n = static_cast<std::size_t>(got.size);
+      dates.by_kernel(got);
+      c.parser.feed({bytes.data(), n});
+      const std::uint64_t use = c.use;
+      digest(c);
+      dates.by_clock();    // the end of a connection has no stamp
+      if (c.use != use) {  // ended; what came after it is the end of the connection, or nobody's
+        if (to_the_end && c.state == State::idle) close(c);
+        return false;
+      }
+      return n == bytes.size() || to_the_end;
+    }
+    if (got.size == 0) {
+      if (c.parser.close() == PieceKind::end) {
+        end_response(c);
+      } else {
+        break_off(c);
+      }
+      return false;
+    }
+    if (got.error == EINTR) return true;
+    if (got.error != EAGAIN && got.error != EWOULDBLOCK) break_off(c);
+    return false;
+  }
+
   void read_some(Connection& c, std::uint32_t ready) {
     const bool to_the_end = (ready & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     for (int i = 0; i < most_reads || to_the_end; ++i) {
-      const Received got = c.stamped ? receive_stamped(c.fd, buffer.data(), buffer.size())
-                                     : Received{::recv(c.fd, buffer.data(), buffer.size(), 0)};
-      if (got.size > 0) {
-        const auto n = static_cast<std::size_t>(got.size);
-        dates.by_kernel(got);
-        c.parser.feed({buffer.data(), n});
-        const std::uint64_t use = c.use;
-        digest(c);
-        dates.by_clock();    // the end of a connection has no stamp
-        if (c.use != use) {  // ended; what came after it is the end of the connection, or nobody's
-          if (to_the_end && c.state == State::idle) close(c);
-          return;
-        }
-        if (n < buffer.size() && !to_the_end) return;
-      } else if (got.size == 0) {
-        if (c.parser.close() == PieceKind::end) {
-          end_response(c);
-        } else {
-          break_off(c);
-        }
-        return;
-      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        return;
-      } else if (errno != EINTR) {
-        break_off(c);
-        return;
-      }
+      if (!look_at(c, buffer, receive(c, buffer), to_the_end)) return;
     }
   }
 
@@ -554,54 +659,12 @@ Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& con
   return std::unique_ptr<LeanTransport>{new LeanTransport{std::move(impl)}};
 }
 
-void LeanTransport::start(const Attempt& attempt, std::vector<TargetEvent>& events) {
-  Impl& t = *impl_;
-  t.events = &events;
-  Impl::Provider& provider = t.providers[attempt.provider];
-  if (!t.scratch) t.scratch = std::make_unique<OutgoingRequest>();
-  OutgoingRequest& out = *t.scratch;
-  t.prompts.set_scale(provider.scale);
-  if (provider.has_body) provider.codec->encode(attempt, t.prompts, out.body);
-  t.write_head(provider, attempt, out);
-
-  Impl::Connection* const open = t.take_idle(provider);
-  Impl::Connection& c = open != nullptr ? *open : t.closed_connection(provider);
-  t.assign(c, attempt);
-  t.dates.begin_turn_now();
-  if (open != nullptr) {
-    t.tell(c, EventKind::sent);
-    switch (out.send_rest(c.fd)) {
-      case Sent::all:
-        break;
-      case Sent::some:
-        c.outgoing = std::move(t.scratch);
-        t.poller.want(c.fd, c.owner, reading | EPOLLOUT);
-        break;
-      case Sent::failed:
-        t.break_off(c);
-        break;
-    }
-    return;
-  }
-  c.opened = t.dates.turn();
-  c.tried = 0;
-  c.state = Impl::State::connecting;
-  const int error = t.connect_next(c);
-  if (is_shortage(error)) {  // nothing was sent
-    t.fail_connect(c, Reason::unsent);
-    return;
-  }
-  t.tell(c, EventKind::sent);
-  if (error != 0 && error != EINPROGRESS) {
-    t.fail_connect(c, Reason::connect_failed);
-    return;
-  }
-  c.outgoing = std::move(t.scratch);
-  if (error == 0) {
-    t.dates.begin_turn_now();
-    t.connected(c);
-  } else if (t.connect_timeout) {
-    t.connects.push_back({t.dates.turn() + *t.connect_timeout, &c, c.use});
+void LeanTransport::start_all(std::span<const Attempt> attempts, std::vector<TargetEvent>& events) {
+  impl_->events = &events;
+  while (!attempts.empty()) {
+    const std::size_t written = impl_->write_requests(attempts);
+    for (std::size_t i = 0; i < written; ++i) impl_->send_first(attempts[i], impl_->written[i]);
+    attempts = attempts.subspan(written);
   }
 }
 
@@ -628,12 +691,15 @@ void LeanTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
   t.dates.begin_turn(now);
   ++t.turn;
   const std::size_t first = events.size();
-  for (const Poller::Ready& r : ready) {
-    const auto fd = static_cast<std::size_t>(r.fd);
-    if (r.owner == 0 || fd >= t.by_fd.size()) continue;
-    // A descriptor may have been closed and opened again since epoll spoke.
-    if (Impl::Connection* const c = t.by_fd[fd]; c != nullptr && c->owner == r.owner)
-      t.on_ready(*c, r.events);
+  t.take_turn(ready);
+  for (std::size_t i = 0; i < ready.size(); ++i) {
+    const Impl::Taken& taken = t.taken[i];
+    if (taken.connection == nullptr) {
+      if (Impl::Connection* const c = t.connection_of(ready[i]); c != nullptr)
+        t.on_ready(*c, ready[i].events);
+    } else if (t.look_at(*taken.connection, taken.bytes, taken.got, false)) {
+      t.read_some(*taken.connection, ready[i].events);
+    }
   }
   t.dates.check(std::span{events}.subspan(first));
   Impl::fire_due(t.connects, now, [&](Impl::Connection& c) {

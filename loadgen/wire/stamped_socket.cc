@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <ctime>
@@ -15,8 +16,15 @@ bool ask_for_receive_stamps(int fd) {
   return ::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) == 0;
 }
 
-Received receive_stamped(int fd, char* to, std::size_t most) {
-  iovec piece{to, most};
+Received receive_bare(int fd, std::span<char> to) {
+  Received got;
+  got.size = ::recv(fd, to.data(), to.size(), 0);
+  if (got.size < 0) got.error = errno;
+  return got;
+}
+
+Received receive_stamped(int fd, std::span<char> to) {
+  iovec piece{to.data(), to.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
   msghdr message{};
   message.msg_iov = &piece;
@@ -25,6 +33,7 @@ Received receive_stamped(int fd, char* to, std::size_t most) {
   message.msg_controllen = sizeof control;
   Received got;
   got.size = ::recvmsg(fd, &message, 0);
+  if (got.size < 0) got.error = errno;
   if (got.size <= 0) return got;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_TIMESTAMPNS) continue;

@@ -2,7 +2,7 @@
 
 #include <sys/types.h>
 
-#include <cstddef>
+#include <span>
 
 #include "core/units.h"
 
@@ -12,13 +12,16 @@ namespace dsbench::loadgen {
 bool ask_for_receive_stamps(int fd);
 
 struct Received {
-  ssize_t size = 0;  // as recv() says it, with its errno
+  ssize_t size = 0;  // as recv() says it
+  int error = 0;     // its errno where `size` is negative
   Nanos wall{0};     // when the kernel received the last byte of it, by the wall clock; 0: it does not say
 };
 
+[[nodiscard]] Received receive_bare(int fd, std::span<char> to);
+
 // recv() from a socket that was asked for stamps. What came in several packets has the stamp of the last: the
 // kernel joins packets that wait together, and keeps no other.
-[[nodiscard]] Received receive_stamped(int fd, char* to, std::size_t most);
+[[nodiscard]] Received receive_stamped(int fd, std::span<char> to);
 
 // The kernel stamps packets only while some socket asks for it, and takes a moment to begin. Held for as long
 // as connections come and go, so that the first bytes of each are stamped, and so that its code is not

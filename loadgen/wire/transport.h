@@ -48,8 +48,10 @@ class Transport {
 
   virtual ~Transport() = default;
 
-  // Sends at once where a connection is open, else begins to connect. Appends what has happened.
-  virtual void start(const Attempt& attempt, std::vector<TargetEvent>& events) = 0;
+  // In order: sends at once where a connection is open, else begins to connect. Appends what has happened.
+  // Some requests are written before the first is sent, because caches like that; `sent` is each one's own.
+  virtual void start_all(std::span<const Attempt> attempts, std::vector<TargetEvent>& events) = 0;
+  void start(const Attempt& attempt, std::vector<TargetEvent>& events) { start_all({&attempt, 1}, events); }
   // Closes the connection of an attempt in flight; no further event of it follows. An unknown attempt is
   // ignored.
   virtual void cancel(std::uint64_t request, std::uint32_t attempt) = 0;

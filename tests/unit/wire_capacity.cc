@@ -197,6 +197,7 @@ Closed closed_loop(const Setting& s, const std::string& url, std::uint32_t worke
   auto transport = std::move(*make_transport(config, {}, clock, epoch, *poller));
   std::vector<TargetEvent> events, taken;
   std::vector<Action> actions;
+  std::vector<Attempt> starting;
   Figures bare;
   ClosingSink sink;
   std::unique_ptr<LoadMachine> machine;
@@ -227,16 +228,19 @@ Closed closed_loop(const Setting& s, const std::string& url, std::uint32_t worke
     if (!machine) {
       for (const TargetEvent& e : taken) {
         bare.take(e);
-        if (e.kind == EventKind::done || e.kind == EventKind::failed)
-          transport->start(attempt_of(next++), events);
+        if (e.kind == EventKind::done || e.kind == EventKind::failed) starting.push_back(attempt_of(next++));
       }
+      transport->start_all(starting, events);
+      starting.clear();
       continue;
     }
     for (const TargetEvent& e : taken) machine->on_event(e, actions);
     for (; sink.ended > 0; --sink.ended) add(now);
     machine->on_time(now, actions);
-    for (const Action& a : actions) transport->start(a.attempt, events);
+    for (Action& a : actions) starting.push_back(std::move(a.attempt));
     actions.clear();
+    transport->start_all(starting, events);
+    starting.clear();
   }
   Closed out;
   out.wall = to_seconds(clock.now() - epoch - from);

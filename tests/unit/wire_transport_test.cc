@@ -16,6 +16,7 @@
 #include "loadgen/wire/poller.h"
 #include "loadgen/wire/transport.h"
 #include "tests/fakes/scripted_http_server.h"
+#include "tests/unit/wire_harness.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -33,79 +34,10 @@ using results::Reason;
 using ::testing::HasSubstr;
 namespace script = dsbench::testing;
 
-// A transport and the loop that an issuer would run, without a machine.
-class Harness {
- public:
-  explicit Harness(WireKind wire, const std::string& url, ClientPolicy policy = {}, WireConfig config = {})
-      : epoch_{clock_.now()} {
-    config.wire = wire;
-    config.providers.front().base_url = url;
-    config.providers.front().model = "m";
-    poller_ = std::move(*Poller::make(clock_));
-    auto made = make_transport(config, policy, clock_, epoch_, *poller_);
-    EXPECT_TRUE(made) << (made ? "" : made.error().message);
-    if (made) transport_ = std::move(*made);
-  }
-
-  [[nodiscard]] Nanos now() const { return clock_.now() - epoch_; }
-  Transport& transport() { return *transport_; }
-  std::vector<TargetEvent>& events() { return events_; }
-
-  void start(std::uint64_t request) {
-    transport_->start(Attempt{.request = request,
-                              .attempt = 0,
-                              .prompt_tokens = 20,
-                              .output_tokens = 3,
-                              .prompt_seed = request},
-                      events_);
-  }
-
-  void start(const Attempt& attempt) { transport_->start(attempt, events_); }
-
-  // Until `until` holds; gives up after ten seconds, which only a fault can take.
-  bool run(const std::function<bool()>& until) {
-    const Nanos limit = now() + Nanos{10s};
-    while (!until()) {
-      if (now() > limit) return false;
-      Nanos deadline = now() + Nanos{5ms};
-      if (const auto timer = transport_->next_timer(); timer && *timer < deadline) deadline = *timer;
-      const auto ready = poller_->wait(deadline + epoch_, Nanos{0});
-      transport_->handle(ready, now(), events_);
-    }
-    return true;
-  }
-  bool run_until_ended() {
-    return run([this] { return transport_->in_flight() == 0; });
-  }
-
-  [[nodiscard]] std::vector<EventKind> kinds(std::uint64_t request) const {
-    std::vector<EventKind> out;
-    for (const TargetEvent& e : events_) {
-      if (e.request == request) out.push_back(e.kind);
-    }
-    return out;
-  }
-  [[nodiscard]] const TargetEvent& last(std::uint64_t request) const {
-    const TargetEvent* found = nullptr;
-    for (const TargetEvent& e : events_) {
-      if (e.request == request) found = &e;
-    }
-    static const TargetEvent none{};
-    return found != nullptr ? *found : none;
-  }
-
- private:
-  SteadyClock clock_;
-  Nanos epoch_;
-  std::unique_ptr<Poller> poller_;
-  std::unique_ptr<Transport> transport_;
-  std::vector<TargetEvent> events_;
-};
-
 // One attempt against one script.
 TargetEvent outcome(WireKind wire, Script answer, std::vector<EventKind>* kinds = nullptr) {
   ScriptedHttpServer server{[&](const SeenRequest&) { return answer; }};
-  Harness h{wire, server.url()};
+  WireHarness h{wire, server.url()};
   h.start(0);
   EXPECT_TRUE(h.run_until_ended());
   for (std::size_t i = 1; i < h.events().size(); ++i) EXPECT_LE(h.events()[i - 1].at, h.events()[i].at);
@@ -213,7 +145,7 @@ TEST_P(WireOf, RefusedIsAConnectionFailureThatWasSent) {
     ScriptedHttpServer gone{[](const SeenRequest&) { return Script{}; }};
     url = gone.url();
   }
-  Harness h{GetParam(), url};
+  WireHarness h{GetParam(), url};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.kinds(0), (std::vector<EventKind>{sent, failed}));
@@ -224,7 +156,7 @@ TEST_P(WireOf, RefusedIsAConnectionFailureThatWasSent) {
 TEST(CurlTransport, AServerWithoutTlsIsATlsFailure) {
   ScriptedHttpServer server{[](const SeenRequest&) { return Script{}; },
                             {script::send("HTTP/1.1 400 Bad Request\r\n\r\n"), script::close()}};
-  Harness h{WireKind::libcurl, "https://127.0.0.1:" + std::to_string(server.port())};
+  WireHarness h{WireKind::libcurl, "https://127.0.0.1:" + std::to_string(server.port())};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(results::to_word(h.last(0).reason), results::to_word(Reason::tls_failed));
@@ -234,7 +166,7 @@ TEST(CurlTransport, AServerThatNeverShakesHandsMeetsTheConnectTimeout) {
   ScriptedHttpServer server{[](const SeenRequest&) { return Script{}; }};
   ClientPolicy policy;
   policy.connect_timeout = Nanos{300ms};
-  Harness h{WireKind::libcurl, "https://127.0.0.1:" + std::to_string(server.port()), policy};
+  WireHarness h{WireKind::libcurl, "https://127.0.0.1:" + std::to_string(server.port()), policy};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.last(0).reason, Reason::connect_timeout);
@@ -252,7 +184,7 @@ TEST_P(WireOf, ConnectTimeoutIsThePolicys) {
   ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
   ClientPolicy policy;
   policy.connect_timeout = Nanos{200ms};
-  Harness h{GetParam(), "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)), policy};
+  WireHarness h{GetParam(), "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)), policy};
   for (std::uint64_t i = 0; i < 4; ++i) h.start(i);
   ASSERT_TRUE(h.run([&] { return h.last(3).kind == failed; }));
   EXPECT_EQ(h.last(3).reason, Reason::connect_timeout);
@@ -267,7 +199,7 @@ TEST_P(WireOf, ConnectionsAreReused) {
     if (r.number >= 20) answer.insert(answer.begin(), script::pause(50ms));
     return answer;
   }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   for (std::uint64_t i = 0; i < 20; ++i) {
     h.start(i);
     ASSERT_TRUE(h.run_until_ended());
@@ -288,7 +220,7 @@ TEST_P(WireOf, MoreStreamsThanOneShardHolds) {
         script::send(script::stream_head() + as_chunk(chunk("a"))), script::pause(50ms),
         script::send(as_chunk(chunk("b") + script::finish() + script::done_marker()) + "0\r\n\r\n")};
   }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   for (std::uint64_t i = 0; i < 150; ++i) h.start(i);
   EXPECT_EQ(h.transport().in_flight(), 150u);
   ASSERT_TRUE(h.run_until_ended());
@@ -300,7 +232,7 @@ TEST_P(WireOf, NothingIsSentTwiceWhenAReusedConnectionDies) {
   ScriptedHttpServer server{[](const SeenRequest& r) {
     return r.on_connection == 0 ? with_length(whole_stream(1)) : Script{script::close()};
   }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   h.start(1);
@@ -317,7 +249,7 @@ TEST_P(WireOf, CancelClosesTheConnectionSoThatTheServerSeesIt) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     return Script{script::send(script::stream_head() + as_chunk(chunk("a"))), script::hold()};
   }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run([&] { return h.last(0).kind == tokens; }));
   const std::size_t before = h.events().size();
@@ -333,7 +265,7 @@ TEST_P(WireOf, AnswerThatGoesOnAfterItsEndIsGivenUp) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     return Script{script::send(script::stream_head() + as_chunk(whole_stream(1))), script::hold()};
   }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.last(0).kind, done);
@@ -346,7 +278,7 @@ TEST_P(WireOf, KeepAliveCommentsAreNoTokens) {
   ScriptedHttpServer server{[](const SeenRequest&) {
     return chunked({": keep-alive\n\n", ": keep-alive\n\n", whole_stream(1)});
   }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_EQ(h.kinds(0), (std::vector<EventKind>{sent, first_byte, tokens, done}));
@@ -357,7 +289,7 @@ TEST_P(WireOf, SendsWhatTheCodecWrote) {
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
   WireConfig config;
   config.providers.front().api_key = Secret{"sk-1"};
-  Harness h{GetParam(), server.url() + "/prefix/v1", {}, config};
+  WireHarness h{GetParam(), server.url() + "/prefix/v1", {}, config};
   h.start(5);
   ASSERT_TRUE(h.run_until_ended());
   const auto seen = server.requests();
@@ -382,7 +314,7 @@ TEST_P(WireOf, SaysWhoAsksAndWhichAttempt) {
     WireConfig config;
     config.tenants = {"free", "not a name", "paid-2"};
     config.providers.front().api = api.name;
-    Harness h{GetParam(), server.url(), {}, config};
+    WireHarness h{GetParam(), server.url(), {}, config};
     for (std::uint32_t i = 0; i < 4; ++i) {
       Attempt attempt{.request = i,
                       .attempt = i == 3 ? 12U : 0U,
@@ -406,7 +338,7 @@ TEST_P(WireOf, SaysWhoAsksAndWhichAttempt) {
     EXPECT_EQ(seen[3].body, seen[0].body) << "the rest is the same";
   }
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   h.start(1);
   ASSERT_TRUE(h.run_until_ended());
   EXPECT_THAT(server.requests().at(0).head, ::testing::Not(HasSubstr("x-dsbench")));
@@ -414,7 +346,7 @@ TEST_P(WireOf, SaysWhoAsksAndWhichAttempt) {
 
 TEST_P(WireOf, SendsALongPromptWithoutCopyingIt) {
   ScriptedHttpServer server{[](const SeenRequest&) { return chunked({whole_stream(1)}); }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   Attempt attempt{.request = 1, .prompt_tokens = 1'200'009, .output_tokens = 3, .prompt_seed = 5};
   attempt.parts = std::make_shared<PromptParts>(PromptParts{{7, 1'200'000}, {8, 9}});
   h.start(attempt);
@@ -445,7 +377,7 @@ TEST_P(WireOf, SendsEachAttemptToItsProvider) {
   second.base_url = b.url();
   second.api = "completions";
   second.model = "other";
-  Harness h{GetParam(), a.url(), {}, config};
+  WireHarness h{GetParam(), a.url(), {}, config};
   for (std::uint64_t i = 0; i < 4; ++i) {
     Attempt attempt{.request = i, .prompt_tokens = 20, .output_tokens = 3, .prompt_seed = 5};
     attempt.provider = static_cast<std::uint16_t>(i % 2);
@@ -464,7 +396,7 @@ TEST_P(WireOf, WithoutADescriptorNothingWasSent) {
     answer.insert(answer.begin(), script::pause(50ms));
     return answer;
   }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   // 1 and 2 at once: one takes the open connection, the other needs a descriptor and finds none.
@@ -523,7 +455,7 @@ TEST_P(WireOf, AnIdleConnectionThatEndedIsNotUsedAgain) {
                                Script{with_length(whole_stream(1))[0], script::reset()},
                                Script{script::send(with_length(whole_stream(1))[0].bytes + "stray")}}) {
     ScriptedHttpServer server{[&](const SeenRequest&) { return answer; }};
-    Harness h{GetParam(), server.url()};
+    WireHarness h{GetParam(), server.url()};
     for (std::uint64_t i = 0; i < 3; ++i) {
       h.start(i);
       ASSERT_TRUE(h.run_until_ended());
@@ -540,7 +472,7 @@ TEST_P(WireOf, SpeaksOverAUnixSocket) {
   ScriptedHttpServer server{[](const SeenRequest&) { return with_length(whole_stream(2)); }, {}, path};
   WireConfig config;
   config.providers.front().unix_socket = path;
-  Harness h{GetParam(), "http://somewhere.example:81/v1", {}, config};
+  WireHarness h{GetParam(), "http://somewhere.example:81/v1", {}, config};
   for (std::uint64_t i = 0; i < 2; ++i) {
     h.start(i);
     ASSERT_TRUE(h.run_until_ended());
@@ -552,7 +484,7 @@ TEST_P(WireOf, SpeaksOverAUnixSocket) {
 
 TEST_P(WireOf, TellsHowLongAConnectionTook) {
   ScriptedHttpServer server{[](const SeenRequest&) { return with_length(whole_stream(1)); }};
-  Harness h{GetParam(), server.url()};
+  WireHarness h{GetParam(), server.url()};
   for (std::uint64_t i = 0; i < 2; ++i) {
     h.start(i);
     ASSERT_TRUE(h.run_until_ended());
@@ -577,13 +509,13 @@ TEST(CurlTransport, GoesThroughTheProxyThatIsNamed) {
   }};
   WireConfig config;
   config.proxy = proxy.url();
-  Harness plain{WireKind::automatic, "http://engine.invalid:81/v1", {}, config};
+  WireHarness plain{WireKind::automatic, "http://engine.invalid:81/v1", {}, config};
   plain.start(0);
   ASSERT_TRUE(plain.run_until_ended());
   EXPECT_EQ(plain.last(0).kind, done);
   EXPECT_THAT(proxy.requests().at(0).head,
               HasSubstr("POST http://engine.invalid:81/v1/chat/completions HTTP/1.1"));
-  Harness tls{WireKind::automatic, "https://engine.invalid/v1", {}, config};
+  WireHarness tls{WireKind::automatic, "https://engine.invalid/v1", {}, config};
   tls.start(0);
   ASSERT_TRUE(tls.run_until_ended());
   EXPECT_THAT(proxy.requests().at(1).head, HasSubstr("CONNECT engine.invalid:443 HTTP/1.1"));
