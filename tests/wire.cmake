@@ -1,5 +1,5 @@
 dsbench_test(wire_test
-  SOURCES unit/wire_sse_test.cc unit/wire_codec_test.cc unit/wire_text_test.cc unit/wire_transport_test.cc unit/wire_batches_test.cc unit/wire_preflight_test.cc unit/wire_receive_stamps_test.cc unit/wire_curl_memory_test.cc
+  SOURCES unit/wire_sse_test.cc unit/wire_codec_test.cc unit/wire_text_test.cc unit/wire_transport_test.cc unit/wire_batches_test.cc unit/wire_curl_alarms_test.cc unit/wire_preflight_test.cc unit/wire_receive_stamps_test.cc unit/wire_curl_memory_test.cc
     unit/wire_output_counter_test.cc unit/wire_runner_test.cc unit/wire_response_parser_test.cc unit/wire_request_table_test.cc unit/wire_nginx_test.cc fakes/scripted_http_server.cc
   LIBS dsbench::wire nlohmann_json::nlohmann_json)
 

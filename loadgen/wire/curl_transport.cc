@@ -12,6 +12,7 @@
 #include "loadgen/codec/prompt_text.h"
 #include "loadgen/request_table.h"
 #include "loadgen/wire/caller_lines.h"
+#include "loadgen/wire/curl_alarms.h"
 #include "loadgen/wire/curl_handles.h"
 #include "loadgen/wire/curl_library.h"
 #include "loadgen/wire/curl_provider.h"
@@ -54,9 +55,8 @@ struct CurlTransport::Impl {
     Shard& operator=(const Shard&) = delete;
     Impl& transport;
     std::uint32_t owner;
-    std::optional<Nanos> timer;  // when libcurl wants to be called; since the epoch
-    bool touched = false;        // is in `touched`
-    bool added = false;          // has handles of which libcurl was not asked yet
+    bool touched = false;  // is in `touched`
+    bool added = false;    // has handles of which libcurl was not asked yet
     std::size_t active = 0;
     std::size_t open = 0;  // connections
     std::vector<Slot*> free_slots;
@@ -102,12 +102,6 @@ struct CurlTransport::Impl {
     std::uint64_t use;
   };
 
-  struct Alarm {
-    Nanos at;
-    Shard* shard;
-    friend bool operator<(const Alarm& a, const Alarm& b) { return a.at > b.at; }
-  };
-
   struct Lingering {
     Nanos until;
     Slot* slot;
@@ -139,27 +133,7 @@ struct CurlTransport::Impl {
   std::size_t first_with_room = 0;  // no shard before it has room
   std::vector<Shard*> touched;      // may hold messages
   std::vector<Use> added;           // of the call in progress
-  // When shards want to be called, the earliest first. An entry whose shard has changed its mind is stale.
-  std::vector<Alarm> alarms;
-
-  void set_alarm(Shard& shard) {
-    if (alarms.size() > 2 * shards.size() + 64) {
-      alarms.clear();
-      for (const auto& s : shards) {
-        if (s->timer) alarms.push_back({*s->timer, s.get()});
-      }
-      std::make_heap(alarms.begin(), alarms.end());
-      return;
-    }
-    alarms.push_back({*shard.timer, &shard});
-    std::push_heap(alarms.begin(), alarms.end());
-  }
-  void drop_stale_alarms() {
-    while (!alarms.empty() && alarms.front().shard->timer != alarms.front().at) {
-      std::pop_heap(alarms.begin(), alarms.end());
-      alarms.pop_back();
-    }
-  }
+  CurlAlarms alarms;                // by shard; since the epoch
 
   [[nodiscard]] Nanos read_clock() const { return clock.now() - epoch; }
 
@@ -246,12 +220,11 @@ struct CurlTransport::Impl {
     Shard& shard = *static_cast<Shard*>(user);
     if (shard.transport.adding) return 0;
     if (timeout_ms < 0) {
-      shard.timer.reset();
+      shard.transport.alarms.clear(shard.owner - 1);
     } else {
       // One millisecond later than said, because libcurl rounds: called too early, it would only ask again.
       const Nanos wait{timeout_ms == 0 ? 0 : (timeout_ms + 1) * 1'000'000};
-      shard.timer = shard.transport.read_clock() + wait;
-      shard.transport.set_alarm(shard);
+      shard.transport.alarms.set(shard.owner - 1, shard.transport.read_clock() + wait);
     }
     return 0;
   }
@@ -657,8 +630,7 @@ void CurlTransport::cancel(std::uint64_t request, std::uint32_t attempt) {
 }
 
 std::optional<Nanos> CurlTransport::next_timer() const {
-  std::optional<Nanos> first;
-  if (!impl_->alarms.empty()) first = impl_->alarms.front().at;
+  std::optional<Nanos> first = impl_->alarms.first();
   if (!impl_->lingering.empty() && (!first || impl_->lingering.front().until < *first))
     first = impl_->lingering.front().until;
   return first;
@@ -677,13 +649,8 @@ void CurlTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
     if ((r.events & (EPOLLERR | EPOLLHUP)) != 0) what |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
     t.act(*t.shards[r.owner - 1], r.fd, what);
   }
-  for (t.drop_stale_alarms(); !t.alarms.empty() && t.alarms.front().at <= now; t.drop_stale_alarms()) {
-    Impl::Shard& shard = *t.alarms.front().shard;
-    shard.timer.reset();
-    t.act(shard, CURL_SOCKET_TIMEOUT, 0);
-  }
+  while (const auto shard = t.alarms.take_due(now)) t.act(*t.shards[*shard], CURL_SOCKET_TIMEOUT, 0);
   t.read_all_messages();
-  t.drop_stale_alarms();
   while (!t.lingering.empty()) {
     const Impl::Lingering first = t.lingering.front();
     const bool over = !first.slot->busy || first.slot->use != first.use;

@@ -8,20 +8,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <deque>
 #include <span>
 #include <utility>
 
-#include "loadgen/codec/prompt_text.h"
 #include "loadgen/request_table.h"
-#include "loadgen/wire/caller_lines.h"
 #include "loadgen/wire/curl_setup.h"
 #include "loadgen/wire/event_dates.h"
-#include "loadgen/wire/http_response_parser.h"
-#include "loadgen/wire/lean_provider.h"
-#include "loadgen/wire/outgoing_request.h"
-#include "loadgen/wire/retry_advice.h"
+#include "loadgen/wire/lean_connection.h"
+#include "loadgen/wire/request_writer.h"
 #include "loadgen/wire/stamped_socket.h"
 
 namespace dsbench::loadgen {
@@ -39,9 +34,6 @@ constexpr std::size_t buffer_size = 65'536;
 // For what the sockets of a turn hold together, and how much of it a socket must find free.
 constexpr std::size_t turn_buffer_size = 262'144;
 constexpr std::size_t least_room = 16'384;
-// Requests written before the first of them is sent: so many, and no more once they have so many bytes.
-constexpr std::size_t most_written = 16;
-constexpr std::size_t enough_written = 65'536;
 constexpr int most_reads = 4;
 
 // Our poverty, not the target's.
@@ -52,62 +44,14 @@ bool is_shortage(int error) {
 }  // namespace
 
 struct LeanTransport::Impl {
-  enum class State : std::uint8_t { closed, connecting, busy, idle };
-
-  struct Provider;
-
-  // One connection and the attempt on it. Used again for other connections to the same provider; never moved.
-  struct Connection {
-    Connection(Provider& p, std::uint32_t n) : provider{p}, number{n} {}
-    Connection(const Connection&) = delete;
-    Connection& operator=(const Connection&) = delete;
-    Provider& provider;
-    std::uint32_t number;     // in `connections`
-    std::uint32_t owner = 0;  // of its descriptor at the poller
-    int fd = -1;
-    State state = State::closed;
-    bool ended = false;  // done or failed was told; the rest is read in silence
-    bool got_byte = false;
-    bool lingers = false;
-    bool stamped = false;  // the kernel says when it received what is read
-    std::int32_t status = 0;
-    std::uint32_t attempt = 0;
-    std::uint64_t request = 0;
-    std::uint64_t use = 0;  // counts attempts and closings, so that a timer knows its own
-    std::size_t tried = 0;  // addresses
-    Nanos told{0};          // stamp of the attempt's last event
-    Nanos opened{0};
-    std::optional<Nanos> connect_time;  // to be told
-    Nanos idle_since{0};
-    std::uint64_t idle_turn = 0;
-    Connection* newer = nullptr;  // among the idle
-    Connection* older = nullptr;
-    std::unique_ptr<ReplyReader> reader;
-    AnswerText text;                            // kept for `answers`
-    std::unique_ptr<OutgoingRequest> outgoing;  // what the socket has not taken yet
-    HttpResponseParser parser;
-    RetryHeaders retry;
-  };
-
-  struct Provider : LeanProvider {
-    explicit Provider(LeanProvider p) : LeanProvider{std::move(p)} {}
-    Connection* newest = nullptr;  // idle, most recently used first
-    Connection* oldest = nullptr;
-    std::vector<Connection*> closed;  // to be used again
-  };
+  using Connection = LeanConnection;
+  using State = LeanConnection::State;
 
   // What a socket gave in this turn, not yet looked at; of nobody where the socket is to be read later.
   struct Taken {
     Connection* connection = nullptr;
     std::span<const char> bytes;
     Received got;
-  };
-
-  struct Timer {
-    Nanos until;
-    Connection* connection;
-    std::uint64_t use;
-    [[nodiscard]] bool is_over() const { return connection->use != use; }
   };
 
   Impl(const WireConfig& config, const ClientPolicy& policy, const Clock& k, Nanos e, Poller& p,
@@ -130,15 +74,12 @@ struct LeanTransport::Impl {
   std::vector<char> buffer;
   std::vector<char> turn_buffer;
   std::array<Taken, Poller::most_ready> taken;
-  std::deque<Provider> providers;
+  std::deque<LeanPool> pools;  // by provider
   std::deque<Connection> connections;
   std::vector<Connection*> by_fd;
   RequestTable live;  // attempts that have not ended, by connection
-  PromptCache prompts;
-  CallerLines caller;
-  std::array<std::unique_ptr<OutgoingRequest>, most_written> written;  // kept for their memory
-  std::deque<Timer> connects;                                          // in order of `until`
-  std::deque<Timer> lingering;                                         // in order of `until`
+  RequestWriter writer;
+  LeanTimers connects, lingering;
   Counts counts;
   std::vector<TargetEvent>* events = nullptr;  // of the call in progress
   std::uint64_t turn = 0;
@@ -204,7 +145,7 @@ struct LeanTransport::Impl {
 
   // ---- connections
 
-  Connection& closed_connection(Provider& p) {
+  Connection& closed_connection(LeanPool& p) {
     if (p.closed.empty()) {
       connections.emplace_back(p, static_cast<std::uint32_t>(connections.size()));
       connections.back().reader = p.codec->make_reader();
@@ -241,20 +182,14 @@ struct LeanTransport::Impl {
 
   // Whatever its state; nothing is told.
   void close(Connection& c) {
-    if (c.state == State::idle) unlink(c);
+    if (c.state == State::idle) c.pool.remove_idle(c);
     if (c.state == State::busy) counts.comments += c.reader->comments();
     close_socket(c);
     c.outgoing.reset();
     c.connect_time.reset();
     c.state = State::closed;
     ++c.use;
-    c.provider.closed.push_back(&c);
-  }
-
-  void unlink(Connection& c) {
-    (c.newer != nullptr ? c.newer->older : c.provider.newest) = c.older;
-    (c.older != nullptr ? c.older->newer : c.provider.oldest) = c.newer;
-    c.newer = c.older = nullptr;
+    c.pool.closed.push_back(&c);
   }
 
   void make_idle(Connection& c) {
@@ -263,13 +198,11 @@ struct LeanTransport::Impl {
     c.state = State::idle;
     c.idle_since = dates.turn();
     c.idle_turn = turn;
-    c.older = c.provider.newest;
-    (c.older != nullptr ? c.older->newer : c.provider.oldest) = &c;
-    c.provider.newest = &c;
+    c.pool.add_idle(c);
   }
 
   // An open connection that the server has not closed, as far as can be seen.
-  Connection* take_idle(Provider& p) {
+  Connection* take_idle(LeanPool& p) {
     while (p.newest != nullptr) {
       Connection& c = *p.newest;
       bool usable = dates.turn() - c.idle_since <= idle_limit;
@@ -278,7 +211,7 @@ struct LeanTransport::Impl {
         usable = ::recv(c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
       }
       if (usable) {
-        unlink(c);
+        p.remove_idle(c);
         c.state = State::busy;
         return &c;
       }
@@ -289,10 +222,10 @@ struct LeanTransport::Impl {
 
   // Tries addresses from c.tried on. 0: connected; EINPROGRESS: on the way; else why not.
   int connect_next(Connection& c) {
-    const auto& addresses = c.provider.addresses;
+    const auto& addresses = c.pool.addresses;
     int error = ECONNREFUSED;
     for (; c.tried < addresses.size(); ++c.tried) {
-      const SocketAddress& a = addresses[(c.provider.best + c.tried) % addresses.size()];
+      const SocketAddress& a = addresses[(c.pool.best + c.tried) % addresses.size()];
       close_socket(c);
       c.fd = ::socket(a.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
       if (c.fd < 0) return errno;
@@ -322,8 +255,8 @@ struct LeanTransport::Impl {
   }
 
   void connected(Connection& c) {
-    const std::size_t count = c.provider.addresses.size();
-    c.provider.best = (c.provider.best + c.tried) % count;
+    const std::size_t count = c.pool.addresses.size();
+    c.pool.best = (c.pool.best + c.tried) % count;
     c.state = State::busy;
     c.connect_time = std::max(dates.turn() - c.opened, Nanos{1});  // 0 is that of a connection used again
     flush(c);
@@ -351,51 +284,18 @@ struct LeanTransport::Impl {
     }
   }
 
-  void write_head(const Provider& p, const Attempt& attempt, OutgoingRequest& out) {
-    out.sent = 0;
-    out.head.assign(p.head);
-    if (p.has_body) {
-      char digits[24];
-      const auto end = std::to_chars(digits, digits + sizeof digits, out.body.size()).ptr;
-      out.head.append(digits, end);
-      out.head.append("\r\n");
-    } else {
-      out.body.clear();
-    }
-    caller.append(out.head, attempt.tenant, attempt.attempt);
-    out.head.append("\r\n");
-    out.join();
-  }
-
-  // Writes the first of them, at least one, into `written`, before any of it is sent: what writes and the
-  // kernel's code each stay in the caches that way. Says how many.
-  std::size_t write_requests(std::span<const Attempt> attempts) {
-    std::size_t count = 0, bytes = 0;
-    for (; count < std::min(attempts.size(), written.size()) && bytes < enough_written; ++count) {
-      const Attempt& attempt = attempts[count];
-      const Provider& p = providers[attempt.provider];
-      std::unique_ptr<OutgoingRequest>& out = written[count];
-      if (!out) out = std::make_unique<OutgoingRequest>();
-      prompts.set_scale(p.scale);
-      if (p.has_body) p.codec->encode(attempt, prompts, out->body);
-      write_head(p, attempt, *out);
-      bytes += out->size();
-    }
-    return count;
-  }
-
   // `out` is taken where its socket does not take it whole.
   void send_first(const Attempt& attempt, std::unique_ptr<OutgoingRequest>& out) {
-    Provider& provider = providers[attempt.provider];
-    Connection* const open = take_idle(provider);
-    Connection& c = open != nullptr ? *open : closed_connection(provider);
+    LeanPool& pool = pools[attempt.provider];
+    Connection* const open = take_idle(pool);
+    Connection& c = open != nullptr ? *open : closed_connection(pool);
     assign(c, attempt);
     dates.begin_turn_now();
     if (open != nullptr) {
       tell(c, EventKind::sent);
       switch (out->send_rest(c.fd)) {
         case Sent::all:
-          if (out->size() > enough_written) out.reset();
+          if (out->size() > RequestWriter::enough) out.reset();  // a large one's memory is given back
           break;
         case Sent::some:
           c.outgoing = std::move(out);
@@ -425,7 +325,7 @@ struct LeanTransport::Impl {
       dates.begin_turn_now();
       connected(c);
     } else if (connect_timeout) {
-      connects.push_back({dates.turn() + *connect_timeout, &c, c.use});
+      connects.set(c, dates.turn() + *connect_timeout);
     }
   }
 
@@ -539,7 +439,7 @@ struct LeanTransport::Impl {
     }
     if (c.ended && !c.lingers) {
       c.lingers = true;
-      lingering.push_back({dates.turn() + linger_limit, &c, c.use});
+      lingering.set(c, dates.turn() + linger_limit);
     }
   }
 
@@ -608,16 +508,6 @@ struct LeanTransport::Impl {
       }
     }
   }
-
-  template <class Fire>
-  static void fire_due(std::deque<Timer>& timers, Nanos now, Fire&& fire) {
-    while (!timers.empty()) {
-      const Timer first = timers.front();
-      if (!first.is_over() && first.until > now) return;
-      timers.pop_front();
-      if (!first.is_over()) fire(*first.connection);
-    }
-  }
 };
 
 LeanTransport::LeanTransport(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
@@ -651,10 +541,10 @@ Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& con
         more);
   }
   auto impl = std::make_unique<Impl>(config, policy, clock, epoch, poller, answers, wall_clock);
-  if (config.tenants) impl->caller = CallerLines{*config.tenants};
+  if (config.tenants) impl->writer.set_caller(CallerLines{*config.tenants});
   for (const ProviderConfig& p : config.providers) {
     DSBENCH_TRY(LeanProvider provider, make_lean_provider(p));
-    impl->providers.emplace_back(std::move(provider));
+    impl->pools.emplace_back(std::move(provider));
   }
   return std::unique_ptr<LeanTransport>{new LeanTransport{std::move(impl)}};
 }
@@ -662,9 +552,10 @@ Result<std::unique_ptr<LeanTransport>> LeanTransport::make(const WireConfig& con
 void LeanTransport::start_all(std::span<const Attempt> attempts, std::vector<TargetEvent>& events) {
   impl_->events = &events;
   while (!attempts.empty()) {
-    const std::size_t written = impl_->write_requests(attempts);
-    for (std::size_t i = 0; i < written; ++i) impl_->send_first(attempts[i], impl_->written[i]);
-    attempts = attempts.subspan(written);
+    const auto written = impl_->writer.write(
+        attempts, [&](const Attempt& a) -> const LeanProvider& { return impl_->pools[a.provider]; });
+    for (std::size_t i = 0; i < written.size(); ++i) impl_->send_first(attempts[i], written[i]);
+    attempts = attempts.subspan(written.size());
   }
 }
 
@@ -678,8 +569,8 @@ void LeanTransport::cancel(std::uint64_t request, std::uint32_t attempt) {
 
 std::optional<Nanos> LeanTransport::next_timer() const {
   std::optional<Nanos> first;
-  for (const auto* timers : {&impl_->connects, &impl_->lingering}) {
-    if (!timers->empty() && (!first || timers->front().until < *first)) first = timers->front().until;
+  for (const auto next : {impl_->connects.next(), impl_->lingering.next()}) {
+    if (next && (!first || *next < *first)) first = next;
   }
   return first;
 }
@@ -702,11 +593,11 @@ void LeanTransport::handle(std::span<const Poller::Ready> ready, Nanos now,
     }
   }
   t.dates.check(std::span{events}.subspan(first));
-  Impl::fire_due(t.connects, now, [&](Impl::Connection& c) {
+  t.connects.fire_due(now, [&](Impl::Connection& c) {
     if (c.state == Impl::State::connecting) t.fail_connect(c, Reason::connect_timeout);
   });
-  Impl::fire_due(t.lingering, now, [&](Impl::Connection& c) { t.close(c); });
-  for (Impl::Provider& p : t.providers) {
+  t.lingering.fire_due(now, [&](Impl::Connection& c) { t.close(c); });
+  for (LeanPool& p : t.pools) {
     while (p.oldest != nullptr && now - p.oldest->idle_since > t.idle_limit) t.close(*p.oldest);
   }
 }
