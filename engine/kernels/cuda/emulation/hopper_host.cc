@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "engine/kernels/cuda/emulation/thread_copies.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
 
@@ -35,17 +36,6 @@ struct Box {
 };
 std::vector<Box>
     under_way;  // of the block that runs; all have arrived when it ends, or it would not have waited
-
-// Four bytes that a thread copies, and the barrier that it arrived at with them.
-struct Word {
-  std::uint64_t block;
-  int thread;
-  unsigned char* to;
-  const void* from;  // null: zeros
-  simt::Barrier* barrier;
-};
-constexpr int word_bytes = 4;
-std::vector<Word> words;
 
 // A box on its way to its matrix.
 struct Store {
@@ -106,28 +96,17 @@ void land(const Box& box) {
       std::memcpy(simt::detail::async_view(to), to, 16);
     }
   }
-  box.barrier->bytes -= static_cast<std::int32_t>(box.map.box_rows) * box_bytes * 2;
-  maybe_next_phase(*box.barrier);
+  simt::detail::bytes_came(*box.barrier, static_cast<int>(box.map.box_rows) * box_bytes);
 }
 
-void land(const Word& word) {
-  if (word.from != nullptr)
-    std::memcpy(word.to, word.from, word_bytes);
-  else
-    std::memset(word.to, 0, word_bytes);
-  word.barrier->bytes -= word_bytes * 2;
-  maybe_next_phase(*word.barrier);
-}
-
-// What is on its way to this barrier lands; whether there was anything.
-template <class Copy>
-bool land_all(std::vector<Copy>& copies, const simt::Barrier* b) {
-  const auto lands = [&](const Copy& copy) { return copy.barrier == b; };
-  if (std::ranges::none_of(copies, lands)) return false;
-  for (const Copy& copy : copies) {
-    if (lands(copy)) land(copy);
+// The boxes that are on their way to this barrier land; whether there were any.
+bool land_boxes(const simt::Barrier* b) {
+  const auto lands = [&](const Box& box) { return box.barrier == b; };
+  if (std::ranges::none_of(under_way, lands)) return false;
+  for (const Box& box : under_way) {
+    if (lands(box)) land(box);
   }
-  std::erase_if(copies, lands);
+  std::erase_if(under_way, lands);
   return true;
 }
 
@@ -146,6 +125,13 @@ Status make_tensor_map(TensorMap& map, const void* data, std::uint64_t rows, std
 }
 
 namespace simt {
+
+namespace detail {
+void bytes_came(Barrier& b, int bytes) {
+  b.bytes -= bytes * 2;
+  maybe_next_phase(b);
+}
+}  // namespace detail
 
 void init_barrier(Barrier* b, int arrivals) {
   detail::check_shared(b, 8, 8);
@@ -168,9 +154,11 @@ void expect_bytes(Barrier* b, int bytes) {
 void wait_barrier(Barrier* b, int parity) {
   detail::check_shared(b, 8, 8);
   while (parity_of(*b) == (parity != 0)) {
-    const bool boxes = land_all(under_way, b);
-    if (!land_all(words, b) && !boxes) detail::wait_for_change(reinterpret_cast<const std::uint64_t*>(b));
+    const bool boxes = land_boxes(b);
+    if (!detail::land_arrived(b) && !boxes)
+      detail::wait_for_change(reinterpret_cast<const std::uint64_t*>(b));
   }
+  detail::saw_arrived(b);
 }
 
 void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row) {
@@ -182,28 +170,6 @@ void copy_box(void* to, const TensorMap& map, Barrier* b, int byte, int row) {
   if (byte < 0 || row < 0) throw std::logic_error("a box before the beginning of its matrix");
   fill_shared(to, 0xff, static_cast<std::size_t>(bytes));
   under_way.push_back({static_cast<unsigned char*>(to), host, b, byte, row});
-}
-
-void copy_word(void* to, const void* from, bool valid) {
-  const auto site = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
-  detail::watch(site, to, word_bytes, Touch::write);
-  if (valid) detail::watch(site, from, word_bytes, Touch::read);
-  detail::check_shared(to, word_bytes, word_bytes);
-  if (valid) require_aligned(from, word_bytes);
-  std::memset(to, 0xff, word_bytes);
-  words.push_back(
-      {detail::block_serial(), thread(), static_cast<unsigned char*>(to), valid ? from : nullptr, nullptr});
-}
-
-// Counted as bytes that the barrier waits for: what arrives is what was copied.
-void arrive_with_copies(Barrier* b) {
-  std::erase_if(words, [](const Word& word) { return word.block < detail::cluster_serial(); });
-  for (Word& word : words) {
-    if (word.block != detail::block_serial() || word.thread != thread() || word.barrier != nullptr) continue;
-    word.barrier = b;
-    b->bytes += word_bytes * 2;
-  }
-  arrive(b);
 }
 
 void arrive_at(Barrier* b, int rank) {
@@ -473,10 +439,11 @@ void fence_registers(void* registers, std::size_t bytes) {
 }
 
 bool copies_under_way() {
-  return !under_way.empty();
+  return !under_way.empty() || arrived_under_way();
 }
 void drop_copies() {
   under_way.clear();
+  drop_arrived();
 }
 
 }  // namespace detail
@@ -530,6 +497,9 @@ void wgmma_e4m3_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add) 
 void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add) {
   issue_bf16(c, 32, a, nullptr, b, false, add);
 }
+void wgmma_bf16_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add) {
+  issue_bf16(c, 64, a, nullptr, b, false, add);
+}
 void wgmma_bf16_n128(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add) {
   issue_bf16(c, 128, a, nullptr, b, false, add);
 }
@@ -538,6 +508,9 @@ void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4], std::uin
 }
 void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add) {
   issue_bf16(c, 256, a, nullptr, b, true, add);
+}
+void wgmma_bf16_n256_trans(float (&c)[128], const std::uint32_t (&a)[4], std::uint64_t b, bool add) {
+  issue_bf16(c, 256, 0, a, b, true, add);
 }
 
 namespace detail {

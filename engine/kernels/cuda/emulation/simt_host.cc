@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/kernels/cuda/emulation/thread_copies.h"
 #include "engine/kernels/cuda/mma_layout.h"
 
 namespace dsbench::engine::kernels::cuda {
@@ -17,13 +18,6 @@ namespace {
 constexpr std::size_t stack_bytes = 64 * 1024;
 constexpr std::size_t most_shared = 232448;  // what a block may have on Hopper
 
-struct Copy {
-  void* to;
-  const void* from;
-  int bytes;
-  bool valid;
-};
-
 // A CUDA thread.
 struct Fiber {
   ucontext_t context;
@@ -32,8 +26,7 @@ struct Fiber {
   bool waited = false;                  // for the kernel before
   const std::uint64_t* gate = nullptr;  // waits while *gate == gate_was
   std::uint64_t gate_was = 0;
-  std::vector<Copy> open;                 // since the last commit
-  std::vector<std::vector<Copy>> groups;  // committed, oldest first
+  simt::detail::ThreadCopies copies;
 };
 
 template <int kThreads>
@@ -308,7 +301,7 @@ Status run(const LaunchShape& shape, const std::function<void()>& body) {
       warps_met(0, now.warps.size());
     }
     if (detail::copies_under_way())
-      throw std::logic_error("a block ends while boxes are under way to it that nobody waits for");
+      throw std::logic_error("a block ends while copies are under way to it that nobody waits for");
   }
   return 0;
 }
@@ -448,12 +441,18 @@ unsigned char* async_view(const void* p) {
 
 void fence_async() {
   block->fenced = true;
+  fence_arrived();
 }
 
 void threads_met() {
   if (!block->fenced) return;
   block->fenced = false;
   std::memcpy(block->seen.data(), block->shared, block->shared_bytes);
+  hide_unfenced();
+}
+
+ThreadCopies& own_copies() {
+  return mine().copies;
 }
 
 void let_others_run() {
@@ -462,6 +461,11 @@ void let_others_run() {
 
 void wait_for_change(const std::uint64_t* word) {
   wait_for(word);
+}
+
+bool in_shared(const void* p) {
+  const auto* const at = static_cast<const unsigned char*>(p);
+  return at >= block->shared && at < block->shared + block->shared_bytes;
 }
 
 void check_shared(const void* p, int bytes, int alignment) {
@@ -492,36 +496,6 @@ void watch(std::uintptr_t site, const void* p, int bytes, Touch touch) {
       cluster, [&](const Block* each) { return within(each->shared, each->shared_bytes); });
   watcher->access({site, cluster_rank() * most_warps * 32 + block->running, at, bytes,
                    shared ? Space::shared : Space::global, touch});
-}
-
-void queue_copy(void* to, const void* from, int bytes, bool valid) {
-  const auto site = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
-  watch(site, to, bytes, Touch::write);
-  if (valid) watch(site, from, bytes, Touch::read);
-  check_shared(to, bytes, bytes);
-  if (valid) require_aligned(from, static_cast<std::uintptr_t>(bytes));
-  // What the copy will overwrite is undefined from now on.
-  std::memset(to, 0xff, static_cast<std::size_t>(bytes));
-  mine().open.push_back({to, from, bytes, valid});
-}
-
-void commit() {
-  Fiber& fiber = mine();
-  fiber.groups.push_back(std::move(fiber.open));
-  fiber.open.clear();
-}
-
-void wait(int left) {
-  Fiber& fiber = mine();
-  while (static_cast<int>(fiber.groups.size()) > left) {
-    for (const Copy& copy : fiber.groups.front()) {
-      if (copy.valid)
-        std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.bytes));
-      else
-        std::memset(copy.to, 0, static_cast<std::size_t>(copy.bytes));
-    }
-    fiber.groups.erase(fiber.groups.begin());
-  }
 }
 
 std::uint8_t encode_e4m3(float v) {

@@ -102,6 +102,8 @@ void drop_copies();
 void let_others_run();
 // Until the word is another one than now.
 void wait_for_change(const std::uint64_t* word);
+// Whether that is shared memory of the block that runs.
+bool in_shared(const void* p);
 void check_shared(const void* p, int bytes, int alignment);
 void watch(std::uintptr_t site, const void* p, int bytes, Touch touch);
 void queue_copy(void* to, const void* from, int bytes, bool valid);
