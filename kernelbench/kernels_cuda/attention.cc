@@ -9,6 +9,7 @@
 #include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mla_prefill.h"
 #include "engine/kernels/cuda/mla_prefill_wgmma.h"
+#include "engine/kernels/cuda/mla_seesaw.h"
 #include "kernelbench/kernels_cuda/kernel_adapter.h"
 #include "kernelbench/kernels_cuda/tables.h"
 
@@ -64,6 +65,11 @@ struct WgmmaDecode {
   }
   [[nodiscard]] Status run(void* stream) const { return kernels::mla_decode_wgmma(mla, stream); }
   kernels::WgmmaMla mla;
+};
+
+struct SeesawDecode : WgmmaDecode {
+  using WgmmaDecode::WgmmaDecode;
+  [[nodiscard]] Status run(void* stream) const { return kernels::mla_decode_seesaw(mla, stream); }
 };
 
 struct Sparse {
@@ -211,6 +217,7 @@ struct Topk {
 void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Decode>::table("mma_split_kv"));
   kernels.push_back(Adapter<WgmmaDecode>::table("wgmma_split_kv"));
+  kernels.push_back(Adapter<SeesawDecode>::table("wgmma_seesaw"));
   kernels.push_back(Adapter<Prefill>::table("mma_flash"));
   kernels.push_back(Adapter<WgmmaPrefill>::table("wgmma_flash"));
   kernels.push_back(Adapter<Indexer>::table("mma_heads"));
