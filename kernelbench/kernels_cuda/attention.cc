@@ -7,6 +7,7 @@
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/mla_decode.h"
 #include "engine/kernels/cuda/mla_decode_wgmma.h"
+#include "engine/kernels/cuda/mla_gather.h"
 #include "engine/kernels/cuda/mla_prefill.h"
 #include "engine/kernels/cuda/mla_prefill_wgmma.h"
 #include "engine/kernels/cuda/mla_seesaw.h"
@@ -97,6 +98,22 @@ struct Sparse {
   }
   [[nodiscard]] Status run(void* stream) const { return kernels::mla_decode(args, stream); }
   kernels::MlaDecodeArgs args;
+};
+
+struct WgmmaSparse {
+  static constexpr const char* kOp = "sparse_mla";
+  static bool supports(const Problem& p) { return Sparse::supports(p); }
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    static constexpr std::int32_t named = 0;
+    return kernels::mla_gather_workspace_bytes(Sparse::shape(p, &named));
+  }
+  explicit WgmmaSparse(const Cell& cell) {
+    const Sparse plain(cell);
+    if (const Status status = kernels::prepare_mla_gather(mla, plain.args); status != 0)
+      throw std::runtime_error(std::string{"making the tensor map: "} + kernels::status_text(status));
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::mla_gather(mla, stream); }
+  kernels::GatherMla mla;
 };
 
 struct Csa {
@@ -224,6 +241,7 @@ void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<WgmmaIndexer>::table("wgmma_keys"));
   kernels.push_back(Adapter<Topk>::table("radix_select"));
   kernels.push_back(Adapter<Sparse>::table("mma_gather"));
+  kernels.push_back(Adapter<WgmmaSparse>::table("wgmma_gather"));
   kernels.push_back(Adapter<Csa>::table("mma_gather"));
 }
 
