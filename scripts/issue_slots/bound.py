@@ -19,7 +19,8 @@ def judge_kernel(kernel, instructions):
     inner = kernel.get("inner", [])  # None: may be passed by
     roles = kernel.get("roles", 1)
     heads = hot_loop(flow, is_product, len(inner), roles, f"products and {len(inner)} loops in it" if inner else "products")
-    turns = [turn_of(flow, head, kernel.get("products"), {h: n for h, n in zip(nested_in(flow, head), inner) if n is not None}, kernel.get("loads"))
+    turns = [turn_of(flow, head, kernel.get("products"), {h: n for h, n in zip(nested_in(flow, head), inner) if n is not None}, kernel.get("loads"),
+                     kernel.get("without"))
              for head in heads]
     warps = kernel["warps"] // roles  # of each role
     pipes = dict.fromkeys(Work().cycles(), 0.0)

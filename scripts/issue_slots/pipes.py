@@ -22,6 +22,8 @@ CONTROL = {"BRA", "BRX", "EXIT", "RET", "CALL", "BSSY", "BSYNC", "BREAK", "WARPS
 
 
 def pipe_of(i):
+    if i.guard == "@!PT":  # never: the compiler keeps others apart with it
+        return "control"
     if is_product(i):
         return "tensor"
     if i.base in FMA:

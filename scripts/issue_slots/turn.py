@@ -2,10 +2,11 @@
 from issue_slots.work import Work
 
 
-def turn_of(flow, head, products, turns, loads=None):
+def turn_of(flow, head, products, turns, loads=None, without=None):
     """The work of one turn of the loop at this block: the shortest way round with this many products, and as many loads from
     global memory at least (None: the most products).
-    turns: of inner loops, by their first block, which the way leads through; the others may be passed by."""
+    turns: of inner loops, by their first block, which the way leads through; the others may be passed by.
+    without: what no instruction on the way says."""
     body = flow.loops[head]
     nested = {h: b for h, b in flow.loops.items() if h != head and h in body and b < body}
     outermost = {h: b for h, b in nested.items() if not any(h in other and h != g and b < other for g, other in nested.items())}
@@ -19,8 +20,11 @@ def turn_of(flow, head, products, turns, loads=None):
     work = {}
     edges = {n: set() for n in nodes}
     closes = set()
+    barred = set()
     for block in body:
         n = node(block)
+        if without and any(without in i.text for i in flow.blocks[block]):
+            barred.add(n)
         if n in collapsed:
             work[n] = collapsed[n].times(turns.get(n, 1))
         else:
@@ -60,7 +64,7 @@ def turn_of(flow, head, products, turns, loads=None):
     asked = frozenset(outermost) & frozenset(turns)
     best = {start: {kind(work[start], asked & {start}): work[start]}}
     for n in order:
-        for target in edges[n]:
+        for target in edges[n] - barred:
             for (_, _, through), sofar in list(best.get(n, {}).items()):
                 total = sofar.plus(work[target])
                 ways = best.setdefault(target, {})

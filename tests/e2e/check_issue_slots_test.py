@@ -105,6 +105,30 @@ class HotLoop(unittest.TestCase):
         self.assertEqual(facts["turns"][0].products, 4)
         self.assertEqual(facts["pipes"]["lsu"], 4 * 4 * 512 / 128)
 
+    def test_warpgroups_may_have_a_loop_each(self):
+        # The second one has more beside its products; four warps go round either.
+        lines = ["@P3 BRA second", "first:", *[QGMMA] * 4, FFMA, "@!P0 BRA first", "EXIT", "second:", *[QGMMA] * 4, *[FFMA] * 11, "@!P0 BRA second", "EXIT"]
+        facts = found({"products": 4, "warps": 8, "roles": 2}, lines)
+        self.assertEqual([turn.slots for turn in facts["turns"]], [6, 16])
+        self.assertEqual(facts["slots"], 22)
+        self.assertEqual(facts["pipes"]["tensor"], 2 * 4 * 2 * 64 * 128 * 32 / 8192)
+        self.assertEqual(facts["pipes"]["issue"], 4 * 22 / 4)
+        self.assertEqual(facts["in_turn"], 1.0)
+        lines[lines.index(FFMA, 9):-2] = [FFMA] * 300
+        self.assertAlmostEqual(found({"products": 4, "warps": 8, "roles": 2}, lines)["in_turn"], 512 / (256 + 301))
+        with self.assertRaisesRegex(ValueError, "1 loops with products, not one for each of 2 roles"):
+            found({"products": 4, "warps": 8, "roles": 2}, gemm())
+
+    def test_a_way_that_says_what_it_must_not_is_none(self):
+        lines = ["slab:", "@!P1 BRA usual", "BAR.SYNC.DEFER_BLOCKING 0x1, 0x100", *[QGMMA] * 4, "BRA end", "usual:", *[QGMMA] * 4, *[FFMA] * 9, "end:",
+                 "@!P0 BRA slab", "EXIT"]
+        self.assertEqual(found({"products": 4, "warps": 8}, lines)["slots"], 8)
+        self.assertEqual(found({"products": 4, "warps": 8, "without": "0x1, 0x100"}, lines)["slots"], 15)
+
+    def test_what_is_never_done_takes_a_slot_and_no_bandwidth(self):
+        facts = found({"products": 4, "warps": 8}, ["slab:", *[QGMMA] * 4, "@!PT LDS RZ, [RZ]", "@!P0 BRA slab", "EXIT"])
+        self.assertEqual((facts["slots"], facts["pipes"]["lsu"]), (6, 0))
+
     def test_memory_bounds_what_has_little_to_do(self):
         facts = found({"products": 4, "warps": 8, "bytes": 1 << 15}, gemm())
         self.assertEqual((facts["goal"], facts["longest"], facts["at_most"]), ("memory", "memory", 1.0))

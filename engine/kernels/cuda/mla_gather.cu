@@ -69,16 +69,17 @@ DSB_DEVICE void gather_pieces(const NamedCache<false>& cache, const int* first, 
     DSB_NO_UNROLL
     for (int b = piece.begin; b < piece.end; ++b, turn.next()) {
       const auto rows = GatheredRows::of(ids, [&](int id) { return cache.entry(id); });
+      const int buffer = simt::uniform(turn.buffer);
       DSB_UNROLL
       for (int part = 0; part < room.parts; ++part) {
-        simt::Barrier* const full = &barriers.full[turn.buffer][part];
-        simt::wait_barrier(&barriers.empty[turn.buffer][part], turn.phase ^ 1);
+        simt::Barrier* const full = &barriers.full[buffer][part];
+        simt::wait_barrier(&barriers.empty[buffer][part], turn.phase ^ 1);
         if (part == 0) {
-          ids.mark(room.seen + turn.buffer * 2, marks);
+          ids.mark(room.seen + buffer * 2, marks);
           if (marks) simt::arrive(full);
           ids = cache.ids_of(request, b + 1);
         }
-        rows.copy(room.page(turn.buffer), room.first_box(part), room.end_box(part));
+        rows.copy(room.page(buffer), room.first_box(part), room.end_box(part));
         simt::arrive_with_copies(full);
       }
     }
