@@ -10,6 +10,8 @@
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/hopper.cuh"
 #include "engine/kernels/cuda/mla_decode_wgmma.h"
+#include "engine/kernels/cuda/mla_gather.h"
+#include "engine/kernels/cuda/mla_seesaw.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
@@ -227,6 +229,12 @@ TEST(EmulatedTma, NothingIsPreparedAndRun) {
   WgmmaMla mla;
   EXPECT_EQ(prepare_mla_decode_wgmma(mla, {.requests = 0, .heads = 128}, 0), 0);
   EXPECT_EQ(mla_decode_wgmma(mla, nullptr), 0);
+  EXPECT_EQ(mla_decode_seesaw(mla, nullptr), 0);
+  static constexpr std::int32_t named = 0;
+  GatherMla gather;
+  EXPECT_EQ(prepare_mla_gather(gather, {.ids = &named, .requests = 0, .heads = 128}), 0);
+  EXPECT_EQ(mla_gather(gather, nullptr), 0);
+  EXPECT_EQ(prepare_mla_gather(gather, {.requests = 1, .heads = 128}), invalid_value) << "without ids";
 }
 
 TEST(EmulatedTma, NoBlockEndsWithABoxUnderWay) {

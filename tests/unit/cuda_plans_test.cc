@@ -380,6 +380,25 @@ TEST(GemmChoice, RowsDecide) {
   EXPECT_EQ(choose_gemm(apart, 90), GemmWay::mma);
 }
 
+TEST(MlaChoice, RowsAndTheCacheDecide) {
+  static constexpr std::int32_t named = 0;
+  const auto way = [](int queries, int heads, bool fp8, bool sparse, int arch = 90) {
+    return choose_mla_decode(
+        {.ids = sparse ? &named : nullptr, .queries = queries, .heads = heads, .fp8_cache = fp8}, arch);
+  };
+  EXPECT_EQ(way(1, 16, false, false), MlaWay::mma);
+  EXPECT_EQ(way(1, 63, false, false), MlaWay::mma);
+  EXPECT_EQ(way(4, 16, false, false), MlaWay::wgmma);  // one tile: memory bounds it
+  EXPECT_EQ(way(1, 65, false, false), MlaWay::seesaw);
+  EXPECT_EQ(way(1, 128, false, false), MlaWay::seesaw);
+  EXPECT_EQ(way(1, 16, true, false), MlaWay::seesaw);
+  EXPECT_EQ(way(1, 16, false, true), MlaWay::mma);
+  EXPECT_EQ(way(1, 64, false, true), MlaWay::gather);
+  EXPECT_EQ(way(1, 16, true, true), MlaWay::gather);
+  EXPECT_EQ(way(1, 128, true, true, 80), MlaWay::mma);
+  EXPECT_EQ(way(1, 128, false, false, 80), MlaWay::mma);
+}
+
 // Deals the blocks of these requests to the parts and checks that each is dealt once, that no two pieces
 // share a slot, and that no part has more than its share.
 void expect_dealt(const std::vector<int>& blocks, int parts) {
