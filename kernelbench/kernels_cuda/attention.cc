@@ -3,6 +3,7 @@
 #include <string>
 
 #include "engine/kernels/cuda/csa_decode.h"
+#include "engine/kernels/cuda/csa_gather.h"
 #include "engine/kernels/cuda/dsa.h"
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/mla_decode.h"
@@ -150,6 +151,21 @@ struct Csa {
   kernels::CsaDecodeArgs args;
 };
 
+struct WgmmaCsa {
+  static constexpr const char* kOp = "csa_decode";
+  static bool supports(const Problem& p) { return Csa::supports(p); }
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    return kernels::csa_gather_workspace_bytes(Csa::shape(p, 1 << 20));
+  }
+  explicit WgmmaCsa(const Cell& cell) {
+    const Csa plain(cell);
+    if (const Status status = kernels::prepare_csa_gather(csa, plain.args); status != 0)
+      throw std::runtime_error(std::string{"making the tensor map: "} + kernels::status_text(status));
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::csa_gather(csa, stream); }
+  kernels::GatherCsa csa;
+};
+
 struct Prefill {
   static constexpr const char* kOp = "mla_prefill";
   static bool supports(const Problem& p) { return p.dtype == "bf16" && p["qk"] == 192 && p["v"] == 128; }
@@ -243,6 +259,7 @@ void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Sparse>::table("mma_gather"));
   kernels.push_back(Adapter<WgmmaSparse>::table("wgmma_gather"));
   kernels.push_back(Adapter<Csa>::table("mma_gather"));
+  kernels.push_back(Adapter<WgmmaCsa>::table("wgmma_gather"));
 }
 
 }  // namespace dsbench::kernelbench::cuda

@@ -225,6 +225,7 @@ inline void require_aligned(const void* p, std::uintptr_t bytes) {
 #ifdef DSB_WATCHED
 Bytes16 load16(const void* p);
 void store16(void* p, const Bytes16& v);
+void load8(const void* p, std::uint32_t& low, std::uint32_t& high);
 void store8(void* p, std::uint32_t low, std::uint32_t high);
 #else
 inline Bytes16 load16(const void* p) {
@@ -236,6 +237,11 @@ inline Bytes16 load16(const void* p) {
 inline void store16(void* p, const Bytes16& v) {
   require_aligned(p, 16);
   std::memcpy(p, &v, 16);
+}
+inline void load8(const void* p, std::uint32_t& low, std::uint32_t& high) {
+  require_aligned(p, 8);
+  std::memcpy(&low, p, 4);
+  std::memcpy(&high, static_cast<const char*>(p) + 4, 4);
 }
 inline void store8(void* p, std::uint32_t low, std::uint32_t high) {
   require_aligned(p, 8);
