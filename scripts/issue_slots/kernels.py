@@ -7,6 +7,7 @@
 # instruction of a turn says, beside: an instruction of the loop of a further warpgroup, which turns so often for a turn of the others.
 # Two pages a turn; both warpgroups meet only for a request of one page.
 SEESAW = dict(roles=2, products=44, warps=8, without="BAR.SYNC.DEFER_BLOCKING 0x1, 0x100")
+ENTRIES_OF_512 = {**SEESAW, "products": 40}
 
 KERNELS = [
     dict(file="gemm_wgmma", name="gemm_wgmma_kernel<2, true, 2, 1>", products=4, warps=8, loads=3, fill=2 * 128 * 128),
@@ -35,6 +36,10 @@ KERNELS = [
     dict(file="mla_gather", name="mla_gather_kernel<true>", **SEESAW, beside="E4M3.UNPACK", beside_turns=8),
     dict(file="mla_gather", name="mla_gather_kernel<true>", label="64 heads", **SEESAW, beside="E4M3.UNPACK", beside_turns=8,
          bytes=2 * 64 * 656),
+    dict(file="csa_gather", name="csa_gather_kernel<false>", **ENTRIES_OF_512, beside="LDGSTS.E", beside_turns=2),
+    dict(file="csa_gather", name="csa_gather_kernel<false>", label="64 heads", **ENTRIES_OF_512, beside="LDGSTS.E", beside_turns=2, bytes=2 * 64 * 1024),
+    dict(file="csa_gather", name="csa_gather_kernel<true>", **ENTRIES_OF_512, beside="E4M3.UNPACK", beside_turns=8),
+    dict(file="csa_gather", name="csa_gather_kernel<true>", label="64 heads", **ENTRIES_OF_512, beside="E4M3.UNPACK", beside_turns=8, bytes=2 * 64 * 584),
     dict(file="mla_prefill_wgmma", name="mla_prefill_wgmma_kernel", products=20, warps=8, fill=128 * (192 + 128) * 2),
     dict(file="dsa_indexer_wgmma", name="dsa_indexer_wgmma_kernel", products=4, warps=16, fill=2 * 128 * 128, bytes=2 * 128 * 128),
     dict(file="mla_decode", name="mla_decode_kernel<1, false, false>", products=None, warps=8, in_step=True, inner=[18, 1, 4], loads=1, bytes=64 * 1152),
@@ -47,6 +52,8 @@ KERNELS = [
          bytes=64 * 656),
     dict(file="mla_decode", name="mla_decode_kernel<1, true, false>", products=None, warps=8, in_step=True, inner=[18, 1, 4], loads=1, bytes=64 * 1152),
     dict(file="mla_decode", name="mla_decode_kernel<1, true, true>", products=None, warps=8, in_step=True, inner=[2, 18, 1, 4], loads=1, bytes=64 * 656),
+    dict(file="csa_decode", name="csa_decode_kernel<4, false>", products=None, warps=8, in_step=True, inner=[2, 2, 16, 1, 4]),
+    dict(file="csa_decode", name="csa_decode_kernel<4, true>", products=None, warps=8, in_step=True, inner=[1, 2, 2, 16, 1, 4]),
     dict(file="gemm", name="gemm_kernel<true, 128, true>", products=None, warps=8, inner=[4, 4]),
     dict(file="gemm", name="gemm_kernel<false, 128, true>", products=None, warps=8, inner=[4]),
 ]

@@ -45,15 +45,16 @@ struct CsaQuarter {
   DSB_DEVICE void load_codes(int turn, const CsaEntry& entry, int thread) {
     codes[turn] = {};
     if (entry.data != nullptr && has(turn, thread))
-      codes[turn] = simt::load16(entry.data + (turn * entry_threads + thread % entry_threads) * 16);
+      codes[turn] =
+          simt::load16(simt::in_global(entry.data) + (turn * entry_threads + thread % entry_threads) * 16);
   }
   // Once all codes that they belong to are done with.
   DSB_DEVICE void load_rest(const CsaEntry& entry, int thread) {
     rope = {};
     scales[0] = scales[1] = 0;
     if (entry.data == nullptr) return;
-    rope = simt::load16(entry.data + csa_codes + thread % entry_threads * 16);
-    simt::load8(entry.scales, scales[0], scales[1]);
+    rope = simt::load16(simt::in_global(entry.data) + csa_codes + thread % entry_threads * 16);
+    simt::load8(simt::in_global(entry.scales), scales[0], scales[1]);
   }
   DSB_DEVICE void load(const CsaEntry& entry, int thread) {
     DSB_UNROLL

@@ -219,6 +219,10 @@ inline std::uint64_t whole(std::uint64_t v) {
   return v;
 }
 
+inline const unsigned char* in_global(const unsigned char* p) {
+  return p;
+}
+
 inline void require_aligned(const void* p, std::uintptr_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0) throw std::logic_error("misaligned vector access");
 }
