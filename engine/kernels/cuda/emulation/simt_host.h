@@ -29,7 +29,7 @@ struct alignas(16) Bytes16 {
   std::uint32_t word[4];
 };
 
-// The emulated machine: see emulation/fibers.h for how a block of threads runs.
+// The emulated machine: see emulation/fibers.cc for how a block of threads runs.
 namespace simt {
 
 // In which order the warps of a block get their turns. A result that depends on it lacks a barrier.
