@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/kernels/cuda/bytes_under_way.h"
+#include "engine/kernels/cuda/csa_decode.h"
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/gemm.h"
 #include "engine/kernels/cuda/gemm_swapped.h"
@@ -331,7 +332,8 @@ TEST(BytesUnderWay, AreWhatMemoryNeeds) {
   EXPECT_EQ(bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1), 73728);
   for (const long long there :
        {bytes_under_way(indexer_stages, indexer_tile_keys * indexer_dim, indexer_blocks),
-        bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1)})
+        bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1),
+        bytes_under_way(mla_wgmma_pages, mla_block * csa_width * 2, 1)})
     EXPECT_GE(there, 2 * needed);
   // Weights alone, and a block has no more of them before it than its tile: few processors must ask for more.
   for (const int rows : {1, 16, 64, 128}) {
