@@ -1,7 +1,7 @@
 # The CUDA kernels on the host: their planners, and the kernels themselves over the emulation. Fibers and sanitizers do not go together.
 dsbench_test(cuda_plans_test SOURCES unit/cuda_plans_test.cc LIBS dsbench::cuda_plans dsbench::cuda_emulation)
 if(NOT DSBENCH_SANITIZE)
-  dsbench_test(cuda_emulation_test SOURCES unit/cuda_emulation_test.cc unit/cuda_hopper_test.cc unit/cuda_pieces_test.cc
+  dsbench_test(cuda_emulation_test SOURCES unit/cuda_emulation_test.cc unit/cuda_growing_scores_test.cc unit/cuda_hopper_test.cc unit/cuda_pieces_test.cc
       unit/cuda_simt_test.cc unit/cuda_swapped_test.cc
     LIBS dsbench::cuda_adapters dsbench::cuda_emulation)
   # The lists that a GPU run starts with and the long kernels are tests of their own: they take as long as all the rest.

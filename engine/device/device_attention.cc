@@ -6,6 +6,7 @@
 #include "engine/kernels/cuda/decoder.h"
 #include "engine/kernels/cuda/mla_decode_wgmma.h"
 #include "engine/kernels/cuda/mla_prefill_wgmma.h"
+#include "engine/kernels/cuda/mla_seesaw.h"
 #include "engine/kernels/cuda/norm.h"
 
 namespace dsbench::engine {
@@ -34,15 +35,16 @@ kernels::cuda::MlaDecodeArgs DeviceDecoder::attention_args(const StepShape& shap
           .fp8_cache = config_.kv == kernels::KvType::fp8};
 }
 
-// Tiles of 64 rows by wgmma; requests of fewer by mma, which has smaller ones.
 Result<void> DeviceDecoder::attention(const kernels::cuda::MlaDecodeArgs& args) {
-  if (kernels::cuda::compiled_arch() == 90 && args.queries * args.heads >= 64) {
-    kernels::cuda::WgmmaMla prepared;
-    DSBENCH_CHECK(launched(kernels::cuda::prepare_mla_decode_wgmma(prepared, args, config_.blocks + 1),
-                           "preparing attention"));
-    return launched(kernels::cuda::mla_decode_wgmma(prepared, device_->stream()), "attention");
-  }
-  return launched(kernels::cuda::mla_decode(args, device_->stream()), "attention");
+  using kernels::cuda::MlaWay;
+  const MlaWay way = kernels::cuda::choose_mla_decode(args, kernels::cuda::compiled_arch());
+  if (way == MlaWay::mma) return launched(kernels::cuda::mla_decode(args, device_->stream()), "attention");
+  kernels::cuda::WgmmaMla prepared;
+  DSBENCH_CHECK(launched(kernels::cuda::prepare_mla_decode_wgmma(prepared, args, config_.blocks + 1),
+                         "preparing attention"));
+  return launched(way == MlaWay::seesaw ? kernels::cuda::mla_decode_seesaw(prepared, device_->stream())
+                                        : kernels::cuda::mla_decode_wgmma(prepared, device_->stream()),
+                  "attention");
 }
 
 // heads = attention of the groups' rows, the key half of kv_b absorbed into the queries.

@@ -3,12 +3,15 @@
 #include <string>
 
 #include "engine/kernels/cuda/csa_decode.h"
+#include "engine/kernels/cuda/csa_gather.h"
 #include "engine/kernels/cuda/dsa.h"
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/mla_decode.h"
 #include "engine/kernels/cuda/mla_decode_wgmma.h"
+#include "engine/kernels/cuda/mla_gather.h"
 #include "engine/kernels/cuda/mla_prefill.h"
 #include "engine/kernels/cuda/mla_prefill_wgmma.h"
+#include "engine/kernels/cuda/mla_seesaw.h"
 #include "kernelbench/kernels_cuda/kernel_adapter.h"
 #include "kernelbench/kernels_cuda/tables.h"
 
@@ -66,6 +69,11 @@ struct WgmmaDecode {
   kernels::WgmmaMla mla;
 };
 
+struct SeesawDecode : WgmmaDecode {
+  using WgmmaDecode::WgmmaDecode;
+  [[nodiscard]] Status run(void* stream) const { return kernels::mla_decode_seesaw(mla, stream); }
+};
+
 struct Sparse {
   static constexpr const char* kOp = "sparse_mla";
   static bool supports(const Problem& p) {
@@ -91,6 +99,22 @@ struct Sparse {
   }
   [[nodiscard]] Status run(void* stream) const { return kernels::mla_decode(args, stream); }
   kernels::MlaDecodeArgs args;
+};
+
+struct WgmmaSparse {
+  static constexpr const char* kOp = "sparse_mla";
+  static bool supports(const Problem& p) { return Sparse::supports(p); }
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    static constexpr std::int32_t named = 0;
+    return kernels::mla_gather_workspace_bytes(Sparse::shape(p, &named));
+  }
+  explicit WgmmaSparse(const Cell& cell) {
+    const Sparse plain(cell);
+    if (const Status status = kernels::prepare_mla_gather(mla, plain.args); status != 0)
+      throw std::runtime_error(std::string{"making the tensor map: "} + kernels::status_text(status));
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::mla_gather(mla, stream); }
+  kernels::GatherMla mla;
 };
 
 struct Csa {
@@ -125,6 +149,21 @@ struct Csa {
   }
   [[nodiscard]] Status run(void* stream) const { return kernels::csa_decode(args, stream); }
   kernels::CsaDecodeArgs args;
+};
+
+struct WgmmaCsa {
+  static constexpr const char* kOp = "csa_decode";
+  static bool supports(const Problem& p) { return Csa::supports(p); }
+  static std::uint64_t workspace_bytes(const Problem& p) {
+    return kernels::csa_gather_workspace_bytes(Csa::shape(p, 1 << 20));
+  }
+  explicit WgmmaCsa(const Cell& cell) {
+    const Csa plain(cell);
+    if (const Status status = kernels::prepare_csa_gather(csa, plain.args); status != 0)
+      throw std::runtime_error(std::string{"making the tensor map: "} + kernels::status_text(status));
+  }
+  [[nodiscard]] Status run(void* stream) const { return kernels::csa_gather(csa, stream); }
+  kernels::GatherCsa csa;
 };
 
 struct Prefill {
@@ -211,13 +250,16 @@ struct Topk {
 void add_attention(std::vector<dsb_kernel>& kernels) {
   kernels.push_back(Adapter<Decode>::table("mma_split_kv"));
   kernels.push_back(Adapter<WgmmaDecode>::table("wgmma_split_kv"));
+  kernels.push_back(Adapter<SeesawDecode>::table("wgmma_seesaw"));
   kernels.push_back(Adapter<Prefill>::table("mma_flash"));
   kernels.push_back(Adapter<WgmmaPrefill>::table("wgmma_flash"));
   kernels.push_back(Adapter<Indexer>::table("mma_heads"));
   kernels.push_back(Adapter<WgmmaIndexer>::table("wgmma_keys"));
   kernels.push_back(Adapter<Topk>::table("radix_select"));
   kernels.push_back(Adapter<Sparse>::table("mma_gather"));
+  kernels.push_back(Adapter<WgmmaSparse>::table("wgmma_gather"));
   kernels.push_back(Adapter<Csa>::table("mma_gather"));
+  kernels.push_back(Adapter<WgmmaCsa>::table("wgmma_gather"));
 }
 
 }  // namespace dsbench::kernelbench::cuda

@@ -10,6 +10,8 @@
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/hopper.cuh"
 #include "engine/kernels/cuda/mla_decode_wgmma.h"
+#include "engine/kernels/cuda/mla_gather.h"
+#include "engine/kernels/cuda/mla_seesaw.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
@@ -227,6 +229,12 @@ TEST(EmulatedTma, NothingIsPreparedAndRun) {
   WgmmaMla mla;
   EXPECT_EQ(prepare_mla_decode_wgmma(mla, {.requests = 0, .heads = 128}, 0), 0);
   EXPECT_EQ(mla_decode_wgmma(mla, nullptr), 0);
+  EXPECT_EQ(mla_decode_seesaw(mla, nullptr), 0);
+  static constexpr std::int32_t named = 0;
+  GatherMla gather;
+  EXPECT_EQ(prepare_mla_gather(gather, {.ids = &named, .requests = 0, .heads = 128}), 0);
+  EXPECT_EQ(mla_gather(gather, nullptr), 0);
+  EXPECT_EQ(prepare_mla_gather(gather, {.requests = 1, .heads = 128}), invalid_value) << "without ids";
 }
 
 TEST(EmulatedTma, NoBlockEndsWithABoxUnderWay) {
@@ -318,6 +326,64 @@ TEST(EmulatedBarrier, WordsAreThereOnceTheirArrivalWasWaitedFor) {
     EXPECT_TRUE(std::isnan(seen[19]));  // who arrives without them says nothing of them
   }
   simt::set_order(simt::Order::forward);
+}
+
+// A 16-byte piece of the first operand comes by cp.async, and is multiplied.
+float multiplied_piece(bool seer_fences, bool other_fences) {
+  alignas(16) static std::array<std::uint16_t, 8> piece;
+  piece.fill(simt::to_bf16(64));
+  float got = 0;
+  (void)simt::run({{1, 1}, 256, boxes_bytes + 8}, [&] {
+    auto* const full = reinterpret_cast<simt::Barrier*>(simt::shared() + boxes_bytes);
+    if (simt::thread() == 0) simt::init_barrier(full, 1);
+    write_b();
+    if (simt::thread() >= 128) {
+      if (simt::thread() == 200) {
+        simt::copy_async(simt::shared(), piece.data(), true);
+        simt::arrive_with_copies(full);
+      }
+      if (other_fences) simt::fence_async();
+      simt::sync_threads_of(1, 128);
+      return;
+    }
+    simt::wait_barrier(full, 0);
+    if (seer_fences) simt::fence_async();
+    Registers a;
+    fill_a(a);
+    float c[64] = {};
+    simt::wgmma_fence(c, a);
+    simt::wgmma_bf16_n128_trans(c, a[0], b_operand(), true);
+    simt::wgmma_commit();
+    simt::wgmma_wait<0>(c);
+    if (simt::thread() == 0) got = c[0];
+  });
+  return got;
+}
+
+TEST(EmulatedCopies, AreMultipliedOnceWhoWaitedForThemHasFenced) {
+  double sum = a_at(0, 0) * (64 - b_at(0, 0));
+  for (int k = 0; k < 16; ++k) sum += a_at(0, k) * b_at(k, 0);
+  for (const simt::Order order : {simt::Order::forward, simt::Order::backward}) {
+    simt::set_order(order);
+    EXPECT_EQ(multiplied_piece(true, false), sum);
+    EXPECT_TRUE(std::isnan(multiplied_piece(false, false)));
+    EXPECT_TRUE(std::isnan(multiplied_piece(false, true))) << "a fence of threads that did not wait";
+  }
+  simt::set_order(simt::Order::forward);
+}
+
+TEST(EmulatedCopies, NoBlockEndsWithOneThatWasArrivedWith) {
+  alignas(16) static std::array<float, 4> piece{};
+  const auto run = [] {
+    (void)simt::run({{1, 1}, 32, 64}, [] {
+      auto* const full = reinterpret_cast<simt::Barrier*>(simt::shared() + 32);
+      if (simt::thread() != 0) return;
+      simt::init_barrier(full, 1);
+      simt::copy_async(simt::shared(), piece.data(), true);
+      simt::arrive_with_copies(full);
+    });
+  };
+  EXPECT_THAT(run, ThrowsMessage<std::logic_error>(HasSubstr("under way")));
 }
 
 TEST(EmulatedRegisters, AreNoMoreThanTheBlockHas) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/kernels/cuda/bytes_under_way.h"
+#include "engine/kernels/cuda/csa_decode.h"
 #include "engine/kernels/cuda/dsa_indexer_wgmma.h"
 #include "engine/kernels/cuda/gemm.h"
 #include "engine/kernels/cuda/gemm_swapped.h"
@@ -331,7 +332,8 @@ TEST(BytesUnderWay, AreWhatMemoryNeeds) {
   EXPECT_EQ(bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1), 73728);
   for (const long long there :
        {bytes_under_way(indexer_stages, indexer_tile_keys * indexer_dim, indexer_blocks),
-        bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1)})
+        bytes_under_way(mla_wgmma_pages, mla_block * mla_width * 2, 1),
+        bytes_under_way(mla_wgmma_pages, mla_block * csa_width * 2, 1)})
     EXPECT_GE(there, 2 * needed);
   // Weights alone, and a block has no more of them before it than its tile: few processors must ask for more.
   for (const int rows : {1, 16, 64, 128}) {
@@ -378,6 +380,25 @@ TEST(GemmChoice, RowsDecide) {
   GemmArgs apart = e4m3(1, 2112, 7168);
   apart.w = bytes + 8;  // TMA reads from 16 bytes
   EXPECT_EQ(choose_gemm(apart, 90), GemmWay::mma);
+}
+
+TEST(MlaChoice, RowsAndTheCacheDecide) {
+  static constexpr std::int32_t named = 0;
+  const auto way = [](int queries, int heads, bool fp8, bool sparse, int arch = 90) {
+    return choose_mla_decode(
+        {.ids = sparse ? &named : nullptr, .queries = queries, .heads = heads, .fp8_cache = fp8}, arch);
+  };
+  EXPECT_EQ(way(1, 16, false, false), MlaWay::mma);
+  EXPECT_EQ(way(1, 63, false, false), MlaWay::mma);
+  EXPECT_EQ(way(4, 16, false, false), MlaWay::wgmma);  // one tile: memory bounds it
+  EXPECT_EQ(way(1, 65, false, false), MlaWay::seesaw);
+  EXPECT_EQ(way(1, 128, false, false), MlaWay::seesaw);
+  EXPECT_EQ(way(1, 16, true, false), MlaWay::seesaw);
+  EXPECT_EQ(way(1, 16, false, true), MlaWay::mma);
+  EXPECT_EQ(way(1, 64, false, true), MlaWay::gather);
+  EXPECT_EQ(way(1, 16, true, true), MlaWay::gather);
+  EXPECT_EQ(way(1, 128, true, true, 80), MlaWay::mma);
+  EXPECT_EQ(way(1, 128, false, false, 80), MlaWay::mma);
 }
 
 // Deals the blocks of these requests to the parts and checks that each is dealt once, that no two pieces

@@ -1,5 +1,7 @@
 #include "engine/kernels/cuda/csa_decode.h"
 
+#include "engine/kernels/cuda/csa_entries.cuh"
+#include "engine/kernels/cuda/csa_steps.h"
 #include "engine/kernels/cuda/launch.cuh"
 #include "engine/kernels/cuda/mla_pieces.cuh"
 #include "engine/kernels/cuda/warp_scan.cuh"
@@ -14,22 +16,10 @@ constexpr int row_chunks = csa_width * 2 / 16;
 constexpr int data_chunks = csa_data_bytes / 16;
 constexpr int row_threads = mla_threads / mla_block;  // that fetch a row, and make it bf16
 
-// A request's list: what is in the window, then the compressed entries that are named.
-struct CsaList {
-  int recent;
-  int count;
-};
-DSB_DEVICE CsaList list_of(const CsaDecodeArgs& args, int request) {
-  const int length = args.lengths[request];
-  const int recent = length < args.window_entries ? length : args.window_entries;
-  const int whole = length / args.ratio;
-  return {recent, recent + (whole < args.listed ? whole : args.listed)};
-}
-
 DSB_KERNEL(32, 1)
 csa_first_blocks_kernel(CsaDecodeArgs args, int* first) {
   simt::launch_next();
-  prefix_of(first, args.requests, [&](int r) { return ceil_div(list_of(args, r).count, mla_block); });
+  prefix_of(first, args.requests, [&](int r) { return ceil_div(csa_list(args, r).count, mla_block); });
 }
 
 template <bool kFp8>
@@ -102,7 +92,7 @@ struct CsaCache {
   const CsaDecodeArgs& args;
 
   [[nodiscard]] DSB_DEVICE CsaContext<kFp8> of(int request) const {
-    return {args, request, list_of(args, request)};
+    return {args, request, csa_list(args, request)};
   }
 
   // Entries that were not read are zeros.
@@ -115,7 +105,7 @@ struct CsaCache {
     DSB_UNROLL_4
     for (int turn = 0; turn < csa_codes / csa_tile; ++turn) {
       const int chunk = turn * row_threads + first;
-      store_scaled(kv, simt::load16(data + chunk * 16), power_of_two(scales[turn]), row, chunk, row_chunks);
+      store_scaled(kv, simt::load16(data + chunk * 16), csa_scale(scales[turn]), row, chunk, row_chunks);
     }
     // A whole row's by eight lanes, which so meet all banks on either side.
     constexpr int rope_chunks = csa_rope * 2 / 16;
@@ -127,12 +117,6 @@ struct CsaCache {
                     simt::load16(raw + to * csa_data_bytes + csa_codes + chunk * 16));
     }
   }
-
- private:
-  // 2^(byte − 127): a float's exponent, but for the least, which is subnormal.
-  static DSB_DEVICE float power_of_two(std::uint32_t byte) {
-    return simt::bits_float(byte == 0 ? 1u << 22 : byte << 23);
-  }
 };
 
 template <int kRowTiles, bool kFp8>
@@ -143,49 +127,35 @@ csa_decode_kernel(CsaDecodeArgs args, MlaRows rows, const int* first, MlaPartial
   attend_part<kRowTiles>(CsaCache<kFp8>{args}, rows, first, outputs);
 }
 
-MlaRows rows_of(const CsaDecodeArgs& args) {
-  return {.q = args.q,
-          .o = args.o,
-          .lse = args.lse,
-          .requests = args.requests,
-          .heads = args.heads,
-          .sink = args.sink,
-          .turn = args.turn};
-}
-
-// The same work in MLA's words, for the plan and the workspace.
-MlaDecodeArgs shape_of(const CsaDecodeArgs& args) {
-  return {.workspace = args.workspace,
-          .requests = args.requests,
-          .heads = args.heads,
-          .max_blocks = ceil_div(args.window_entries + args.listed, mla_block)};
-}
-
 template <bool kFp8>
 Status start(const CsaDecodeArgs& args, const MlaDecodePlan& plan, const int* first,
              const MlaPartials& outputs, void* stream) {
   return start_parts<CsaCache<kFp8>>(
       plan, [](auto row_tiles) { return &csa_decode_kernel<decltype(row_tiles)::value, kFp8>; }, stream, args,
-      rows_of(args), first, outputs);
+      csa_rows(args), first, outputs);
 }
 
 }  // namespace
 
+Status csa_first_blocks(const CsaDecodeArgs& args, int* first, void* stream) {
+  return launch(&csa_first_blocks_kernel, LaunchShape{{1, 1}, 32, 0}, stream, args, first);
+}
+
 std::size_t csa_decode_workspace_bytes(const CsaDecodeArgs& args) {
-  return mla_decode_workspace_bytes(shape_of(args));
+  return mla_decode_workspace_bytes(csa_shape(args));
 }
 
 Status csa_decode(const CsaDecodeArgs& args, void* stream) {
   if (args.requests == 0 || args.heads == 0) return 0;
-  const MlaDecodeArgs shape = shape_of(args);
+  const MlaDecodeArgs shape = csa_shape(args);
   const MlaDecodePlan plan = plan_mla_decode(shape, device_shape());
   const MlaPartials outputs = mla_partials(shape, mla_workspace(shape, plan));
   int* const first = static_cast<int*>(args.workspace);
-  Status status = launch(&csa_first_blocks_kernel, LaunchShape{{1, 1}, 32, 0}, stream, args, first);
+  Status status = csa_first_blocks(args, first, stream);
   if (status == 0)
     status = args.fp8_cache ? start<true>(args, plan, first, outputs, stream)
                             : start<false>(args, plan, first, outputs, stream);
-  return status != 0 ? status : mla_combine(rows_of(args), first, outputs, plan.parts, stream);
+  return status != 0 ? status : mla_combine(csa_rows(args), first, outputs, plan.parts, stream);
 }
 
 }  // namespace dsbench::engine::kernels::cuda

@@ -12,7 +12,8 @@
 //   prefetch_map(map)                     by one thread, while the block sets itself up
 //   prefetch(from, bytes)                 into the second-level cache; both multiples of 16
 //   copy_word(to, from, valid)            4 bytes by cp.async; zeros when not valid
-//   arrive_with_copies(b)                 arrives once this thread's copies (of words) so far are there
+//   arrive_with_copies(b)                 arrives once this thread's copies by cp.async so far are there. Who
+//       multiplies them says fence_async() after having waited: they came as if threads had written them.
 //   cluster_rank(), sync_cluster()        see LaunchShape::cluster
 //   arrive_at(b, rank)                    at the same barrier of a block of the cluster
 //   copy_box_to_pair(to, map, b, byte, row)
@@ -205,6 +206,17 @@ DSB_DEVICE void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b,
       : DSB_F16(c, 0)
       : "l"(a), "l"(b), "r"(keep));
 }
+DSB_DEVICE void wgmma_bf16_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add) {
+  const int keep = add ? 1 : 0;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,"
+      "%27,%28,%29,%30,%31"
+      "}, %32, %33, p, 1, 1, 0, 0;\n}"
+      : DSB_F16(c, 0), DSB_F16(c, 16)
+      : "l"(a), "l"(b), "r"(keep));
+}
 #define DSB_64_SUMS                                                                                        \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27," \
   "%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,"   \
@@ -228,22 +240,35 @@ DSB_DEVICE void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(keep));
 }
 #undef DSB_64_SUMS
+#define DSB_128_SUMS                                                                                     \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,"   \
+  "%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51," \
+  "%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76," \
+  "%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,"    \
+  "%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120," \
+  "%121,%122,%123,%124,%125,%126,%127"
 DSB_DEVICE void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add) {
   const int keep = add ? 1 : 0;
   asm volatile(
       "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,"
-      "%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,"
-      "%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,"
-      "%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,"
-      "%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,"
-      "%121,%122,%123,%124,%125,%126,%127"
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" DSB_128_SUMS
       "}, %128, %129, p, 1, 1, 0, 1;\n}"
       : DSB_F16(c, 0), DSB_F16(c, 16), DSB_F16(c, 32), DSB_F16(c, 48), DSB_F16(c, 64), DSB_F16(c, 80),
         DSB_F16(c, 96), DSB_F16(c, 112)
       : "l"(a), "l"(b), "r"(keep));
 }
+DSB_DEVICE void wgmma_bf16_n256_trans(float (&c)[128], const std::uint32_t (&a)[4], std::uint64_t b,
+                                      bool add) {
+  const int keep = add ? 1 : 0;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" DSB_128_SUMS
+      "}, {%128,%129,%130,%131}, %132, p, 1, 1, 1;\n}"
+      : DSB_F16(c, 0), DSB_F16(c, 16), DSB_F16(c, 32), DSB_F16(c, 48), DSB_F16(c, 64), DSB_F16(c, 80),
+        DSB_F16(c, 96), DSB_F16(c, 112)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(keep));
+}
+#undef DSB_128_SUMS
 #undef DSB_F4
 #undef DSB_F16
 

@@ -2,6 +2,7 @@
 
 #include "engine/kernels/cuda/launch.cuh"
 #include "engine/kernels/cuda/mla_pieces.cuh"
+#include "engine/kernels/cuda/mla_turn.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"

@@ -46,6 +46,12 @@ struct MlaDecodePlan {
 // `least_rows`: the smallest tile that the kernel has.
 [[nodiscard]] MlaDecodePlan plan_mla_decode(const MlaDecodeArgs& args, const DeviceShape& device,
                                             int least_rows = 16);
+// What is fastest by the bounds of docs/kernels-cuda.md, which is not yet measured on a device: mma below 64
+// rows of bf16, since memory bounds either and its tiles are smaller; above, and of an FP8 cache, wgmma, by
+// warpgroups that take turns unless one tile of rows is all that reads a page. gather: the same of what ids
+// name.
+enum class MlaWay : int { mma, wgmma, seesaw, gather };
+[[nodiscard]] MlaWay choose_mla_decode(const MlaDecodeArgs& args, int arch);
 [[nodiscard]] std::size_t mla_decode_workspace_bytes(const MlaDecodeArgs& args);
 [[nodiscard]] Status mla_decode(const MlaDecodeArgs& args, void* stream);
 

@@ -2,6 +2,7 @@
 
 #include "engine/kernels/cuda/hopper.cuh"
 #include "engine/kernels/cuda/launch.cuh"
+#include "engine/kernels/cuda/mla_output.cuh"
 #include "engine/kernels/cuda/mla_pages.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/mma_layout.h"
@@ -9,16 +10,13 @@
 #include "engine/kernels/cuda/split_plan.h"
 #include "engine/kernels/cuda/swizzle.h"
 #include "engine/kernels/cuda/vectors.cuh"
-#include "engine/kernels/cuda/warp_columns.cuh"
 #include "engine/kernels/cuda/wgmma_descriptor.h"
 
 namespace dsbench::engine::kernels::cuda {
 
 namespace {
 
-constexpr int score_columns = mla_block / consumers;    // of a warpgroup
-constexpr int output_columns = mla_latent / consumers;  // of a warpgroup
-constexpr int consumer_barrier = 1;
+constexpr int score_columns = mla_block / consumers;                    // of a warpgroup
 constexpr float score_scale = 0.07216878364870322056f;                  // 192^−0.5
 constexpr float score_scale_2 = score_scale * 1.44269504088896340736f;  // and exp by powers of two
 
@@ -42,12 +40,11 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
   const int rows = args.queries * args.heads;
   const int row0 = simt::block_y() * tile_rows;
   const int column = group * score_columns;
-  const int per_part = part_blocks(first[args.requests], simt::grid_x());
   const std::uint64_t q_operand = k_major_descriptor(simt::shared_address(q_tile));
   const std::uint64_t p_operand = k_major_descriptor(simt::shared_address(p_tile));
   Turn turn;
   int q_phase = 0;
-  for_each_piece(args, first, [&](int request, const KvPiece& piece, int blocks) {
+  for_each_piece(args.requests, first, [&](int request, const KvPiece& piece, int blocks) {
     const int length = args.lengths[request];
     int limit[2];
     DSB_UNROLL
@@ -180,33 +177,8 @@ DSB_DEVICE void attend_pieces(const MlaDecodeArgs& args, const int* first, const
     }
     simt::sync_threads_of(consumer_barrier,
                           consumer_threads);  // before the next piece's maxima overwrite them
-    const KvPiece parts = parts_of(per_part, first[request], blocks);
-    const bool whole = parts.end - parts.begin == 1;
-    DSB_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      const int row = row0 + tile_row + c_row(lane, 2 * h);
-      const bool there = row < rows;
-      const float inverse = all[h] > 0 ? simt::divide(1.0f, all[h]) : 0.0f;
-      const float lse = all[h] > 0 ? rows_at[h].top * score_scale + simt::log_e(all[h]) : -simt::infinity();
-      const long long out_row = static_cast<long long>(request) * rows + row;
-      const long long slot_row = static_cast<long long>(partial_slot(simt::block_x(), request)) * rows + row;
-      if (there && group == 0 && lane % 4 == 0) {
-        if (whole)
-          args.lse[out_row] = lse;
-        else
-          partials.partial_lse[slot_row] = lse;
-      }
-      DSB_UNROLL
-      for (int e = 2 * h; e < output_columns / 2; e += 8) {
-        const int col = group * output_columns + e / 4 * 8;
-        const float left[2] = {o[e] * inverse, o[e + 1] * inverse};
-        const float right[2] = {o[e + 4] * inverse, o[e + 5] * inverse};
-        if (whole)
-          store_tiles(static_cast<Bf16*>(args.o) + out_row * mla_latent + col, left, right, there);
-        else
-          store_tiles(partials.partial_o + slot_row * mla_latent + col, left, right, there);
-      }
-    }
+    store_piece<true>(mla_rows(args), partials, first, request, blocks, group, score_scale,
+                      {{rows_at[0].top, rows_at[1].top}, {all[0], all[1]}}, o);
   });
 }
 
@@ -239,7 +211,7 @@ mla_decode_wgmma_kernel(const DSB_GRID_CONSTANT TensorMap q_map, const DSB_GRID_
   if (simt::thread() / group_threads == consumers) {
     simt::release_registers<Registers<kFp8>::fetching>();
     if constexpr (kFp8)
-      widen_pieces(args, first, q_map, q_tile, kv_tiles, barriers);
+      widen_pieces(args, first, q_map, q_tile, kv_tiles, WidenedStages{barriers});
     else if (simt::thread() % group_threads == 0)
       fetch_pieces(args, first, q_map, cache_map, q_tile, kv_tiles, barriers);
   } else {

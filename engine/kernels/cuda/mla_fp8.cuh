@@ -43,21 +43,44 @@ struct CacheQuarter {
   DSB_DEVICE static int rope_piece(int thread) { return thread % 8; }
   static constexpr int more_rope_entries(int i) { return i * 16; }
 
-  // `from`: the first of the entries, of which `valid` may be read; the others are zeros.
-  DSB_DEVICE void load_codes(int i, const unsigned char* from, int valid, int thread) {
+  // What may not be read are zeros.
+  template <class Entries>
+  DSB_DEVICE void load_codes(int i, const Entries& those, int thread) {
     codes[i] = {};
     scale[i] = 0;
-    if (entry(thread) + more_entries(i) >= valid) return;
-    from += entry(thread) * mla_fp8_bytes + more_entries(i) * mla_fp8_bytes;
+    const unsigned char* const from = those.of_codes(entry(thread), more_entries(i));
+    if (from == nullptr) return;
     codes[i] = simt::load16(from + piece(thread) * 16 + more_pieces(i) * 16);
     scale[i] = *reinterpret_cast<const float*>(from + mla_scales_at + piece(thread) / 8 * 4 +
                                                more_pieces(i) / 8 * 4);
   }
-  DSB_DEVICE void load_rope(int i, const unsigned char* from, int valid, int thread) {
+  template <class Entries>
+  DSB_DEVICE void load_rope(int i, const Entries& those, int thread) {
     rope[i] = {};
-    if (rope_entry(thread) + more_rope_entries(i) >= valid) return;
-    rope[i] = simt::load16(from + rope_entry(thread) * mla_fp8_bytes + rope_piece(thread) * 16 +
-                           more_rope_entries(i) * mla_fp8_bytes + mla_rope_at);
+    const unsigned char* const from = those.of_rope(rope_entry(thread), more_rope_entries(i));
+    if (from == nullptr) return;
+    rope[i] = simt::load16(from + rope_piece(thread) * 16 + mla_rope_at);
+  }
+  template <class Entries>
+  DSB_DEVICE void load(const Entries& those, int thread) {
+    DSB_UNROLL
+    for (int i = 0; i < codes_of_thread; ++i) load_codes(i, those, thread);
+    DSB_UNROLL
+    for (int i = 0; i < ropes_of_thread; ++i) load_rope(i, those, thread);
+  }
+};
+
+// Entries that lie one after another, of which `valid` may be read; null for the others. The number of an
+// entry is a thread's first and what is added to it.
+struct EntriesInOrder {
+  const unsigned char* from;
+  int valid;
+
+  [[nodiscard]] DSB_DEVICE const unsigned char* of_codes(int entry, int more) const {
+    return entry + more < valid ? from + entry * mla_fp8_bytes + more * mla_fp8_bytes : nullptr;
+  }
+  [[nodiscard]] DSB_DEVICE const unsigned char* of_rope(int entry, int more) const {
+    return of_codes(entry, more);
   }
 };
 

@@ -5,6 +5,7 @@
 #include "engine/kernels/cuda/launch.cuh"
 #include "engine/kernels/cuda/mla_decode.h"
 #include "engine/kernels/cuda/mla_fp8.cuh"
+#include "engine/kernels/cuda/mla_turn.cuh"
 #include "engine/kernels/cuda/mla_workspace.h"
 #include "engine/kernels/cuda/mma_layout.h"
 #include "engine/kernels/cuda/split_plan.h"
@@ -57,16 +58,6 @@ struct Share {
   static constexpr int raw_buffers = raw_room < 3 ? raw_room : 3;
   static constexpr int shared_bytes = before_raw + raw_buffers * Cache::raw_bytes;
 };
-
-// A pair of an output's rotary numbers, turned back; `turns`: [requests, mla_rope], cosines, then sines.
-DSB_DEVICE void turn_back(const float* turns, int request, int pair, float& x, float& y) {
-  const float* const cosines = turns + static_cast<long long>(request) * mla_rope;
-  const float cosine = cosines[pair];
-  const float sine = cosines[mla_rope / 2 + pair];
-  const float turned = x * cosine + y * sine;
-  y = y * cosine - x * sine;
-  x = turned;
-}
 
 // Sixteen e4m3 codes, times their scale, as two pieces of a tile of bf16.
 DSB_DEVICE void store_scaled(unsigned char* tile, const Bytes16& codes, float scale, int row, int chunk,

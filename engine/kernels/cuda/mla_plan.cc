@@ -19,6 +19,15 @@ MlaDecodePlan plan_mla_decode(const MlaDecodeArgs& args, const DeviceShape& devi
   return plan;
 }
 
+MlaWay choose_mla_decode(const MlaDecodeArgs& args, int arch) {
+  constexpr int wgmma_rows = 64;  // of a tile
+  const int rows = args.queries * args.heads;
+  if (arch != 90) return MlaWay::mma;
+  if (rows < wgmma_rows && !args.fp8_cache) return MlaWay::mma;
+  if (args.ids != nullptr) return MlaWay::gather;
+  return rows > wgmma_rows || args.fp8_cache ? MlaWay::seesaw : MlaWay::wgmma;
+}
+
 MlaWorkspace mla_workspace(const MlaDecodeArgs& args, const MlaDecodePlan& plan) {
   const auto rows = static_cast<std::size_t>(args.queries) * static_cast<std::size_t>(args.heads);
   const auto slots = static_cast<std::size_t>(plan.parts) + static_cast<std::size_t>(args.requests);

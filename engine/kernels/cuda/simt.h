@@ -23,7 +23,8 @@
 //   mma_bf16(c, a, b), mma_e4m3(c, a, b)           m16n8k16 / m16n8k32, f32 accumulators
 //   copy_async(shared, global, valid)              16 bytes, copy_async8 8; zeros when not valid
 //   commit_copies(), wait_copies<n>()              groups of them; wait until at most n are under way
-//   load16(p), store16(p, v)                       16 bytes at once
+//   in_global(p)                                   p, which points to global memory, said to the compiler
+//   load16(p), store16(p, v), load8, store8        16 or 8 bytes at once
 //   bf16 and e4m3 conversions, exp and friends; exp_2_fast flushes what is subnormal
 //   wait_for_previous(), launch_next()             see LaunchShape::early; all threads, before anything is
 //   read

@@ -148,9 +148,20 @@ DSB_DEVICE void launch_next() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 }
 
+// The same pointer, which points to global memory: of one that was chosen from several the compiler may not
+// see it, and reads as from memory of any kind.
+DSB_DEVICE const unsigned char* in_global(const unsigned char* p) {
+  __builtin_assume(__isGlobal(p));
+  return p;
+}
 DSB_DEVICE Bytes16 load16(const void* p) {
   const uint4 v = *static_cast<const uint4*>(p);
   return {{v.x, v.y, v.z, v.w}};
+}
+DSB_DEVICE void load8(const void* p, std::uint32_t& low, std::uint32_t& high) {
+  const uint2 v = *static_cast<const uint2*>(p);
+  low = v.x;
+  high = v.y;
 }
 DSB_DEVICE void store16(void* p, const Bytes16& v) {
   *static_cast<uint4*>(p) = make_uint4(v.word[0], v.word[1], v.word[2], v.word[3]);

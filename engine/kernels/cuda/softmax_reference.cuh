@@ -22,6 +22,15 @@ struct Reference {
     base = largest * scale;
     return shrink;
   }
+
+  // The reference that somebody else has come to, who began with this one.
+  DSB_DEVICE float follow(float theirs, float scale) {
+    if (theirs == top) return 1.0f;
+    const float shrink = simt::exp_2_fast((top - theirs) * scale);
+    top = theirs;
+    base = theirs * scale;
+    return shrink;
+  }
 };
 
 }  // namespace dsbench::engine::kernels::cuda

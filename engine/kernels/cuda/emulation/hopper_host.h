@@ -6,13 +6,14 @@
 #define DSB_GRID_CONSTANT
 
 // hopper.cuh on the host. A copy by TMA arrives only when somebody waits at its barrier, and spoils its
-// destination before: who reads without waiting, or fetches into a stage that is still read, gets NaN. So do
-// words that a thread copies and arrives with; those that it never arrives with never come. A
-// box is stored when the thread that asked for it waits, with what was there when it asked, or, in the
-// backward order, with what is there then: it must be the same. A product is computed only when somebody
-// waits for its group: its sums are NaN until then, and operands that were overwritten meanwhile show. TMA
-// and products see of shared memory what came by TMA and what threads had written when one of them last
-// fenced and met others; of what they wrote since, what was there before.
+// destination before: who reads without waiting, or fetches into a stage that is still read, gets NaN. So
+// does what a thread copies by cp.async and arrives with; what it never arrives with never comes, and
+// products see it only after a thread that waited for it has fenced and met others. A box is stored when the
+// thread that asked for it waits, with what was there when it asked, or, in the backward order, with what is
+// there then: it must be the same. A product is computed only when somebody waits for its group: its sums are
+// NaN until then, and operands that were overwritten meanwhile show. TMA and products see of shared memory
+// what came by TMA and what threads had written when one of them last fenced and met others; of what they
+// wrote since, what was there before.
 namespace dsbench::engine::kernels::cuda::simt {
 
 struct alignas(8) Barrier {
@@ -33,7 +34,9 @@ inline void prefetch(const void* from, int bytes) {
   require_aligned(from, 16);
   if (bytes <= 0 || bytes % 16 != 0) throw std::logic_error("a prefetch of no pieces of 16 bytes");
 }
-void copy_word(void* to, const void* from, bool valid);
+inline void copy_word(void* to, const void* from, bool valid) {
+  detail::queue_copy(to, from, 4, valid);
+}
 void arrive_with_copies(Barrier* b);
 void arrive_at(Barrier* b, int rank);
 void copy_box_to_pair(void* to, const TensorMap& map, Barrier* b, int byte, int row);
@@ -42,6 +45,8 @@ void commit_stores();
 void wait_stores();
 std::uint32_t shared_address(const void* p);
 namespace detail {
+// Of those that the barrier was told to expect.
+void bytes_came(Barrier& b, int bytes);
 void settle_products(int left);
 void fence_registers(void* registers, std::size_t bytes);
 }  // namespace detail
@@ -62,9 +67,11 @@ void wgmma_e4m3_n16(float (&c)[8], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_e4m3_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_e4m3_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n32(float (&c)[16], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_bf16_n64(float (&c)[32], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n128(float (&c)[64], std::uint64_t a, std::uint64_t b, bool add);
 void wgmma_bf16_n128_trans(float (&c)[64], const std::uint32_t (&a)[4], std::uint64_t b, bool add);
 void wgmma_bf16_n256_trans(float (&c)[128], std::uint64_t a, std::uint64_t b, bool add);
+void wgmma_bf16_n256_trans(float (&c)[128], const std::uint32_t (&a)[4], std::uint64_t b, bool add);
 inline void fence_async() {
   detail::fence_async();
 }

@@ -29,7 +29,7 @@ struct alignas(16) Bytes16 {
   std::uint32_t word[4];
 };
 
-// The emulated machine: see emulation/fibers.h for how a block of threads runs.
+// The emulated machine: see emulation/fibers.cc for how a block of threads runs.
 namespace simt {
 
 // In which order the warps of a block get their turns. A result that depends on it lacks a barrier.
@@ -102,6 +102,8 @@ void drop_copies();
 void let_others_run();
 // Until the word is another one than now.
 void wait_for_change(const std::uint64_t* word);
+// Whether that is shared memory of the block that runs.
+bool in_shared(const void* p);
 void check_shared(const void* p, int bytes, int alignment);
 void watch(std::uintptr_t site, const void* p, int bytes, Touch touch);
 void queue_copy(void* to, const void* from, int bytes, bool valid);
@@ -217,12 +219,17 @@ inline std::uint64_t whole(std::uint64_t v) {
   return v;
 }
 
+inline const unsigned char* in_global(const unsigned char* p) {
+  return p;
+}
+
 inline void require_aligned(const void* p, std::uintptr_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0) throw std::logic_error("misaligned vector access");
 }
 #ifdef DSB_WATCHED
 Bytes16 load16(const void* p);
 void store16(void* p, const Bytes16& v);
+void load8(const void* p, std::uint32_t& low, std::uint32_t& high);
 void store8(void* p, std::uint32_t low, std::uint32_t high);
 #else
 inline Bytes16 load16(const void* p) {
@@ -234,6 +241,11 @@ inline Bytes16 load16(const void* p) {
 inline void store16(void* p, const Bytes16& v) {
   require_aligned(p, 16);
   std::memcpy(p, &v, 16);
+}
+inline void load8(const void* p, std::uint32_t& low, std::uint32_t& high) {
+  require_aligned(p, 8);
+  std::memcpy(&low, p, 4);
+  std::memcpy(&high, static_cast<const char*>(p) + 4, 4);
 }
 inline void store8(void* p, std::uint32_t low, std::uint32_t high) {
   require_aligned(p, 8);

@@ -59,6 +59,12 @@ void store16(void* p, const Bytes16& v) {
   require_aligned(p, 16);
   std::memcpy(p, &v, 16);
 }
+void load8(const void* p, std::uint32_t& low, std::uint32_t& high) {
+  detail::watch(DSB_SITE, p, 8, Touch::read);
+  require_aligned(p, 8);
+  std::memcpy(&low, p, 4);
+  std::memcpy(&high, static_cast<const char*>(p) + 4, 4);
+}
 void store8(void* p, std::uint32_t low, std::uint32_t high) {
   detail::watch(DSB_SITE, p, 8, Touch::write);
   require_aligned(p, 8);

@@ -1,0 +1,2 @@
+// The kernels of this file, compiled against the emulation.
+#include "engine/kernels/cuda/mla_seesaw.cu"
