@@ -235,8 +235,8 @@ class MlaPrefill {
   };
   void ask_for_some(Ahead& ahead, std::int64_t rows) const {
     for (const std::int64_t end = std::min(ahead.row + rows, ahead.end); ahead.row < end; ++ahead.row) {
-      for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(ahead.head, ahead.row) + i, 0, 2);
-      for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(ahead.head, ahead.row) + i, 0, 2);
+      for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(ahead.head, ahead.row) + i);
+      for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(ahead.head, ahead.row) + i);
     }
   }
 
@@ -244,10 +244,10 @@ class MlaPrefill {
   void ask_for_tile(std::int64_t head, std::int64_t begin, std::int64_t end) const {
     for (std::int64_t q = begin; q < end; ++q) {
       for (std::int64_t i = 0; i < v_; i += 16)
-        __builtin_prefetch(cell_.output<float>(0) + (q * heads_ + head) * v_ + i, 1, 2);
+        __builtin_prefetch(cell_.output<float>(0) + (q * heads_ + head) * v_ + i);
       if (q + kQueries >= queries_) continue;
       for (std::int64_t i = 0; i < qk_; i += 16)
-        __builtin_prefetch(cell_.input<float>(0) + ((q + kQueries) * heads_ + head) * qk_ + i, 0, 2);
+        __builtin_prefetch(cell_.input<float>(0) + ((q + kQueries) * heads_ + head) * qk_ + i);
     }
   }
 
