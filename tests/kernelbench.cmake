@@ -1,4 +1,5 @@
-dsbench_test(kernelbench_ops_test SOURCES unit/kernelbench_ops_test.cc LIBS dsbench::kernel_problems dsbench::kernels_cpu)
+dsbench_test(kernelbench_ops_test SOURCES unit/kernelbench_ops_test.cc LIBS dsbench::kernel_problems)
+dsbench_test(kernelbench_cpu_kernels_test SOURCES unit/kernelbench_cpu_kernels_test.cc LIBS dsbench::kernel_problems dsbench::kernels_cpu)
 dsbench_test(kernelbench_planted_bugs_test SOURCES unit/kernelbench_planted_bugs_test.cc unit/kernelbench_planted_v4_test.cc
   LIBS dsbench::kernel_problems dsbench::kernels_cpu)
 dsbench_test(engine_kernels_half_test SOURCES unit/engine_kernels_half_test.cc LIBS dsbench::engine_kernels)
