@@ -1,5 +1,8 @@
 dsbench_test(engine_model_profile_test SOURCES unit/engine_model_profile_test.cc LIBS dsbench::engine_model)
-dsbench_test(engine_model_kernels_test SOURCES unit/engine_model_kernels_test.cc LIBS dsbench::engine_kernels)
+dsbench_test(engine_kernels_test
+  SOURCES unit/engine_kernels_attention_test.cc unit/engine_kernels_gate_test.cc unit/engine_kernels_pointwise_test.cc
+    unit/engine_kernels_products_test.cc unit/engine_kernels_rope_test.cc unit/engine_kernels_threads_test.cc
+  LIBS dsbench::engine_kernels)
 dsbench_test(engine_model_decoder_test SOURCES unit/engine_model_decoder_test.cc LIBS dsbench::engine_model)
 dsbench_test(engine_kv_type_test SOURCES unit/engine_kv_type_test.cc LIBS dsbench::engine_model)
 dsbench_test(engine_mtp_test SOURCES unit/engine_mtp_test.cc LIBS dsbench::engine_model)

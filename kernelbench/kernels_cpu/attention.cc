@@ -162,7 +162,11 @@ class MlaPrefill {
         v_{cell.problem["v"]},
         blocks_{(context_ + kKeys - 1) / kKeys},
         v_panels_{(v_ + kernels::kPanel - 1) / kernels::kPanel},
-        by_heads_{heads_ >= 4 * cell.pool->threads()} {
+        by_heads_{heads_ >= 4 * cell.pool->threads()},
+        // Whole tiles, as queries are laid out in them: eight rows where the processor has AVX-512, elsewhere
+        // a few more.
+        diagonal_rows_{(8 + cell.table->row_tile_height() - 1) / cell.table->row_tile_height() *
+                       cell.table->row_tile_height()} {
     const std::int64_t sets = by_heads_ ? cell.pool->threads() : heads_;
     keys_.grow(sets * blocks_ * kKeys * qk_);
     values_.grow(sets * blocks_ * kKeys * v_panels_ * kernels::kPanel);
@@ -201,7 +205,6 @@ class MlaPrefill {
  private:
   static constexpr std::int64_t kQueries = 96;  // a multiple of every height of tiles
   static constexpr std::int64_t kKeys = 128;
-  static constexpr std::int64_t kDiagonalRows = 8;
   static_assert(kKeys <= kernels::kScoreStride);
   // Rows that lie a power of two apart would fight for the same cache lines.
   [[nodiscard]] std::int64_t sum_stride() const { return (v_ + 15) / 16 * 16 + 16; }
@@ -235,8 +238,8 @@ class MlaPrefill {
   };
   void ask_for_some(Ahead& ahead, std::int64_t rows) const {
     for (const std::int64_t end = std::min(ahead.row + rows, ahead.end); ahead.row < end; ++ahead.row) {
-      for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(ahead.head, ahead.row) + i, 0, 2);
-      for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(ahead.head, ahead.row) + i, 0, 2);
+      for (std::int64_t i = 0; i < qk_; i += 16) __builtin_prefetch(key(ahead.head, ahead.row) + i);
+      for (std::int64_t i = 0; i < v_; i += 16) __builtin_prefetch(value(ahead.head, ahead.row) + i);
     }
   }
 
@@ -244,10 +247,10 @@ class MlaPrefill {
   void ask_for_tile(std::int64_t head, std::int64_t begin, std::int64_t end) const {
     for (std::int64_t q = begin; q < end; ++q) {
       for (std::int64_t i = 0; i < v_; i += 16)
-        __builtin_prefetch(cell_.output<float>(0) + (q * heads_ + head) * v_ + i, 1, 2);
+        __builtin_prefetch(cell_.output<float>(0) + (q * heads_ + head) * v_ + i);
       if (q + kQueries >= queries_) continue;
       for (std::int64_t i = 0; i < qk_; i += 16)
-        __builtin_prefetch(cell_.input<float>(0) + ((q + kQueries) * heads_ + head) * qk_ + i, 0, 2);
+        __builtin_prefetch(cell_.input<float>(0) + ((q + kQueries) * heads_ + head) * qk_ + i);
     }
   }
 
@@ -301,12 +304,12 @@ class MlaPrefill {
         continue;
       }
       // On the diagonal few rows at a time, each with no more keys than its last one sees.
-      for (std::int64_t r = 0; r < rows; r += kDiagonalRows) {
-        const std::int64_t count = std::min(kDiagonalRows, rows - r);
+      for (std::int64_t r = 0; r < rows; r += diagonal_rows_) {
+        const std::int64_t count = std::min(diagonal_rows_, rows - r);
         const std::int64_t keys = std::min(kKeys, seen + r + count - 1);
         if (ahead != nullptr) {
-          ask_for_some(*ahead, kDiagonalRows);
-          ask_for_tile(head, q0 + r, std::min(q0 + r + kDiagonalRows, queries_));
+          ask_for_some(*ahead, diagonal_rows_);
+          ask_for_tile(head, q0 + r, std::min(q0 + r + diagonal_rows_, queries_));
         }
         if (keys > 0) attend_block(set, block, r, count, keys, seen + r, queries, scores, sums, state);
       }
@@ -364,6 +367,8 @@ class MlaPrefill {
   std::int64_t blocks_;
   std::int64_t v_panels_;
   bool by_heads_;
+  std::int64_t
+      diagonal_rows_;  // that are attended to together where not all of them see a whole block of keys
   kernels::FloatBuffer keys_;
   kernels::FloatBuffer values_;
   std::vector<kernels::FloatBuffer> work_;

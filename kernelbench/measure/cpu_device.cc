@@ -16,6 +16,7 @@
 #include "engine/kernels/cpu/thread_pool.h"
 #include "kernelbench/device.h"
 #include "kernelbench/kernels_cpu/shared_pool.h"
+#include "kernelbench/kernels_cpu/table_in_use.h"
 #include "kernelbench/measure/cpu_peaks.h"
 #include "results/host_facts.h"
 
@@ -58,7 +59,7 @@ class CpuDevice final : public Device {
       if (key == "cpu_model" || key == "cpu_governor" || key == "cgroup_cpu_max")
         facts.emplace_back(key, value);
     }
-    facts.emplace_back("kernels", kernels::kernels().name);
+    facts.emplace_back("kernels", cpu::table_in_use().name);
     facts.emplace_back("threads", std::to_string(threads()));
     facts.emplace_back("cache_bytes", std::to_string(cache_bytes_));
     return facts;

@@ -1,7 +1,11 @@
 #pragma once
 
+// A check that passes everything is worth nothing: results are damaged as real kernels damage them, and each
+// must be noticed, by the check of all rows and by the one that samples.
+
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -18,6 +22,15 @@ inline Problem problem(std::string_view json) {
   Result<Problem> read = problem_from_json(json);
   EXPECT_TRUE(read) << (read ? "" : read.error().message);
   return read ? *read : Problem{};
+}
+
+inline double sigmoid(double x) {
+  return 1 / (1 + std::exp(-x));
+}
+
+inline void zero_row(HostTensor& tensor, std::int64_t row) {
+  const std::int64_t width = tensor.dim(tensor.shape().size() - 1);
+  for (std::int64_t i = 0; i < width; ++i) tensor.set(row * width + i, 0);
 }
 
 inline CheckResult check(const Problem& p, const Operands& operands, double budget) {
