@@ -61,8 +61,9 @@ Result<Trace> load_text(const std::filesystem::path& path, const Detected& kind,
     DSBENCH_TRY(const auto record, source.next());
     if (!record) break;
     ++notes.records;
-    const auto read =
-        record->cut ? fail(ErrorKind::usage, "the file ends within it") : reader->read(record->text, sink);
+    const auto read = record->cut ? fail(ErrorKind::usage, "the file ends {}",
+                                         record->text.empty() ? "within an array" : "within it")
+                                  : reader->read(record->text, sink);
     if (!read) {
       ++notes.bad;
       if (notes.examples.size() < most_examples)

@@ -68,15 +68,30 @@ std::optional<std::int32_t> block_that_fits(const std::vector<Json>& objects) {
   return fits;
 }
 
+constexpr std::size_t enough_objects = 400;
+
 // The objects on the first lines; what is broken is passed over.
-std::vector<Json> objects_of(std::string_view head, bool whole) {
+std::vector<Json> objects_on_lines(std::string_view head, bool whole) {
   std::vector<Json> objects;
-  while (!head.empty() && objects.size() < 400) {
+  while (!head.empty() && objects.size() < enough_objects) {
     const std::size_t end = head.find('\n');
     if (end == std::string_view::npos && !whole) break;
     Json object = Json::parse(head.substr(0, end), nullptr, false);
     if (object.is_object()) objects.push_back(std::move(object));
     head.remove_prefix(end == std::string_view::npos ? head.size() : end + 1);
+  }
+  return objects;
+}
+
+// Those of an array, or one after the other across lines; the last one may be cut by the head's end.
+std::vector<Json> objects_in_elements(std::string_view head) {
+  std::vector<Json> objects;
+  TextSource source = TextSource::of_text(std::string{head}, Framing::json_elements);
+  while (objects.size() < enough_objects) {
+    const auto record = source.next();
+    if (!record || !*record || (*record)->cut) break;
+    Json object = Json::parse((*record)->text, nullptr, false);
+    if (object.is_object()) objects.push_back(std::move(object));
   }
   return objects;
 }
@@ -92,8 +107,10 @@ tl::unexpected<Error> unknown(std::string_view name, std::string_view found) {
 Result<Detected> detect_json(std::string_view head, bool whole, std::string_view name,
                              std::optional<TraceFormat> as) {
   Detected found;
-  const std::vector<Json> objects = objects_of(head, whole);
-  found.framing = head.front() == '{' && !objects.empty() ? Framing::lines : Framing::json_elements;
+  std::vector<Json> objects;
+  if (head.front() == '{') objects = objects_on_lines(head, whole);
+  found.framing = objects.empty() ? Framing::json_elements : Framing::lines;
+  if (objects.empty()) objects = objects_in_elements(head);
   const auto has = [&](std::string_view word) { return head.find(word) != std::string_view::npos; };
   if (as) {
     found.format = *as;

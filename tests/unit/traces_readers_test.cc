@@ -398,6 +398,36 @@ TEST(Malformed, an_array_that_breaks_off_is_one_bad_record) {
   EXPECT_THAT(refused.error().message, HasSubstr("line 12: the file ends within it"));
 }
 
+TEST(Malformed, an_array_that_breaks_off_between_elements_is_not_whole) {
+  const std::string whole = read_file(golden("sharegpt.json")).value();
+  const std::string text = whole.substr(0, whole.rfind(']'));
+  const TemporaryFile file{text};
+  const auto refused = load_trace(file.path());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("1 of 4 records"));
+  EXPECT_THAT(refused.error().message, HasSubstr("the file ends within an array"));
+  TraceOptions lenient;
+  lenient.most_bad = 0.5;
+  const Trace trace = must_load(file.path(), lenient);
+  EXPECT_EQ(trace.notes.bad, 1U);
+  EXPECT_EQ(trace.size(), must_load(golden("sharegpt.json")).size());
+}
+
+// An array was taken for Mooncake's milliseconds and blocks of 512, whatever it held: it was looked at line
+// by line.
+TEST(Formats, an_array_is_known_by_its_elements_as_lines_are) {
+  const std::string lines = read_file(golden("vllm.jsonl")).value();
+  std::string array = "[" + lines;
+  array.replace(array.find("}\n{"), 3, "}, {");
+  array.back() = ']';
+  const TemporaryFile file{array};
+  const Trace of_lines = must_load(golden("vllm.jsonl")), of_array = must_load(file.path());
+  EXPECT_EQ(of_array.format, TraceFormat::vllm);
+  EXPECT_EQ(of_array.block_tokens, of_lines.block_tokens);
+  EXPECT_EQ(millis(of_array), millis(of_lines));
+  EXPECT_THAT(of_array.hashes_of(1), ElementsAre(981U, 4412U, 8U));
+}
+
 TEST(Foreign, files_are_refused_with_what_they_are) {
   const auto refusal = [](std::string_view text) {
     const TemporaryFile file{text};
