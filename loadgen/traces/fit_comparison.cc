@@ -29,10 +29,11 @@ class Comparison {
     add(std::move(what), "", source, fitted, std::abs(source - fitted), good, fair,
         fmt::format("within {:.3g}", good));
   }
-  void ratio(std::string what, std::string unit, double source, double fitted, double good, double fair) {
-    const double off = source > 0 && fitted > 0 ? std::max(fitted / source, source / fitted) - 1
-                       : source == fitted       ? 0
-                                                : HUGE_VAL;
+  // What is below `least` counts as that.
+  void ratio(std::string what, std::string unit, double source, double fitted, double good, double fair,
+             double least = 0) {
+    const double a = std::max(source, least), b = std::max(fitted, least);
+    const double off = a > 0 && b > 0 ? std::max(b / a, a / b) - 1 : a == b ? 0 : HUGE_VAL;
     add(std::move(what), std::move(unit), source, fitted, off, good, fair,
         fmt::format("within a factor of {:.3g}", 1 + good));
   }
@@ -88,22 +89,24 @@ void compare_times(std::span<const Nanos> source, std::span<const std::vector<Na
     });
     // What two draws of one process differ by all the same.
     const double noise = noise_of(draws, length, fit, mean);
-    compare.distance(fmt::format("rate curve, RMS error ÷ mean per {}", print_duration(fit.bin)), error,
+    compare.distance(fmt::format("rate curve, RMS error ÷ mean per {}", bin_text(fit.bin)), error,
                      std::max(0.05, 1.5 * noise), std::max(0.1, 3 * noise));
     const auto peak = [](const std::vector<double>& counts) {
       return *std::max_element(counts.begin(), counts.end()) / std::max(moments(counts).mean, 1e-9);
     };
     compare.ratio(
-        fmt::format("peak ÷ mean per {}", print_duration(fit.bin)), "", peak(a),
+        fmt::format("peak ÷ mean per {}", bin_text(fit.bin)), "", peak(a),
         mean_over(draws, [&](const auto& draw) { return peak(counts_in_windows(draw, fit.bin, length)); }),
         0.1, 0.25);
   }
   for (const Nanos window : {from_seconds(1), from_seconds(60)}) {
     if (length / window < 10 || length / window > most_windows) continue;
+    // Below this arrivals are as regular as a clock's, and by how much is of no consequence.
+    constexpr double regular = 0.1;
     compare.ratio(fmt::format("dispersion of counts per {}", print_duration(window)), "",
                   dispersion(source, window, length),
                   mean_over(draws, [&](const auto& draw) { return dispersion(draw, window, length); }), 0.33,
-                  1);
+                  1, regular);
   }
 }
 
@@ -199,7 +202,8 @@ struct FitJudge::Source {
   [[nodiscard]] std::vector<double> values(std::int32_t TraceRow::*field) const {
     std::vector<double> values;
     values.reserve(trace.size());
-    for (const TraceRow& row : trace.rows) values.push_back(row.*field);
+    // As a replay would send it: at least 1.
+    for (const TraceRow& row : trace.rows) values.push_back(std::max(row.*field, 1));
     return values;
   }
 };

@@ -151,7 +151,9 @@ Json traffic_json(const RateCurve& curve, const FitOptions& options, double cv) 
   root["schema"] = "dsbench.traffic/1";
   root["description"] = options.source;
   const double kept = std::clamp(rounded(cv, 3), 0.05, 20.0);
-  root["arrivals"]["process"] = std::abs(kept - 1) < 0.02 ? "poisson" : "gamma";
+  // Gamma gaps are not more regular than that; a clock's are.
+  const bool regular = cv < 0.05 / 2;
+  root["arrivals"]["process"] = regular ? "constant" : std::abs(kept - 1) < 0.02 ? "poisson" : "gamma";
   if (root["arrivals"]["process"] == "gamma") root["arrivals"]["cv"] = kept;
   Json points = Json::array();
   for (const RateCurve::Point& p : curve.points()) {
@@ -183,6 +185,10 @@ std::vector<std::uint32_t> first_requests(const SessionForest& forest) {
 }
 
 }  // namespace
+
+std::string bin_text(Nanos bin) {
+  return bin % std::chrono::milliseconds{1} == Nanos{0} ? print_duration(bin) : format_duration(bin);
+}
 
 FittedProfiles profiles_of_requests(const Trace& trace, const PromptIndex& index, const FitOptions& options,
                                     const ClientSkew& skew) {

@@ -37,6 +37,9 @@ struct FittedProfiles {
   std::optional<SessionLaws> laws;        // of all sessions
 };
 
+// "30s"; the length of a short trace, which is none to the second, is rounded.
+[[nodiscard]] std::string bin_text(Nanos bin);
+
 // Every request is an arrival; what prompts have in common are prefixes of pools.
 [[nodiscard]] FittedProfiles profiles_of_requests(const Trace& trace, const PromptIndex& index,
                                                   const FitOptions& options, const ClientSkew& skew);

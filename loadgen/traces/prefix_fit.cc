@@ -127,7 +127,10 @@ std::int32_t common_beginning(const Trace& trace, std::span<const std::uint32_t>
   std::vector<std::uint64_t> beginning;
   // A last block that the prompt does not fill is no part of what others could share.
   const auto next_of = [&](std::uint32_t row) -> const std::uint64_t* {
-    const auto hashes = trace.hashes_of(row);
+    const auto all = trace.hashes_of(row);
+    const auto hashes = all.first(
+        std::min<std::size_t>(all.size(), static_cast<std::size_t>(trace.rows[row].input_tokens) /
+                                              static_cast<std::size_t>(std::max(trace.block_tokens, 1))));
     const bool begins =
         hashes.size() > beginning.size() && std::equal(beginning.begin(), beginning.end(), hashes.begin());
     return begins ? &hashes[beginning.size()] : nullptr;
@@ -232,7 +235,8 @@ PrefixFit fit_prefixes(const Trace& trace, const PromptIndex& index, std::span<c
     std::size_t kept = 0;
     double most = 0;
     for (std::size_t m = 2; m <= sharers.size(); ++m) {
-      const double room = trace.rows[sharers[m - 1]].input_tokens - fit.system_tokens;
+      // A request has at least one token of its own.
+      const double room = trace.rows[sharers[m - 1]].input_tokens - fit.system_tokens - 1;
       const double shared = std::min(room, group.found / static_cast<double>(m - 1));
       // As many members as the most that can be shared allows: among equals, but for rounding, the larger
       // group.

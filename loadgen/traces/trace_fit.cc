@@ -78,7 +78,10 @@ Verdict TraceFit::worst() const {
 }
 
 Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
-  if (trace.size() < 50) return fail(ErrorKind::usage, "{} requests; a fit needs at least 50", trace.size());
+  if (trace.size() < 50) {
+    return fail(ErrorKind::usage, "'{}' has {} request{}; a fit needs at least 50", trace.name, trace.size(),
+                trace.size() == 1 ? "" : "s");
+  }
   TraceFit fit;
   fit.skew = client_skew(trace);
   const PromptIndex index{trace};
