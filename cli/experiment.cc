@@ -521,7 +521,8 @@ void Experiment::describe(results::RunSummary& summary, const std::string& verb_
   summary.dsbench_build = build();
 }
 
-std::string Experiment::begun_json() const {
+std::string Experiment::begun_json() {
+  if (hooks_.plan) hooks_.verb_json = hooks_.plan(*this);
   results::RunSummary run;
   run.kind = hooks_.kind;
   describe(run, hooks_.verb_json.empty() ? R"("requirements":[])" : hooks_.verb_json);
@@ -551,7 +552,7 @@ Result<void> Experiment::judge(results::RunSummary& summary) {
   const auto criterion = results::failover_criterion(*summary.failover, summary.duration);
   if (!criterion || summary.ended != "complete") return {};
   summary.criteria.push_back(*criterion);
-  const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
+  const auto judged = results::judge_run(summary.validity, summary.invalid_causes, summary.criteria);
   summary.verdict = judged.verdict;
   summary.sentence = judged.sentence;
   return {};

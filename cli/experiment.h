@@ -36,6 +36,8 @@
 
 namespace dsbench::cli {
 
+class Experiment;
+
 // What a verb adds to an experiment.
 struct ExperimentHooks {
   std::optional<loadgen::SharedSource> source;  // instead of the workload's, with its JSON
@@ -53,6 +55,8 @@ struct ExperimentHooks {
   std::function<Result<std::optional<Nanos>>(const std::string& profiles_json)> before_issuers = {};
   std::string kind = "load";  // of the run, and what its verb says of it: for the run that is cut off
   std::string verb_json = {};
+  // The same of a verb whose plan hangs on the experiment: called once, before the first request.
+  std::function<std::string(const Experiment& experiment)> plan = {};
   std::uint32_t workers = 1;  // that share the schedule: this one has every so many-th request
   // A sink that stands before the recorder's.
   std::function<results::RecordSink&(results::RecordSink&)> watch;
@@ -111,7 +115,7 @@ class Experiment {
   Result<std::vector<FaultSite*>> admin_sites();
   Result<void> judge(results::RunSummary& summary);
   // The run as far as it is known before its first request.
-  [[nodiscard]] std::string begun_json() const;
+  [[nodiscard]] std::string begun_json();
 
   [[nodiscard]] results::RecordSink& channel(std::uint32_t worker);
 

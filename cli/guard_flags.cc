@@ -109,9 +109,14 @@ Result<void> judge_requirements(const std::vector<results::Threshold>& threshold
     }
     summary.criteria.insert(summary.criteria.end(), criteria.begin(), criteria.end());
   }
-  const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
+  const auto judged = results::judge_run(summary.validity, summary.invalid_causes, summary.criteria);
   // A run that did not come to its end stays undecided, unless what it showed is enough to fail.
-  if (summary.verdict == results::Verdict::inconclusive && judged.verdict == results::Verdict::ready)
+  const bool missed =
+      std::any_of(summary.criteria.begin(), summary.criteria.end(),
+                  [](const results::Criterion& c) { return c.verdict == results::StepVerdict::bad; });
+  if (summary.verdict == results::Verdict::inconclusive &&
+      (judged.verdict == results::Verdict::ready ||
+       (summary.validity == results::Validity::unknown && !missed)))
     return {};
   summary.verdict = judged.verdict;
   summary.sentence = judged.sentence;
@@ -127,6 +132,10 @@ Result<std::vector<results::Threshold>> requirements_in(const std::string& profi
     }
   }
   return requirements_of(flags, GuardedVerb::load);
+}
+
+std::string texts_json(const std::vector<std::string>& texts) {
+  return nlohmann::json(texts).dump();
 }
 
 std::string rules_json(const loadgen::GuardConfig& config) {

@@ -38,7 +38,8 @@ void add_guard_flags(CLI::App& verb, GuardFlags& flags, GuardedVerb which);
 // What a run required of the service, from its RunSummary::profile_json: texts, as they were given.
 [[nodiscard]] Result<std::vector<results::Threshold>> requirements_in(const std::string& profile_json);
 
-// As a JSON list, for the run file.
+// As JSON lists, for the run file.
+[[nodiscard]] std::string texts_json(const std::vector<std::string>& texts);
 [[nodiscard]] std::string rules_json(const loadgen::GuardConfig& config);
 
 }  // namespace dsbench::cli

@@ -192,10 +192,6 @@ results::WorkerShare share_of(const Worker& worker, const OfferedTraffic& traffi
   return share;
 }
 
-std::string texts_json(const std::vector<std::string>& texts) {
-  return nlohmann::json(texts).dump();
-}
-
 // A target that each worker would have one of is no target of several.
 Result<void> check_shared_target(const LoadOptions& o, std::uint32_t workers) {
   for (const std::string& target : o.experiment.targets) {
@@ -364,11 +360,11 @@ int load(const LoadOptions& given) {
     const double mean_gap = to_seconds(total) / std::max(1.0, traffic.requests());
     if (!too_late) judge_start(*summary.worker, from_seconds(mean_gap), summary);
   }
-  summary.valid = summary.invalid_causes.empty();
-  const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
+  summary.validity = results::validity_by(summary.invalid_causes.empty());
+  const auto judged = results::judge_run(summary.validity, summary.invalid_causes, summary.criteria);
   summary.verdict = judged.verdict;
   summary.sentence = judged.sentence;
-  if (!worker->alone() && summary.valid) {
+  if (!worker->alone() && summary.validity == results::Validity::valid) {
     summary.sentence = fmt::format("Worker {} of {} has sent its share; dsbench merge judges the whole.",
                                    worker->index, worker->count);
     if (experiment.simulated())

@@ -60,7 +60,7 @@ std::vector<fs::path> folders_of(const std::vector<std::string>& named) {
 // The verdict by the same judges as a run's own, on what all workers recorded.
 Result<void> judge(const results::RunSummary& first, const results::RunDirectory& directory,
                    results::RunSummary& merged) {
-  const auto judged = results::judge_run(merged.valid, merged.invalid_causes, merged.criteria);
+  const auto judged = results::judge_run(merged.validity, merged.invalid_causes, merged.criteria);
   merged.verdict = judged.verdict;
   merged.sentence = judged.sentence;
   DSBENCH_TRY(const auto thresholds, requirements_in(merged.profile_json));
@@ -73,7 +73,7 @@ Result<void> judge(const results::RunSummary& first, const results::RunDirectory
     const auto criterion = results::failover_criterion(*merged.failover, merged.duration);
     if (criterion && merged.ended == "complete") {
       merged.criteria.push_back(*criterion);
-      const auto again = results::judge_run(merged.valid, merged.invalid_causes, merged.criteria);
+      const auto again = results::judge_run(merged.validity, merged.invalid_causes, merged.criteria);
       merged.verdict = again.verdict;
       merged.sentence = again.sentence;
     }

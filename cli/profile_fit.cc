@@ -81,7 +81,7 @@ void print(const loadgen::Trace& trace, const loadgen::TraceFit& fit) {
   fmt::print("{}", loadgen::describe(trace));
   fmt::print("\nFitted\n");
   if (!fit.traffic_json.empty()) {
-    fmt::print("  rate curve      {} points, bins of {}\n", fit.curve_points, print_duration(fit.bin));
+    fmt::print("  rate curve      {} points, bins of {}\n", fit.curve_points, loadgen::bin_text(fit.bin));
     fmt::print("  arrivals        CV {:.3f} of the gaps rescaled by the local rate ({:.3f} as they are)\n",
                fit.cv, fit.raw_cv);
     if (trace.notes.dequantised)

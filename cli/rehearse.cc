@@ -11,6 +11,7 @@
 #include "cli/flags.h"
 #include "cli/guard_flags.h"
 #include "cli/refuse.h"
+#include "cli/rehearsal_json.h"
 #include "cli/signals.h"
 #include "core/text.h"
 #include "loadgen/rehearsal.h"
@@ -102,20 +103,26 @@ int rehearse(RehearseOptions& o) {
   hooks.judge = [&](const std::filesystem::path& records, results::RunSummary& summary) {
     return judge_requirements(*thresholds, records, summary);
   };
+  std::string verb_json;
+  hooks.plan = [&](const Experiment& opened) {
+    scale_to_budget(o, opened.simulated());
+    o.plan.slo = opened.slo();
+    o.plan.client_patience = opened.client_patience();
+    o.plan.has_follow_ups = opened.has_follow_ups();
+    o.plan.seed = o.experiment.seed;
+    o.plan.recovery_objective = o.experiment.recovery_objective;
+    o.plan.start_rate = o.start_rate;
+    o.plan.forecast = o.forecast;
+    verb_json = fmt::format(R"({},"stop_rules":{},"requirements":{})", rehearsal_json(o.plan),
+                            rules_json(*guarded), texts_json(o.guards.requirements));
+    return verb_json;
+  };
   auto opened = Experiment::open(o.experiment, default_client, stop, progress, std::move(hooks));
   if (!opened) {
     progress.clear();
     return refuse("rehearse", opened.error());
   }
   Experiment& experiment = **opened;
-  scale_to_budget(o, experiment.simulated());
-  o.plan.slo = experiment.slo();
-  o.plan.client_patience = experiment.client_patience();
-  o.plan.has_follow_ups = experiment.has_follow_ups();
-  o.plan.seed = o.experiment.seed;
-  o.plan.recovery_objective = o.experiment.recovery_objective;
-  o.plan.start_rate = o.start_rate;
-  o.plan.forecast = o.forecast;
   progress.line(fmt::format("rehearsing {} for about {}{}", o.experiment.target,
                             format_duration(o.plan.budget),
                             experiment.simulated() ? " of virtual time" : ""));
@@ -137,17 +144,7 @@ int rehearse(RehearseOptions& o) {
   results::RunSummary& summary = done.summary;
   const auto trip = guards->tripped();
   if (trip) summary.ended = "stopped by a guard: " + trip->sentence;
-  const auto& c = o.plan;
-  experiment.describe(
-      summary,
-      fmt::format(
-          R"("rehearsal":{{"budget_ns":{},"resolution":{},"warm_up_ns":{},"step_min_ns":{},"step_max_ns":{},"hold_factor":{},)"
-          R"("hold_min_ns":{},"hold_max_ns":{},"descent_step_ns":{},"descent_steps":{},"recovery_min_ns":{},"recovery_max_ns":{},)"
-          R"("recovery_objective_ns":{},"arrivals":"poisson","forecast_rps":{}}},"stop_rules":{})",
-          c.budget.count(), c.resolution, c.warm_up.count(), c.step_min.count(), c.step_max.count(),
-          c.hold_factor, c.hold_min.count(), c.hold_max.count(), c.descent_step.count(), c.descent_steps,
-          c.recovery_min.count(), c.recovery_max.count(), c.recovery_objective.count(),
-          c.forecast ? fmt::format("{}", c.forecast->per_second()) : "null", rules_json(*guarded)));
+  experiment.describe(summary, verb_json);
   if (const auto written = experiment.write(summary); !written) return refuse("rehearse", written.error());
   if (done.aborted) return refuse("rehearse", *done.aborted);
   const int code = conclude(summary, o.experiment, experiment.directory());

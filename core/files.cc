@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 
 namespace dsbench {
 namespace {
@@ -49,11 +49,20 @@ Result<std::string> read_file(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path, ec)) {
     return fail(ErrorKind::io, "cannot read '{}': it is a directory, a file was expected", path.string());
   }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return fail(ErrorKind::io, "cannot read '{}': {}", path.string(), std::strerror(errno));
-  std::string content{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (in.bad()) return fail(ErrorKind::io, "cannot read '{}' to its end", path.string());
-  return content;
+  const auto cannot = [&] {
+    return fail(ErrorKind::io, "cannot read '{}': {}", path.string(), std::strerror(errno));
+  };
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.get() < 0) return cannot();
+  std::string content;
+  std::array<char, std::size_t{1} << 16> piece;
+  for (;;) {
+    const ssize_t n = ::read(file.get(), piece.data(), piece.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return cannot();
+    if (n == 0) return content;
+    content.append(piece.data(), static_cast<std::size_t>(n));
+  }
 }
 
 Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view content) {

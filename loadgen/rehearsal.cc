@@ -10,12 +10,9 @@
 
 #include "core/rng.h"
 #include "core/text.h"
-#include "loadgen/rehearsal_criteria.h"
+#include "loadgen/rehearsal_findings.h"
 #include "loadgen/rehearsal_planner.h"
 #include "loadgen/schedule.h"
-#include "results/verdicts/collapse_verdict.h"
-#include "results/verdicts/overall_verdict.h"
-#include "results/verdicts/recovery_verdict.h"
 #include "results/verdicts/step_verdict.h"
 
 namespace dsbench::loadgen {
@@ -24,7 +21,6 @@ namespace {
 using results::CollapseVerdict;
 using results::RecoveryVerdict;
 using results::RunSummary;
-using results::SecondCounts;
 using results::StageKind;
 using results::StageSummary;
 using results::StepVerdict;
@@ -32,16 +28,6 @@ using results::StepVerdict;
 constexpr Nanos one_second{1'000'000'000};
 constexpr Nanos probe_patience{180'000'000'000};
 constexpr int probe_requests = 4;
-// A step during which the generator was not fit to measure is no evidence; this many in a row and the run is
-// invalid.
-constexpr int invalid_repeats = 2;
-
-std::int64_t ceil_second(Nanos t) {
-  return (t.count() + one_second.count() - 1) / one_second.count();
-}
-std::int64_t floor_second(Nanos t) {
-  return t.count() / one_second.count();
-}
 
 class Rehearsal {
  public:
@@ -77,7 +63,7 @@ class Rehearsal {
   Result<void> walk() {
     DSBENCH_CHECK(probe());
     DSBENCH_CHECK(search());
-    if (!knee_.offered) return {};
+    if (!found_.knee.offered) return {};
     DSBENCH_CHECK(hold());
     DSBENCH_CHECK(descend());
     DSBENCH_CHECK(recover());
@@ -122,20 +108,7 @@ class Rehearsal {
   }
 
   Result<void> search() {
-    PlannerConfig planner_config;
-    planner_config.start_rate =
-        config_.start_rate.value_or(Rate::per_second(config_.start_in_flight / to_seconds(unloaded_)));
-    planner_config.resolution = config_.resolution;
-    planner_config.min_steps = config_.min_steps;
-    planner_config.warm_up = std::max(config_.warm_up, unloaded_ + unloaded_ / 2);
-    planner_config.step_min = std::max(config_.step_min, 3 * unloaded_);
-    planner_config.step_max = std::max(config_.step_max, planner_config.step_min);
-    const Nanos after_search = config_.hold_max + config_.descent_steps * config_.descent_step +
-                               config_.recovery_min + config_.drain_max;
-    planner_config.budget = std::max(config_.budget - after_search - runner_.now(), config_.budget / 4);
-    planner_config.drain_allowance = unloaded_ * 2;
-    planner_config.waiting_bound = config_.slo.ttft.value_or(config_.slo.e2e.value_or(Nanos{0}));
-    RehearsalPlanner planner{planner_config};
+    RehearsalPlanner planner{planner_config_of(config_, unloaded_, runner_.now())};
     const Nanos began = runner_.now();
     int invalid_in_a_row = 0;
     while (true) {
@@ -148,28 +121,17 @@ class Rehearsal {
           continue;
         }
         if (!s.invalid_causes.empty())
-          judged_on_.push_back(s.index);  // given up on: it counts, and makes the run invalid
+          found_.judged_on.push_back(s.index);  // given up on: it counts, and makes the run invalid
         invalid_in_a_row = 0;
         planner.record(*step, {s.requests, s.good});
-        const double rate = s.good_rate.per_second();
-        // A step that was cut short saw the queue fill, not the service at work: it makes no peak.
-        const bool whole = s.end - s.measure_from >= step->measured - one_second / 2;
-        const bool long_enough = whole && whole_seconds(s.measure_from, s.end).size() >= 4;
-        if (long_enough && rate > peak_.per_second()) {
-          peak_ = s.good_rate;
-          peak_stage_ = s.index;
-        }
+        found_.saw(s, step->measured);
       } else if (const auto* found = std::get_if<FoundKnee>(&answer)) {
-        knee_.offered = found->rate;
-        knee_.lower = found->lower;
-        knee_.upper = found->upper;
-        knee_.sentence = found->sentence;
-        say("knee: {}", knee_.sentence);
+        found_.concluded(*found);
+        say("knee: {}", found_.knee.sentence);
         return {};
       } else {
-        knee_.sentence = std::get<Doomed>(answer).sentence;
-        without_knee_ = std::get<Doomed>(answer).verdict;
-        say("no knee: {}", knee_.sentence);
+        found_.concluded(std::get<Doomed>(answer));
+        say("no knee: {}", found_.knee.sentence);
         return {};
       }
     }
@@ -239,38 +201,21 @@ class Rehearsal {
   }
 
   Result<void> hold() {
-    hold_rate_ = *knee_.offered * config_.hold_factor;
+    found_.hold_rate = *found_.knee.offered * config_.hold_factor;
     say("hold at {} × knee = {}, until collapse is shown or refuted", config_.hold_factor,
-        format_rate(hold_rate_));
+        format_rate(found_.hold_rate));
     const StagePlan plan =
-        constant_stage(fmt::format("hold {:g} × knee", config_.hold_factor), StageKind::hold, hold_rate_,
-                       Nanos{0}, config_.hold_max, repeats_of(hold_rate_));
+        constant_stage(fmt::format("hold {:g} × knee", config_.hold_factor), StageKind::hold,
+                       found_.hold_rate, Nanos{0}, config_.hold_max, repeats_of(found_.hold_rate));
     const auto enough = [this](std::uint32_t stage, Nanos elapsed) {
       if (elapsed < config_.hold_min) return false;
       const StageSummary s = recorder_.summarize(stage);
-      const auto verdict = judge_hold(s.start, s.start + elapsed).verdict;
+      const auto verdict = judge_hold(recorder_, found_, s.start, s.start + elapsed).verdict;
       return verdict == CollapseVerdict::collapsed || verdict == CollapseVerdict::none;
     };
-    DSBENCH_TRY(hold_stage_, driver_.run(plan, enough));
-    stages_.push_back(*hold_stage_);
+    DSBENCH_TRY(found_.hold_stage, driver_.run(plan, enough));
+    stages_.push_back(*found_.hold_stage);
     return {};
-  }
-
-  results::Collapse judge_hold(Nanos from, Nanos to) {
-    const auto hold = whole_seconds(from, to);
-    std::vector<SecondCounts> peak;
-    if (peak_stage_) {
-      const StageSummary s = recorder_.summarize(*peak_stage_);
-      peak = whole_seconds(s.measure_from, s.end);
-    }
-    return results::judge_collapse({hold_rate_, hold, peak});
-  }
-
-  std::vector<SecondCounts> whole_seconds(Nanos from, Nanos to) {
-    const std::int64_t first = ceil_second(from);
-    const std::int64_t last = floor_second(to);
-    if (last <= first) return {};
-    return recorder_.seconds(first * one_second, last * one_second);
   }
 
   // The rates of the way up, in falling order, thinned so that neighbours differ: the highest below the hold,
@@ -279,13 +224,13 @@ class Rehearsal {
     std::vector<Rate> rates;
     for (auto it = measured_.rbegin(); it != measured_.rend(); ++it) {
       const Rate rate = it->second;
-      if (rate >= hold_rate_) continue;
+      if (rate >= found_.hold_rate) continue;
       if (!rates.empty() && rates.back() / rate < 1.15) continue;
       rates.push_back(rate);
-      if (rate.per_second() <= 0.75 * knee_.offered->per_second()) break;
+      if (rate.per_second() <= 0.75 * found_.knee.offered->per_second()) break;
     }
-    if (rates.empty() || rates.back().per_second() > 0.75 * knee_.offered->per_second())
-      rates.push_back(*knee_.offered * 0.7);
+    if (rates.empty() || rates.back().per_second() > 0.75 * found_.knee.offered->per_second())
+      rates.push_back(*found_.knee.offered * 0.7);
     // Keep the base and the highest ones.
     const auto keep = static_cast<std::size_t>(std::max(config_.descent_steps, 1));
     if (rates.size() > keep) {
@@ -297,7 +242,7 @@ class Rehearsal {
 
   Result<void> descend() {
     const std::vector<Rate> rates = descent_rates();
-    base_ = rates.back();
+    found_.base = rates.back();
     for (std::size_t i = 0; i + 1 < rates.size(); ++i) {
       say("down to {}", format_rate(rates[i]));
       DSBENCH_CHECK(
@@ -307,76 +252,30 @@ class Rehearsal {
   }
 
   Result<void> recover() {
-    say("down to {}, until the service has recovered", format_rate(base_));
+    say("down to {}, until the service has recovered", format_rate(found_.base));
     const auto enough = [this](std::uint32_t, Nanos elapsed) {
       return elapsed >= config_.recovery_min &&
-             judge_return(runner_.now()).verdict == RecoveryVerdict::recovered;
+             judge_return(recorder_, found_, config_, runner_.now()).verdict == RecoveryVerdict::recovered;
     };
     const Nanos left = std::max(config_.budget - runner_.now() - config_.drain_max, config_.recovery_min);
-    return down(base_, "recovery", StageKind::recovery, std::min(config_.recovery_max, left), enough);
+    return down(found_.base, "recovery", StageKind::recovery, std::min(config_.recovery_max, left), enough);
   }
 
   Result<void> down(Rate rate, const std::string& name, StageKind kind, Nanos length,
                     const std::function<bool(std::uint32_t, Nanos)>& enough) {
     const StagePlan plan = constant_stage(name, kind, rate, Nanos{0}, length, 0);
     const Nanos now = runner_.now();
-    if (!trigger_end_ && rate <= *knee_.offered) trigger_end_ = now;
+    if (!found_.trigger_end && rate <= *found_.knee.offered) found_.trigger_end = now;
     DSBENCH_TRY(const std::uint32_t stage, driver_.run(plan, enough));
     stages_.push_back(stage);
     return {};
-  }
-
-  results::Recovery judge_return(Nanos to) {
-    const auto after = whole_seconds(*trigger_end_, to);
-    std::vector<double> in_flight;
-    for (const auto& point : recorder_.timeline()) {
-      if (after.empty() || point.second < after.front().second || point.second > after.back().second)
-        continue;
-      in_flight.push_back(static_cast<double>(point.in_flight));
-    }
-    in_flight.resize(after.size(), in_flight.empty() ? 0 : in_flight.back());
-    results::RecoveryRule rule;
-    rule.min_hold = config_.client_patience ? results::metastable_hold(*config_.client_patience, Nanos{0})
-                                            : config_.recovery_max / 10 * 9;
-    return results::judge_recovery({base_, *trigger_end_, after, in_flight}, rule);
   }
 
   // ---- judging
 
   void judge(RunSummary& summary) {
     for (const std::uint32_t stage : stages_) summary.stages.push_back(driver_.summarize(stage, config_.slo));
-    summary.knee = knee_;
-    if (hold_stage_) {
-      const StageSummary s = recorder_.summarize(*hold_stage_);
-      summary.collapse = judge_hold(s.start, s.end);
-      if (summary.collapse.peak_good_rate) {
-        summary.collapse.collapse_load =
-            results::lowest_collapsed_load(summary.stages, *summary.collapse.peak_good_rate);
-      }
-    }
-    if (trigger_end_) {
-      summary.recovery = judge_return(summary.stages.back().end);
-      for (const StageSummary& s : summary.stages) {
-        const bool on_the_way_down = s.kind == StageKind::descent || s.kind == StageKind::recovery;
-        const bool higher =
-            !summary.recovery.highest_recovered || s.planned > *summary.recovery.highest_recovered;
-        if (on_the_way_down && s.verdict == StepVerdict::good && higher)
-          summary.recovery.highest_recovered = s.planned;
-      }
-    }
-    for (const StageSummary& s : summary.stages) {
-      const bool rests_on = s.kind == StageKind::hold || s.kind == StageKind::descent ||
-                            s.kind == StageKind::recovery ||
-                            std::find(judged_on_.begin(), judged_on_.end(), s.index) != judged_on_.end();
-      if (!rests_on) continue;
-      for (const std::string& cause : s.invalid_causes)
-        summary.invalid_causes.push_back(fmt::format("{}: {}", s.name, cause));
-    }
-    summary.valid = summary.invalid_causes.empty();
-    summary.criteria = criteria_of(summary, config_, without_knee_);
-    const auto judged = results::judge_run(summary.valid, summary.invalid_causes, summary.criteria);
-    summary.verdict = judged.verdict;
-    summary.sentence = judged.sentence;
+    judge_rehearsal(recorder_, found_, config_, summary);
     if (summary.ended != "complete" && summary.verdict != results::Verdict::invalid &&
         summary.verdict != results::Verdict::not_ready) {
       summary.verdict = results::Verdict::inconclusive;
@@ -452,18 +351,11 @@ class Rehearsal {
   StageDriver driver_;
 
   std::vector<std::uint32_t> stages_;
-  std::vector<std::uint32_t> judged_on_;    // steps that were kept though the generator was not fit
   std::map<std::uint64_t, Rate> measured_;  // by key: every rate that was offered
   std::map<std::uint64_t, int> repeats_;
   int steps_ = 0;
   Nanos unloaded_{0};
-  results::Knee knee_;
-  StepVerdict without_knee_ = StepVerdict::unclear;
-  Rate peak_;  // the highest good rate of a step
-  std::optional<std::uint32_t> peak_stage_;
-  Rate hold_rate_, base_;
-  std::optional<std::uint32_t> hold_stage_;
-  std::optional<Nanos> trigger_end_;
+  RehearsalFindings found_;
 };
 
 }  // namespace

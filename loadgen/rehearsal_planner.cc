@@ -152,20 +152,20 @@ PlannerAnswer RehearsalPlanner::decide() const {
       return step_at(std::min(top.rate * growth, config_.max_rate));
     }
     if (!judge(top).settled) return step_at(top.rate);
-    return conclude(false);
+    return conclude("");
   }
   const Point& bad = points_[i];
   if (!judge(bad).settled) return step_at(bad.rate);
   if (i == 0) {
     const double lowest = config_.start_rate.per_second() / std::pow(growth, config_.max_halvings);
-    if (bad.rate.per_second() < lowest * 1.001) return conclude(false);
+    if (bad.rate.per_second() < lowest * 1.001) return conclude("");
     return step_at(bad.rate / growth);
   }
   const Point& good = points_[i - 1];
   if (!judge(good).settled) return step_at(good.rate);
   const Rate above = bad.rate * growth;
   if (config_.look_above && i + 1 == points_.size() && above <= config_.max_rate) return step_at(above);
-  if (bad.rate / good.rate <= 1 + config_.resolution) return conclude(false);
+  if (bad.rate / good.rate <= 1 + config_.resolution) return conclude("");
   return step_at(Rate::per_second(std::sqrt(good.rate.per_second() * bad.rate.per_second())));
 }
 
@@ -174,7 +174,7 @@ PlannerAnswer RehearsalPlanner::next(Nanos elapsed) const {
   const auto* step = std::get_if<PlannedStep>(&answer);
   if (step == nullptr || points_.empty()) return answer;
   const Nanos cost = step->warm_up + step->measured + config_.drain_allowance;
-  return elapsed + cost > config_.budget ? conclude(true) : answer;
+  return elapsed + cost > config_.budget ? out_of_time() : answer;
 }
 
 std::string RehearsalPlanner::evidence(const Point& p) const {
@@ -187,15 +187,27 @@ std::string RehearsalPlanner::evidence(const Point& p) const {
   return text;
 }
 
-PlannerAnswer RehearsalPlanner::conclude(bool out_of_time) const {
+PlannerAnswer RehearsalPlanner::out_of_time() const {
+  return so_far(fmt::format("the budget of {}", format_duration(config_.budget)));
+}
+
+PlannerAnswer RehearsalPlanner::so_far(const std::string& ended_by) const {
+  if (points_.empty()) {
+    return Doomed{fmt::format("not known: {} came before a step was whole", ended_by),
+                  results::StepVerdict::unclear};
+  }
+  return conclude(ended_by);
+}
+
+PlannerAnswer RehearsalPlanner::conclude(const std::string& ended_by) const {
+  const bool out_of_time = !ended_by.empty();
   const std::string target = fmt::format("{:g} %", 100 * config_.target_share);
-  const std::string budget = fmt::format("the budget of {}", format_duration(config_.budget));
   const std::size_t i = lowest_bad();
   if (i == 0) {
     const Point& lowest = points_.front();
     return Doomed{fmt::format(
         "even {} is too much: {}, where {} are asked{}", format_rate(lowest.rate), evidence(lowest), target,
-        out_of_time ? fmt::format("; {} ended before a lower rate could be measured", budget)
+        out_of_time ? fmt::format("; {} ended the search before a lower rate could be measured", ended_by)
                     : "; the target cannot meet these objectives at a rate worth measuring")};
   }
   const bool has_bad = i < points_.size();
@@ -238,7 +250,7 @@ PlannerAnswer RehearsalPlanner::conclude(bool out_of_time) const {
                                  evidence(points_[above]));
     break;
   }
-  if (out_of_time) knee.sentence += fmt::format("; {} ended the search", budget);
+  if (out_of_time) knee.sentence += fmt::format("; {} ended the search", ended_by);
   return knee;
 }
 

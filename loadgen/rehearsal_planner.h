@@ -84,6 +84,9 @@ class RehearsalPlanner {
   // `elapsed`: since the search began. The same question again gets the same answer until something is
   // recorded.
   [[nodiscard]] PlannerAnswer next(Nanos elapsed) const;
+  // What is to be concluded though the search is not over: the budget ended it, or what is named.
+  [[nodiscard]] PlannerAnswer out_of_time() const;
+  [[nodiscard]] PlannerAnswer so_far(const std::string& ended_by) const;
   void record(const PlannedStep& step, StepCounts counts);
   // The step was no evidence (the generator was not fit): as if it had not been measured.
   void discard(const PlannedStep& step) { (void)step; }
@@ -115,7 +118,7 @@ class RehearsalPlanner {
   [[nodiscard]] std::size_t lowest_bad() const;  // points_.size() when there is none
   [[nodiscard]] std::optional<Rate> contradiction() const;
   [[nodiscard]] PlannerAnswer decide() const;
-  [[nodiscard]] PlannerAnswer conclude(bool out_of_time) const;
+  [[nodiscard]] PlannerAnswer conclude(const std::string& ended_by) const;
   [[nodiscard]] std::string evidence(const Point& p) const;
 
   PlannerConfig config_;

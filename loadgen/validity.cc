@@ -36,16 +36,22 @@ Lag lag_of(const results::LatencySummary& lag) {
   return {lag.max, fmt::format("maximum of {}", lag.count)};
 }
 
-void check_lag(const GeneratorHealth& health, const results::StageSummary& stage, const results::Slo& slo,
-               const ValidityLimits& limits, std::vector<std::string>& causes) {
+}  // namespace
+
+std::optional<std::string> lag_cause(const GeneratorHealth& health, const results::StageSummary& stage,
+                                     const results::Slo& slo, const ValidityLimits& limits) {
   const auto bound = tightest(slo);
-  if (!bound || stage.send_lag.count == 0) return;
+  if (!bound || stage.send_lag.count == 0) return std::nullopt;
   const Lag lag = lag_of(stage.send_lag);
   const Nanos limit{
       static_cast<std::int64_t>(static_cast<double>(bound->first.count()) * limits.send_lag_share)};
-  if (lag.value <= limit) return;
+  if (lag.value <= limit) return std::nullopt;
   std::string why;
-  if (health.platform_jitter_p99 >= lag.value / 2) {
+  if (health.platform_jitter_p99 == Nanos{0}) {
+    why =
+        "whether the machine was late or dsbench is not known: a quieter machine, more issuer threads, or a "
+        "lower rate";
+  } else if (health.platform_jitter_p99 >= lag.value / 2) {
     why = fmt::format(
         "this machine itself wakes a sleeping thread up to {} late (p99): use a quieter machine, or bounds "
         "it can carry",
@@ -57,18 +63,15 @@ void check_lag(const GeneratorHealth& health, const results::StageSummary& stage
         "threads, or a lower rate",
         format_duration(health.platform_jitter_p99));
   }
-  causes.push_back(
-      fmt::format("requests left late: send lag {} {}, accepted {} ({} of the {} bound of {}); {}", lag.name,
-                  format_duration(lag.value), format_duration(limit), percent(limits.send_lag_share),
-                  bound->second, format_duration(bound->first), why));
+  return fmt::format("requests left late: send lag {} {}, accepted {} ({} of the {} bound of {}); {}",
+                     lag.name, format_duration(lag.value), format_duration(limit),
+                     percent(limits.send_lag_share), bound->second, format_duration(bound->first), why);
 }
-
-}  // namespace
 
 std::vector<std::string> validity_causes(const GeneratorHealth& health, const results::StageSummary& stage,
                                          const results::Slo& slo, const ValidityLimits& limits) {
   std::vector<std::string> causes;
-  check_lag(health, stage, slo, limits, causes);
+  if (auto late = lag_cause(health, stage, slo, limits)) causes.push_back(std::move(*late));
   if (health.busiest_worker_share > limits.worker_cpu) {
     causes.push_back(fmt::format(
         "an issuer thread used {} of a core, accepted {}: give it more issuer threads, or a lower rate",
@@ -101,9 +104,9 @@ std::vector<std::string> validity_causes(const GeneratorHealth& health, const re
     // What the target refused to take is its own doing, and recorded as such.
     const auto failed_to_connect = [&] {
       std::int64_t n = 0;
-      for (const auto reason : {results::Reason::connect_failed, results::Reason::connect_timeout,
-                                results::Reason::tls_failed, results::Reason::send_failed,
-                                results::Reason::breaker_open}) {
+      for (const auto reason :
+           {results::Reason::connect_failed, results::Reason::connect_timeout, results::Reason::tls_failed,
+            results::Reason::send_failed, results::Reason::breaker_open}) {
         n += stage.attempts_by_reason[static_cast<std::size_t>(reason)];
       }
       return n;

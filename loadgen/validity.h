@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,12 @@ struct ValidityLimits {
 // Send lag is judged at the highest percentile up to the 99th that the stage's samples can carry (p90 takes
 // 64 of them; below that, at its maximum); the platform's own jitter, measured beside it, is no excuse for it
 // (a number that is wrong is wrong) but names the culprit.
+// The send lag alone, of which records tell; a health without a jitter says nothing of the machine.
+[[nodiscard]] std::optional<std::string> lag_cause(const GeneratorHealth& health,
+                                                   const results::StageSummary& stage,
+                                                   const results::Slo& slo,
+                                                   const ValidityLimits& limits = {});
+
 [[nodiscard]] std::vector<std::string> validity_causes(const GeneratorHealth& health,
                                                        const results::StageSummary& stage,
                                                        const results::Slo& slo,

@@ -37,6 +37,8 @@ class Reader {
       head_->start += part_.shift;
       break;
     }
+    // To getline an error is an end, too.
+    if (file_.bad()) return fail(ErrorKind::io, "cannot read '{}' to its end", part_.path.string());
     return {};
   }
 

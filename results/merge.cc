@@ -282,7 +282,7 @@ Result<RunSummary> merge_workers(std::vector<WorkerRun> runs, const std::vector<
   judge_missing(runs, absent, options, merged);
   judge_start(runs, merged);
   judge_missing_records(runs, seen, merged);
-  merged.valid = merged.invalid_causes.empty();
+  merged.validity = validity_by(merged.invalid_causes.empty());
   return merged;
 }
 

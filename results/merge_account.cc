@@ -38,7 +38,7 @@ WorkerSummary worker_summary(const WorkerRun& run) {
   const RunSummary& s = run.summary;
   w.share = *s.worker;
   w.ended = s.ended;
-  w.valid = s.valid;
+  w.valid = s.validity == Validity::valid;
   w.requests = s.requests;
   w.attempts = s.attempts;
   for (const TimelinePoint& p : s.timeline) {

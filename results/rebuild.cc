@@ -96,7 +96,7 @@ Result<RunSummary> begun(const RecordedPlan& plan) {
 
 }  // namespace
 
-Result<RunSummary> rebuild_run(const std::filesystem::path& records) {
+Result<RunSummary> rebuild_run(const std::filesystem::path& records, const RebuiltJudge& judge) {
   DSBENCH_CHECK(settle_records(records));
   DSBENCH_TRY(const RecordedPlan plan, read_plan(records));
   DSBENCH_TRY(const auto tenants, read_tenants(records));
@@ -112,12 +112,21 @@ Result<RunSummary> rebuild_run(const std::filesystem::path& records) {
   DSBENCH_TRY(Replayed seen, replay(records, *recorder));
   const std::int64_t missing = offer_missing(seen.scheduled, *recorder);
   run.duration = seen.last;
+  std::vector<bool> whole;  // of the summary's stages
   for (std::uint32_t i = 0; i < plan.stages.size(); ++i) {
     const StageInfo& stage = plan.stages[i];
     const bool open = stage.end <= stage.start;
+    const bool offered = closed || (!open && stage.end <= seen.last);
     // What is due after the last record was perhaps never offered.
     if (open || (!closed && stage.end > seen.last)) recorder->end_stage(i, std::max(seen.last, stage.start));
-    run.stages.push_back(recorder->summarize(i));
+    // A rehearsal's next stage begins when the last one's requests have ended, or were given up; of its last
+    // stages, the way down, no more is asked than that they were offered. Between steps it asks with single
+    // requests whether the target has come to rest; the run itself does not count them as stages.
+    if (run.kind != "rehearse" || stage.kind != StageKind::probe || stage.name != "settle") {
+      run.stages.push_back(recorder->summarize(i));
+      const bool way_down = stage.kind != StageKind::step;
+      whole.push_back(i + 1 < plan.stages.size() || closed || (way_down && offered));
+    }
     run.duration = std::max(run.duration, closed ? stage.end : Nanos{0});
   }
   run.timeline = recorder->timeline();
@@ -125,10 +134,10 @@ Result<RunSummary> rebuild_run(const std::filesystem::path& records) {
   run.attempts = recorder->attempts();
   if (run.requests > 0)
     run.retry_amplification = static_cast<double>(run.attempts) / static_cast<double>(run.requests);
-  DSBENCH_CHECK(recorder->close());
   run.ended =
       closed ? fmt::format("unknown: {}, which was closed; run.json was lost", source)
              : fmt::format("cut off: {} up to the last record, at {}", source, format_duration(seen.last));
+  run.validity = Validity::unknown;
   run.verdict = Verdict::inconclusive;
   run.sentence =
       fmt::format("{}: {} requests are judged as far as they go, and no run without its end is a pass.",
@@ -147,12 +156,10 @@ Result<RunSummary> rebuild_run(const std::filesystem::path& records) {
   }
   run.warnings.emplace_back(
       "not known: events, faults as they were made, what the target tells of itself (ledger, gauges), the "
-      "generator's "
-      "own health, so that its send lag is told and not judged, and how the run was to end; gaps between "
-      "chunks are to a microsecond");
-  if (run.kind == "rehearse")
-    run.warnings.emplace_back(
-        "not known: knee, collapse and recovery, which a rehearsal judges when it is over");
+      "generator's own health but for its send lag, and how the run was to end; gaps between chunks are to a "
+      "microsecond");
+  if (judge) judge(*recorder, whole, run);
+  DSBENCH_CHECK(recorder->close());
   return run;
 }
 

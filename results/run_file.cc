@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "results/rebuild.h"
 #include "results/run_json.h"
 
 namespace dsbench::results {
@@ -28,6 +29,9 @@ class Printer {
   template <class T>
   void value(const char* key, const std::optional<T>& field) {
     json_[key] = field ? Json(*field) : Json(nullptr);
+  }
+  void known(const char* key, Validity field) {
+    json_[key] = field == Validity::unknown ? Json(nullptr) : Json(field == Validity::valid);
   }
   void ns(const char* key, Nanos field) { json_[key] = field.count(); }
   void ns(const char* key, const std::optional<Nanos>& field) {
@@ -107,6 +111,16 @@ class Reader {
         field = v->get<bool>();
       else
         expected(key, "true or false", *v);
+    }
+  }
+  void known(const char* key, Validity& field) {
+    if (const Json* v = find(key)) {
+      if (v->is_boolean())
+        field = validity_by(v->get<bool>());
+      else if (v->is_null())
+        field = Validity::unknown;
+      else
+        expected(key, "true, false or null", *v);
     }
   }
   template <std::integral T>
@@ -344,6 +358,8 @@ Result<RunSummary> parse_run(std::string_view text, std::string_view source) {
   Reader reader{json, "", complaint};
   describe_run(reader, run);
   if (!complaint.empty()) return fail(ErrorKind::usage, "cannot read '{}' as a run: {}", source, complaint);
+  // Those that an earlier dsbench made say "valid", which nobody knows.
+  if (run.validity == Validity::valid && was_rebuilt(run)) run.validity = Validity::unknown;
   return run;
 }
 

@@ -5,6 +5,7 @@
 // Which key carries which field of run.json, said once for printing and for reading. The archive A is the
 // printer or the reader of results/run_file.cc; the second argument is const for the one and mutable for the
 // other. A has
+//   known(key, field)                Validity: true, false or null
 //   value(key, field)                bool, integers, double, string; optionals of numbers
 //   ns(key, field), rps(key, field)  Nanos, Rate and optionals of them
 //   word(key, field)                 an enum by its to_word()
@@ -324,7 +325,7 @@ void describe_run(A& a, Run& r) {
   a.required_word("verdict", r.verdict);
   a.value("sentence", r.sentence);
   a.required_object("validity", r, [](A& inner, auto& run) {
-    inner.value("valid", run.valid);
+    inner.known("valid", run.validity);
     inner.texts("invalid_causes", run.invalid_causes);
   });
   a.value("kind", r.kind);

@@ -136,6 +136,13 @@ enum class Verdict : std::uint8_t { ready, not_ready, inconclusive, invalid, mea
 [[nodiscard]] std::string_view to_word(
     Verdict verdict);  // "READY", "NOT READY", "INCONCLUSIVE", "INVALID", "MEASURED"
 
+// Whether the generator was fit to measure. unknown: nobody can tell any more (a run that was killed took it
+// along), or the tool that made the requests did not say.
+enum class Validity : std::uint8_t { valid, invalid, unknown };
+[[nodiscard]] constexpr Validity validity_by(bool fit) {
+  return fit ? Validity::valid : Validity::invalid;
+}
+
 struct Criterion {
   std::string name;      // "safe load ≥ 120/s"
   std::string measured;  // "184/s (between 184/s and 197/s)"
@@ -215,7 +222,7 @@ struct RunSummary {
   std::string kind;  // "rehearse" or "load"
   Verdict verdict = Verdict::measured;
   std::string sentence;  // one sentence why
-  bool valid = true;
+  Validity validity = Validity::valid;
   std::vector<std::string> invalid_causes;
   std::vector<std::string> warnings;
   std::vector<Criterion> criteria;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "core/text.h"
@@ -150,7 +151,9 @@ Json traffic_json(const RateCurve& curve, const FitOptions& options, double cv) 
   root["schema"] = "dsbench.traffic/1";
   root["description"] = options.source;
   const double kept = std::clamp(rounded(cv, 3), 0.05, 20.0);
-  root["arrivals"]["process"] = std::abs(kept - 1) < 0.02 ? "poisson" : "gamma";
+  // Gamma gaps are not more regular than that; a clock's are.
+  const bool regular = cv < 0.05 / 2;
+  root["arrivals"]["process"] = regular ? "constant" : std::abs(kept - 1) < 0.02 ? "poisson" : "gamma";
   if (root["arrivals"]["process"] == "gamma") root["arrivals"]["cv"] = kept;
   Json points = Json::array();
   for (const RateCurve::Point& p : curve.points()) {
@@ -173,33 +176,31 @@ void fit_traffic(const Trace& trace, const std::vector<Nanos>& due, const FitOpt
   fit.traffic_json = lay_out(traffic_json(curve, options, fit.cv).dump());
 }
 
-// The first requests of sessions, as a trace of their own.
-Trace trace_of(const Trace& trace, const std::vector<std::uint32_t>& rows) {
-  Trace part;
-  part.block_tokens = trace.block_tokens;
-  part.tenants = trace.tenants;
-  part.seed = trace.seed;
-  part.length = trace.length;
-  for (const std::uint32_t row : rows) {
-    part.rows.push_back(trace.rows[row]);
-    part.rows.back().parent = no_parent;
-    const auto hashes = trace.hashes_of(row);
-    part.spans.push_back({part.hashes.size(), static_cast<std::uint32_t>(hashes.size())});
-    part.hashes.insert(part.hashes.end(), hashes.begin(), hashes.end());
+std::vector<std::uint32_t> first_requests(const SessionForest& forest) {
+  std::vector<std::uint32_t> firsts;
+  for (std::uint32_t i = 0; i < forest.parent.size(); ++i) {
+    if (forest.parent[i] == no_parent) firsts.push_back(i);
   }
-  return part;
+  return firsts;
 }
 
 }  // namespace
 
-FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& options, const ClientSkew& skew) {
+std::string bin_text(Nanos bin) {
+  return bin % std::chrono::milliseconds{1} == Nanos{0} ? print_duration(bin) : format_duration(bin);
+}
+
+FittedProfiles profiles_of_requests(const Trace& trace, const PromptIndex& index, const FitOptions& options,
+                                    const ClientSkew& skew) {
   FittedProfiles fit;
   fit_traffic(trace, trace.due(), options, fit);
   const auto most_classes = static_cast<std::size_t>(std::max(options.classes, 1));
   PrefixFit prefixes;
   std::vector<FitClass> classes;
   if (!trace.hashes.empty()) {
-    prefixes = fit_prefixes(trace, std::max<std::size_t>(most_classes - 1, 1));
+    std::vector<std::uint32_t> all(trace.size());
+    std::iota(all.begin(), all.end(), 0U);
+    prefixes = fit_prefixes(trace, index, all, std::max<std::size_t>(most_classes - 1, 1));
     for (const PrefixFit::Class& cls : prefixes.classes) {
       classes.push_back(
           {cls.count == 0 ? "fresh" : pool_name(cls), cls.rows, cls.count == 0 ? nullptr : &cls});
@@ -217,32 +218,33 @@ FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& option
   return fit;
 }
 
-FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options, SessionForest forest,
-                                    ByWhat by_what) {
+PrefixFit prefixes_of_sessions(const Trace& trace, const PromptIndex& index, const FitOptions& options,
+                               const SessionForest& forest) {
+  const auto most_classes = static_cast<std::size_t>(std::max(options.classes, 1));
+  return fit_prefixes(trace, index, first_requests(forest), std::max<std::size_t>(most_classes / 2, 1),
+                      own_class_share);
+}
+
+FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options,
+                                    const SessionForest& forest, const PrefixFit& prefixes, ByWhat by_what) {
   FittedProfiles fit;
-  std::vector<std::uint32_t> firsts;
+  const std::vector<std::uint32_t> firsts = first_requests(forest);
   std::vector<Nanos> due;
   std::vector<std::size_t> turns(trace.size());
   std::int32_t most_context = 1;
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     ++turns[forest.first[i]];
     most_context = std::max(most_context, trace.rows[i].input_tokens + trace.rows[i].output_tokens);
-    if (forest.parent[i] != no_parent) continue;
-    firsts.push_back(i);
-    due.push_back(trace.rows[i].due);
   }
+  for (const std::uint32_t row : firsts) due.push_back(trace.rows[row].due);
   fit_traffic(trace, due, options, fit);
   const auto most_classes = static_cast<std::size_t>(std::max(options.classes, 1));
-  const PrefixFit prefixes =
-      fit_prefixes(trace_of(trace, firsts), std::max<std::size_t>(most_classes / 2, 1), own_class_share);
-  SharedTokens shared{prefixes.system_tokens, std::vector<std::int32_t>(trace.size())};
-  for (std::size_t k = 0; k < firsts.size(); ++k) shared.prefix[firsts[k]] = prefixes.prefix_tokens[k];
+  const SharedTokens shared{prefixes.system_tokens, prefixes.prefix_tokens};
   std::vector<FitClass> classes;
   std::size_t pools = 0;
   for (const PrefixFit::Class& cls : prefixes.classes) pools += cls.count > 0 ? 1 : 0;
   for (const PrefixFit::Class& cls : prefixes.classes) {
-    std::vector<std::uint32_t> rows;
-    for (const std::uint32_t k : cls.rows) rows.push_back(firsts[k]);
+    std::vector<std::uint32_t> rows = cls.rows;
     if (cls.count == 0) {
       const std::size_t left = std::max<std::size_t>(most_classes - pools, 1);
       if (by_what == ByWhat::growth)
@@ -267,7 +269,7 @@ FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& option
   fit.workload_json = lay_out(workload.dump());
   fit.bins = writer.bins();
   fit.laws = of_all;
-  fit.sessions = std::move(forest);
+  fit.sessions = forest;
   return fit;
 }
 

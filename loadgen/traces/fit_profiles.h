@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "loadgen/traces/prefix_fit.h"
+#include "loadgen/traces/prompt_index.h"
 #include "loadgen/traces/session_finder.h"
 #include "loadgen/traces/session_fit.h"
 #include "loadgen/traces/trace.h"
@@ -35,15 +37,22 @@ struct FittedProfiles {
   std::optional<SessionLaws> laws;        // of all sessions
 };
 
+// "30s"; the length of a short trace, which is none to the second, is rounded.
+[[nodiscard]] std::string bin_text(Nanos bin);
+
 // Every request is an arrival; what prompts have in common are prefixes of pools.
-[[nodiscard]] FittedProfiles profiles_of_requests(const Trace& trace, const FitOptions& options,
-                                                  const ClientSkew& skew);
+[[nodiscard]] FittedProfiles profiles_of_requests(const Trace& trace, const PromptIndex& index,
+                                                  const FitOptions& options, const ClientSkew& skew);
 
 // Arrivals are the first requests of conversations (or their only ones), and what follows are turns. First
 // requests have prefixes of pools in common; those without are put into classes: by tenant and length, for a
 // long beginning says how a conversation goes on, or by how much the second request adds.
 enum class ByWhat : std::uint8_t { length, growth };
 [[nodiscard]] FittedProfiles profiles_of_sessions(const Trace& trace, const FitOptions& options,
-                                                  SessionForest forest, ByWhat by_what);
+                                                  const SessionForest& forest, const PrefixFit& prefixes,
+                                                  ByWhat by_what);
+// The prefixes that it is made of: what first requests have in common.
+[[nodiscard]] PrefixFit prefixes_of_sessions(const Trace& trace, const PromptIndex& index,
+                                             const FitOptions& options, const SessionForest& forest);
 
 }  // namespace dsbench::loadgen

@@ -34,11 +34,6 @@ Result<void> check_bad(const TraceNotes& notes, const TraceOptions& options, con
       fmt::join(notes.examples, "\n  "));
 }
 
-std::int32_t usual_block(TraceFormat format) {
-  if (format == TraceFormat::mooncake) return 512;
-  return format == TraceFormat::sharegpt ? sharegpt_block_tokens : 16;
-}
-
 Result<Trace> load_text(const std::filesystem::path& path, const Detected& kind,
                         const TraceOptions& options) {
   ReaderOptions reading;
@@ -61,8 +56,9 @@ Result<Trace> load_text(const std::filesystem::path& path, const Detected& kind,
     DSBENCH_TRY(const auto record, source.next());
     if (!record) break;
     ++notes.records;
-    const auto read =
-        record->cut ? fail(ErrorKind::usage, "the file ends within it") : reader->read(record->text, sink);
+    const auto read = record->cut ? fail(ErrorKind::usage, "the file ends {}",
+                                         record->text.empty() ? "within an array" : "within it")
+                                  : reader->read(record->text, sink);
     if (!read) {
       ++notes.bad;
       if (notes.examples.size() < most_examples)
@@ -206,15 +202,19 @@ Result<Trace> load_trace(const std::filesystem::path& path, const TraceOptions& 
 std::string describe(const Trace& trace) {
   const TraceNotes& notes = trace.notes;
   double input = 0, output = 0;
+  std::size_t unasked = 0, unanswered = 0;
   for (const TraceRow& row : trace.rows) {
     input += row.input_tokens;
     output += row.output_tokens;
+    unasked += row.input_tokens == 0 ? 1 : 0;
+    unanswered += row.output_tokens == 0 ? 1 : 0;
   }
   const auto n = static_cast<double>(std::max<std::size_t>(trace.size(), 1));
-  std::string out = fmt::format("{}: {}, {} requests", trace.name, to_word(trace.format), trace.size());
+  std::string out = fmt::format("{}: {}, {} request{}", trace.name, to_word(trace.format), trace.size(),
+                                trace.size() == 1 ? "" : "s");
   if (notes.timed && notes.at_once) {
     out += " at one instant";
-  } else if (notes.timed) {
+  } else if (notes.timed && trace.size() > 1) {
     out += fmt::format(" in {}, {}", format_duration(trace.length),
                        format_rate(Rate::per_second(n / std::max(to_seconds(trace.length), 1e-9))));
   }
@@ -244,6 +244,8 @@ std::string describe(const Trace& trace) {
             ? fmt::format("; {} without an output length ask for one drawn from the others", notes.filled)
             : "");
   }
+  if (unasked > 0) out += fmt::format("  {} requests have no input tokens: 1 is sent\n", unasked);
+  if (unanswered > 0) out += fmt::format("  {} requests have no output tokens: 1 is asked for\n", unanswered);
   if (notes.short_hashes > 0)
     out +=
         fmt::format("  {} requests have fewer or more hashes than their length needs\n", notes.short_hashes);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numeric>
 #include <span>
-#include <unordered_map>
 #include <utility>
 
 #include "loadgen/traces/trace_statistics.h"
@@ -12,26 +11,65 @@
 namespace dsbench::loadgen {
 namespace {
 
-// Calls f(probability, how many) for the ranks of a Zipf law: one by one at the head, by geometric stretches
-// behind.
-template <class F>
-void each_rank(std::int64_t count, double zipf, F f) {
-  std::vector<std::pair<double, double>> stretches;  // weight of one, how many
-  double sum = 0;
-  for (std::int64_t k = 1; k <= count;) {
-    const std::int64_t n =
-        k < 256 ? 1 : std::min<std::int64_t>(std::max<std::int64_t>(k / 64, 1), count - k + 1);
-    const double w = std::pow(static_cast<double>(k) + static_cast<double>(n - 1) / 2, -zipf);
-    stretches.emplace_back(w, static_cast<double>(n));
-    sum += w * static_cast<double>(n);
-    k += n;
+// The ranks of a Zipf law: one by one at the head, by geometric stretches behind. Powers are costly, and a
+// fit asks for the ranks of many counts at one exponent: they are kept.
+class ZipfRanks {
+ public:
+  explicit ZipfRanks(double zipf) : zipf_{zipf} {}
+
+  // Calls f(probability, how many) for each stretch of the ranks 1 to count.
+  template <class F>
+  void each(std::int64_t count, F f) {
+    while (end_ < count) {
+      const std::int64_t n = length_at(end_ + 1);
+      stretches_.push_back(stretch(end_ + 1, n));
+      sums_.push_back((sums_.empty() ? 0 : sums_.back()) +
+                      stretches_.back().weight * stretches_.back().ranks);
+      end_ += n;
+      ends_.push_back(end_);
+    }
+    const auto whole =
+        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), count) - ends_.begin());
+    double sum = whole == 0 ? 0 : sums_[whole - 1];
+    const std::int64_t left = count - (whole == 0 ? 0 : ends_[whole - 1]);
+    Stretch last;
+    if (left > 0) {
+      last = stretch(count - left + 1, left);
+      sum += last.weight * last.ranks;
+    }
+    for (std::size_t i = 0; i < whole; ++i) f(stretches_[i].weight / sum, stretches_[i].ranks);
+    if (left > 0) f(last.weight / sum, last.ranks);
   }
-  for (const auto& [w, n] : stretches) f(w / sum, n);
+
+ private:
+  struct Stretch {
+    double weight = 0, ranks = 0;  // of one rank; how many
+  };
+  [[nodiscard]] static std::int64_t length_at(std::int64_t rank) {
+    return rank < 256 ? 1 : std::max<std::int64_t>(rank / 64, 1);
+  }
+  [[nodiscard]] Stretch stretch(std::int64_t first, std::int64_t n) const {
+    const auto ranks = static_cast<double>(n);
+    return {std::pow(static_cast<double>(first) + (ranks - 1) / 2, -zipf_), ranks};
+  }
+  double zipf_;
+  std::vector<Stretch> stretches_;
+  std::vector<double> sums_;        // of the weights of all ranks, up to each stretch's end
+  std::vector<std::int64_t> ends_;  // the last rank of each
+  std::int64_t end_ = 0;
+};
+
+double distinct_among(double draws, std::int64_t count, ZipfRanks& ranks) {
+  double distinct = 0;
+  ranks.each(count, [&](double p, double n) {
+    distinct += -std::expm1(draws * std::log1p(-std::min(p, 1 - 1e-12))) * n;
+  });
+  return distinct;
 }
 
-double expected_pairs(double draws, std::int64_t count, double zipf) {
+double pairs_among(double draws, std::int64_t count, ZipfRanks& ranks) {
   double squares = 0;
-  each_rank(count, zipf, [&](double p, double n) { squares += p * p * n; });
+  ranks.each(count, [&](double p, double n) { squares += p * p * n; });
   return draws * (draws - 1) * squares;
 }
 
@@ -84,34 +122,42 @@ std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_for(const Trace& trac
 
 }  // namespace
 
-std::int32_t common_beginning(const Trace& trace) {
-  const double enough = 0.9 * static_cast<double>(trace.size());
+std::int32_t common_beginning(const Trace& trace, std::span<const std::uint32_t> rows) {
+  const double enough = 0.9 * static_cast<double>(rows.size());
   std::vector<std::uint64_t> beginning;
+  // A last block that the prompt does not fill is no part of what others could share.
+  const auto next_of = [&](std::uint32_t row) -> const std::uint64_t* {
+    const auto all = trace.hashes_of(row);
+    const auto hashes = all.first(
+        std::min<std::size_t>(all.size(), static_cast<std::size_t>(trace.rows[row].input_tokens) /
+                                              static_cast<std::size_t>(std::max(trace.block_tokens, 1))));
+    const bool begins =
+        hashes.size() > beginning.size() && std::equal(beginning.begin(), beginning.end(), hashes.begin());
+    return begins ? &hashes[beginning.size()] : nullptr;
+  };
   for (;;) {
-    std::unordered_map<std::uint64_t, std::size_t> next;
-    std::uint64_t best = 0;
-    std::size_t most = 0;
-    for (std::size_t i = 0; i < trace.size(); ++i) {
-      const auto hashes = trace.hashes_of(i);
-      // A last block that the prompt does not fill is no part of what others could share.
-      if (hashes.size() <= beginning.size() ||
-          !std::equal(beginning.begin(), beginning.end(), hashes.begin()))
-        continue;
-      const std::uint64_t hash = hashes[beginning.size()];
-      if (const std::size_t n = ++next[hash]; n > most) most = n, best = hash;
+    // Only one hash can be of nine in ten: the one that is left when unlike ones are struck out in pairs.
+    std::uint64_t candidate = 0;
+    std::size_t unpaired = 0, n = 0;
+    for (const std::uint32_t row : rows) {
+      const std::uint64_t* next = next_of(row);
+      if (next == nullptr) continue;
+      if (unpaired == 0) candidate = *next;
+      unpaired += *next == candidate ? 1 : std::size_t{0} - 1;
     }
-    if (static_cast<double>(most) < enough) break;
-    beginning.push_back(best);
+    for (const std::uint32_t row : rows) {
+      const std::uint64_t* next = next_of(row);
+      n += next != nullptr && *next == candidate ? 1 : 0;
+    }
+    if (n == 0 || static_cast<double>(n) < enough) break;
+    beginning.push_back(candidate);
   }
   return static_cast<std::int32_t>(beginning.size()) * trace.block_tokens;
 }
 
 double expected_distinct(double draws, std::int64_t count, double zipf) {
-  double distinct = 0;
-  each_rank(count, zipf, [&](double p, double n) {
-    distinct += -std::expm1(draws * std::log1p(-std::min(p, 1 - 1e-12))) * n;
-  });
-  return distinct;
+  ZipfRanks ranks{zipf};
+  return distinct_among(draws, count, ranks);
 }
 
 PoolFit fit_pool(double draws, double distinct, double pairs) {
@@ -119,39 +165,36 @@ PoolFit fit_pool(double draws, double distinct, double pairs) {
   double best_error = HUGE_VAL;
   for (int step = 0; step <= 30; ++step) {
     const double zipf = step * 0.1;
+    ZipfRanks ranks{zipf};
     std::int64_t low = std::max<std::int64_t>(1, static_cast<std::int64_t>(distinct)), high = low;
-    while (high < 100'000'000 && expected_distinct(draws, high, zipf) < distinct) high *= 2;
+    while (high < 100'000'000 && distinct_among(draws, high, ranks) < distinct) high *= 2;
     while (low < high) {
       const std::int64_t middle = low + (high - low) / 2;
-      (expected_distinct(draws, middle, zipf) < distinct ? low = middle + 1 : high = middle);
+      (distinct_among(draws, middle, ranks) < distinct ? low = middle + 1 : high = middle);
     }
-    const double error = std::abs(expected_distinct(draws, low, zipf) - distinct) / distinct +
-                         0.1 * std::abs(std::log(expected_pairs(draws, low, zipf) / std::max(pairs, 1.0)));
+    const double error = std::abs(distinct_among(draws, low, ranks) - distinct) / distinct +
+                         0.1 * std::abs(std::log(pairs_among(draws, low, ranks) / std::max(pairs, 1.0)));
     if (error < best_error) best_error = error, best = {low, zipf};
   }
   return best;
 }
 
-PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes, double own_class_share) {
+PrefixFit fit_prefixes(const Trace& trace, const PromptIndex& index, std::span<const std::uint32_t> rows,
+                       std::size_t most_classes, double own_class_share) {
   PrefixFit fit;
-  const std::size_t n = trace.size();
-  fit.prefix_tokens.assign(n, 0);
-  fit.system_tokens = common_beginning(trace);
-  Groups groups(n);
-  std::vector<std::int64_t> found(n);  // tokens beyond the system prompt
-  std::unordered_map<std::uint64_t, std::uint32_t> last;
-  std::vector<PromptPiece> pieces;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    prompt_pieces(trace, i, pieces);
-    std::int64_t tokens = 0;
-    std::uint32_t from = i;
-    for (const PromptPiece& piece : pieces) {
-      const auto it = last.find(piece.chain);
-      if (it == last.end()) break;
-      tokens += piece.tokens;
-      if (tokens > fit.system_tokens) from = it->second;
-    }
-    for (const PromptPiece& piece : pieces) last[piece.chain] = i;
+  fit.prefix_tokens.assign(trace.size(), 0);
+  fit.system_tokens = common_beginning(trace, rows);
+  Groups groups(trace.size());
+  std::vector<std::int64_t> found(trace.size());  // tokens beyond the system prompt
+  std::vector<std::uint32_t> last(index.numbers(), no_parent);
+  for (const std::uint32_t i : rows) {
+    const auto numbers = index.of(i);
+    std::size_t shared = 0;
+    while (shared < numbers.size() && last[numbers[shared]] != no_parent) ++shared;
+    const std::int64_t tokens = std::min(static_cast<std::int64_t>(shared) * trace.block_tokens,
+                                         std::int64_t{trace.rows[i].input_tokens});
+    const std::uint32_t from = tokens > fit.system_tokens ? last[numbers[shared - 1]] : i;
+    for (const std::uint32_t number : numbers) last[number] = i;
     if (from == i) continue;
     found[i] = tokens - fit.system_tokens;
     groups.join(i, from);
@@ -161,13 +204,16 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes, double own_
     double found = 0;
     double tokens = 0;
   };
-  std::unordered_map<std::uint32_t, std::size_t> index;
+  std::vector<std::uint32_t> group_of(trace.size(), no_parent);  // of a root
   std::vector<Group> all;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    const auto [it, is_new] = index.try_emplace(groups.root(i), all.size());
-    if (is_new) all.emplace_back();
-    all[it->second].rows.push_back(i);
-    all[it->second].found += static_cast<double>(found[i]);
+  for (const std::uint32_t i : rows) {
+    std::uint32_t& group = group_of[groups.root(i)];
+    if (group == no_parent) {
+      group = static_cast<std::uint32_t>(all.size());
+      all.emplace_back();
+    }
+    all[group].rows.push_back(i);
+    all[group].found += static_cast<double>(found[i]);
   }
   PrefixFit::Class alone;
   std::vector<std::size_t> order;
@@ -182,14 +228,15 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes, double own_
     // A conversation's first turns are shorter than what its later ones share; they have no prefix of the
     // group's, or they would become as long. What is left of the group shares as much as makes up for them,
     // if it can.
-    std::vector<std::uint32_t> rows = group.rows;
-    std::sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
+    std::vector<std::uint32_t> sharers = group.rows;
+    std::sort(sharers.begin(), sharers.end(), [&](std::uint32_t a, std::uint32_t b) {
       return std::pair{-trace.rows[a].input_tokens, a} < std::pair{-trace.rows[b].input_tokens, b};
     });
     std::size_t kept = 0;
     double most = 0;
-    for (std::size_t m = 2; m <= rows.size(); ++m) {
-      const double room = trace.rows[rows[m - 1]].input_tokens - fit.system_tokens;
+    for (std::size_t m = 2; m <= sharers.size(); ++m) {
+      // A request has at least one token of its own.
+      const double room = trace.rows[sharers[m - 1]].input_tokens - fit.system_tokens - 1;
       const double shared = std::min(room, group.found / static_cast<double>(m - 1));
       // As many members as the most that can be shared allows: among equals, but for rounding, the larger
       // group.
@@ -200,13 +247,13 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes, double own_
       }
     }
     if (kept < 2 || group.tokens < 1) {
-      alone.rows.insert(alone.rows.end(), rows.begin(), rows.end());
+      alone.rows.insert(alone.rows.end(), sharers.begin(), sharers.end());
       continue;
     }
-    alone.rows.insert(alone.rows.end(), rows.begin() + static_cast<std::ptrdiff_t>(kept), rows.end());
-    rows.resize(kept);
-    std::sort(rows.begin(), rows.end());
-    group.rows = std::move(rows);
+    alone.rows.insert(alone.rows.end(), sharers.begin() + static_cast<std::ptrdiff_t>(kept), sharers.end());
+    sharers.resize(kept);
+    std::sort(sharers.begin(), sharers.end());
+    group.rows = std::move(sharers);
     group.found = group.tokens * static_cast<double>(kept - 1);
     missing -= group.found;
     total += group.found;
@@ -254,7 +301,7 @@ PrefixFit fit_prefixes(const Trace& trace, std::size_t most_classes, double own_
     fit.classes.push_back(std::move(cls));
   };
   const auto large = std::stable_partition(order.begin(), order.end(), [&](std::size_t g) {
-    return static_cast<double>(all[g].rows.size()) >= own_class_share * static_cast<double>(n);
+    return static_cast<double>(all[g].rows.size()) >= own_class_share * static_cast<double>(rows.size());
   });
   std::span<const std::size_t> left{order};
   const auto own = static_cast<std::size_t>(large - order.begin());

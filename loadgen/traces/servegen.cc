@@ -6,20 +6,15 @@
 #include <boost/math/special_functions/gamma.hpp>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <numeric>
 #include <string>
 
-#include "core/files.h"
 #include "core/rng.h"
-#include "loadgen/traces/byte_source.h"
 #include "loadgen/traces/field_parsers.h"
 #include "loadgen/traces/text_source.h"
 
 namespace dsbench::loadgen {
 namespace {
 
-using Json = nlohmann::json;
 using Window = ServeGenClient::Window;
 
 // N of "chunk-N<suffix>", or -1. The files may be packed.
@@ -32,7 +27,6 @@ int number_in(std::string name, std::string_view suffix) {
   return std::stoi(digits);
 }
 
-constexpr std::size_t most_dataset_bytes = std::size_t{256} << 20;
 constexpr std::string_view trace_suffix = "-trace.csv";
 constexpr std::string_view dataset_suffix = "-dataset.json";
 
@@ -61,56 +55,6 @@ Result<Window> read_window(std::string_view line, std::vector<std::string_view>&
     return fail(ErrorKind::usage, "the law is '{}'; accepted: Gamma, Weibull or nothing", fields[3]);
   }
   return window;
-}
-
-Result<ValueTable> read_table(const Json& lengths, std::initializer_list<const char*> keys) {
-  for (const char* key : keys) {
-    const auto it = lengths.find(key);
-    if (it == lengths.end() || it->is_null()) continue;
-    if (it->is_string()) {
-      auto table = ValueTable::parse(it->get_ref<const std::string&>());
-      if (!table) return fail(ErrorKind::usage, "{}: {}", key, table.error().message);
-      return table;
-    }
-    if (it->is_object()) {
-      std::string dict = "{";
-      for (const auto& [value, weight] : it->items()) dict += value + ": " + weight.dump() + ", ";
-      return ValueTable::parse(dict + "}");
-    }
-    return fail(ErrorKind::usage, "{} is no distribution", key);
-  }
-  return ValueTable{};
-}
-
-Result<std::vector<ServeGenClient::Lengths>> read_dataset(const std::filesystem::path& path) {
-  DSBENCH_TRY(ByteSource bytes, ByteSource::open(path));
-  DSBENCH_TRY(const std::string text, bytes.read_up_to(most_dataset_bytes));
-  // Python writes NaN where JSON has no word; such windows hold no requests.
-  const Json root = Json::parse(text, nullptr, false);
-  if (!root.is_object()) return fail(ErrorKind::usage, "'{}' holds no JSON object", path.string());
-  std::vector<ServeGenClient::Lengths> all;
-  for (const auto& [start, entry] : root.items()) {
-    const auto at = parse_number(start);
-    if (!at || !entry.is_object())
-      return fail(ErrorKind::usage, "'{}': '{}' is no start of a window in seconds", path.string(), start);
-    ServeGenClient::Lengths lengths;
-    lengths.start_s = *at;
-    const auto table = [&](std::initializer_list<const char*> keys) { return read_table(entry, keys); };
-    auto input = table({"input_tokens", "text_tokens", "input_length"});
-    auto output = table({"output_tokens", "output_length"});
-    auto reasoning = table({"reason_ratio"});
-    for (const auto* result : {&input, &output, &reasoning}) {
-      if (!*result)
-        return fail(ErrorKind::usage, "'{}': window {}: {}", path.string(), start, result->error().message);
-    }
-    if (input->empty() || output->empty()) continue;
-    lengths.input = std::move(*input);
-    lengths.output = std::move(*output);
-    lengths.reasoning = std::move(*reasoning);
-    all.push_back(std::move(lengths));
-  }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.start_s < b.start_s; });
-  return all;
 }
 
 // Gaps with mean 1.
@@ -163,57 +107,6 @@ bool is_servegen_folder(const std::filesystem::path& path) {
   return false;
 }
 
-Result<ValueTable> ValueTable::parse(std::string_view text) {
-  ValueTable table;
-  const auto refuse = [&] {
-    return fail(ErrorKind::usage, "no Python dict of numbers: '{}'", text.substr(0, 40));
-  };
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\n')) text.remove_suffix(1);
-  if (text.size() < 2 || text.front() != '{' || text.back() != '}') return refuse();
-  std::string_view rest = text.substr(1, text.size() - 2);
-  std::vector<std::pair<double, double>> entries;
-  while (rest.find_first_not_of(' ') != std::string_view::npos) {
-    const std::size_t end = std::min(rest.find(','), rest.size());
-    const std::string_view pair = rest.substr(0, end);
-    const std::size_t colon = pair.find(':');
-    if (colon == std::string_view::npos) return refuse();
-    std::string_view key = pair.substr(0, colon);
-    while (!key.empty() && std::string_view{" '\""}.find(key.front()) != std::string_view::npos)
-      key.remove_prefix(1);
-    while (!key.empty() && std::string_view{" '\""}.find(key.back()) != std::string_view::npos)
-      key.remove_suffix(1);
-    const auto value = parse_number(key);
-    const auto weight = parse_number(pair.substr(colon + 1));
-    if (!value || !weight || *value < 0 || *weight < 0) return refuse();
-    if (*weight > 0) entries.emplace_back(*value, *weight);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  std::sort(entries.begin(), entries.end());
-  double sum = 0;
-  for (const auto& [value, weight] : entries) {
-    table.values_.push_back(value);
-    table.cumulative_.push_back(sum += weight);
-  }
-  for (double& c : table.cumulative_) c /= sum;
-  return table;
-}
-
-double ValueTable::at(double u) const {
-  const auto it = std::upper_bound(cumulative_.begin(), cumulative_.end(), u);
-  return it == cumulative_.end() ? values_.back()
-                                 : values_[static_cast<std::size_t>(it - cumulative_.begin())];
-}
-
-double ValueTable::mean() const {
-  double sum = 0, before = 0;
-  for (std::size_t i = 0; i < values_.size(); ++i) {
-    sum += values_[i] * (cumulative_[i] - before);
-    before = cumulative_[i];
-  }
-  return sum;
-}
-
 Result<ServeGen> ServeGen::read(const std::filesystem::path& folder) {
   std::map<int, std::filesystem::path> files;
   std::error_code ec;
@@ -255,7 +148,7 @@ Result<ServeGen> ServeGen::read(const std::filesystem::path& folder) {
     if (!std::filesystem::exists(dataset, ec) && std::filesystem::exists(dataset.string() + ".gz", ec))
       dataset += ".gz";
     if (active) {
-      DSBENCH_TRY(client.lengths, read_dataset(dataset));
+      DSBENCH_TRY(client.lengths, read_servegen_dataset(dataset));
       if (client.lengths.empty())
         return fail(ErrorKind::usage, "'{}' holds no lengths, but its client sends requests",
                     dataset.string());

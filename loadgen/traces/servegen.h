@@ -9,6 +9,7 @@
 
 #include "core/result.h"
 #include "core/units.h"
+#include "loadgen/traces/servegen_dataset.h"
 #include "loadgen/traces/trace_request.h"
 
 // ServeGen's traces are descriptions, not lists: for each client, window by window, a rate and the law of the
@@ -18,32 +19,15 @@ namespace dsbench::loadgen {
 
 [[nodiscard]] bool is_servegen_folder(const std::filesystem::path& path);
 
-// A distribution over values with given weights; drawn by its inverse CDF.
-class ValueTable {
- public:
-  // From "{45: 0.0097, 46: 0.0117}", a Python dict. Weights need not add up to one.
-  [[nodiscard]] static Result<ValueTable> parse(std::string_view python_dict);
-  [[nodiscard]] bool empty() const { return values_.empty(); }
-  [[nodiscard]] double at(double u) const;  // u in [0, 1)
-  [[nodiscard]] double mean() const;
-
- private:
-  std::vector<double> values_, cumulative_;
-};
-
 struct ServeGenClient {
   struct Window {
     double start_s = 0, rate = 0, cv = 0;
     enum class Law : std::uint8_t { none, gamma, weibull } law = Law::none;
     double shape = 1;
   };
-  struct Lengths {
-    double start_s = 0;
-    ValueTable input, output, reasoning;  // reasoning may be empty
-  };
   int number = 0;  // N of its files
   std::vector<Window> windows;
-  std::vector<Lengths> lengths;  // by start
+  std::vector<ServeGenLengths> lengths;  // by start
 };
 
 struct ServeGen {

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
-#include <unordered_set>
-
-#include "loadgen/traces/trace_statistics.h"
+#include <utility>
 
 namespace dsbench::loadgen {
 namespace {
@@ -21,26 +19,32 @@ constexpr double growing = 0.9;
 // gone on from.
 constexpr std::size_t most_ends = 8;
 
-struct Block {                  // with all before it
-  std::uint32_t introducer;     // the first row that has it
-  std::uint32_t sharers = 0;    // rows that share so much with earlier ones, and no more
-  std::uint32_t grown = 0;      // of these, longer than the one before
-  std::int32_t last_input = 0;  // of these, or of the introducer
+struct Block {                           // with all before it
+  std::uint32_t introducer = no_parent;  // the first row that has it
+  std::uint32_t sharers = 0;             // rows that share so much with earlier ones, and no more
+  std::uint32_t grown = 0;               // of these, longer than the one before
+  std::int32_t last_input = 0;           // of these, or of the introducer
   [[nodiscard]] bool common() const { return sharers >= many && grown < growing * sharers; }
+};
+
+// The last rows of each key, the latest first, chained from row to row.
+class LatestRows {
+ public:
+  LatestRows(std::size_t keys, std::size_t rows) : latest_(keys, no_parent), before_(rows, no_parent) {}
+  void add(std::size_t key, std::uint32_t row) { before_[row] = std::exchange(latest_[key], row); }
+  [[nodiscard]] std::uint32_t latest(std::size_t key) const { return latest_[key]; }
+  [[nodiscard]] std::uint32_t before(std::uint32_t row) const { return before_[row]; }
+
+ private:
+  std::vector<std::uint32_t> latest_, before_;
 };
 
 class Finder {
  public:
-  Finder(const Trace& trace, std::int32_t system_tokens) : trace_{trace} {
+  Finder(const Trace& trace, const PromptIndex& index, std::int32_t system_tokens)
+      : trace_{trace}, index_{index} {
     system_blocks_ = trace.block_tokens > 0 ? system_tokens / trace.block_tokens : 0;
-    std::unordered_set<std::uint64_t> seen;
-    for (const TraceRow& row : trace.rows) {
-      if (row.session == 0 || row.parent != no_parent) continue;
-      if (!seen.insert(session_of(row)).second) sessions_told_ = true;
-    }
-    if (std::any_of(trace.rows.begin(), trace.rows.end(),
-                    [](const TraceRow& row) { return row.parent != no_parent; }))
-      sessions_told_ = true;
+    number_sessions();
     share_blocks();
   }
 
@@ -49,56 +53,57 @@ class Finder {
     keeps_answers_ = keeps_answers;
     parent_.assign(trace_.size(), no_parent);
     children_.assign(trace_.size(), 0);
-    ends_.clear();
-    turns_.clear();
-    std::vector<std::uint64_t> chains;
+    // Rows by their session, if the source tells it, else by the block that they end at.
+    LatestRows rows{sessions_told_ ? sessions_ : index_.numbers(), trace_.size()};
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
-      whole_blocks(i, chains);
-      if (const std::uint32_t from = parent_of(i, chains); from != no_parent) {
+      if (const std::uint32_t from = parent_of(i, rows); from != no_parent) {
         parent_[i] = from;
         ++children_[from];
       }
-      if (sessions_told_ && trace_.rows[i].session != 0) remember(turns_[session_of(trace_.rows[i])], i);
-      if (!sessions_told_ && !chains.empty()) remember(ends_[chains.back()], i);
+      if (const std::uint32_t key = sessions_told_ ? session_[i] : end_[i]; key != 0) rows.add(key, i);
     }
     return std::move(parent_);
   }
 
  private:
-  static std::uint64_t session_of(const TraceRow& row) { return row.session * 2048 + row.copy; }
-
-  static void remember(std::vector<std::uint32_t>& rows, std::uint32_t row) {
-    if (rows.size() == most_ends) rows.erase(rows.begin());
-    rows.push_back(row);
-  }
-
-  void whole_blocks(std::uint32_t row, std::vector<std::uint64_t>& chains) {
-    prompt_pieces(trace_, row, pieces_);
-    chains.clear();
-    const std::size_t hashed = std::min<std::size_t>(pieces_.size(), trace_.hashes_of(row).size());
-    for (std::size_t k = 0; k < hashed && pieces_[k].tokens == trace_.block_tokens; ++k)
-      chains.push_back(pieces_[k].chain);
+  // What the source tells of sessions, numbered; 0 for none.
+  void number_sessions() {
+    sessions_told_ = std::any_of(trace_.rows.begin(), trace_.rows.end(),
+                                 [](const TraceRow& row) { return row.parent != no_parent; });
+    session_.assign(trace_.size(), 0);
+    std::unordered_map<std::uint64_t, std::uint32_t> numbers;
+    for (std::size_t i = 0; i < trace_.size(); ++i) {
+      const TraceRow& row = trace_.rows[i];
+      if (row.session == 0) continue;
+      const auto [at, is_new] =
+          numbers.try_emplace(row.session * 2048 + row.copy, static_cast<std::uint32_t>(numbers.size() + 1));
+      session_[i] = at->second;
+      if (!is_new) sessions_told_ = true;
+    }
+    sessions_ = numbers.size() + 1;
   }
 
   void share_blocks() {
     shared_.assign(trace_.size(), 0);
-    whole_.assign(trace_.size(), 0);
     end_.assign(trace_.size(), 0);
-    std::vector<std::uint64_t> chains;
+    blocks_.assign(index_.numbers(), {});
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
-      whole_blocks(i, chains);
-      whole_[i] = static_cast<std::uint32_t>(chains.size());
-      if (!chains.empty()) end_[i] = chains.back();
+      const auto numbers = index_.whole_blocks(i);
+      if (!numbers.empty()) end_[i] = numbers.back();
       const std::int32_t input = trace_.rows[i].input_tokens;
       std::uint32_t shared = 0;
       bool leading = true;
       Block* deepest = nullptr;
-      for (const std::uint64_t chain : chains) {
-        const auto [at, is_new] = blocks_.try_emplace(chain, Block{i, 0, 0, input});
-        leading = leading && !is_new;
+      for (const std::uint32_t number : numbers) {
+        Block& block = blocks_[number];
+        if (block.introducer == no_parent) {
+          leading = false;
+          block.introducer = i;
+          block.last_input = input;
+        }
         if (!leading) continue;
         ++shared;
-        deepest = &at->second;
+        deepest = &block;
       }
       shared_[i] = shared;
       if (deepest == nullptr) continue;
@@ -109,65 +114,62 @@ class Finder {
   }
 
   // Does row i re-send all whole blocks of row j, and is it longer by as much as it must be?
-  [[nodiscard]] bool goes_on(std::uint32_t i, std::uint32_t j,
-                             const std::vector<std::uint64_t>& chains) const {
+  [[nodiscard]] bool goes_on(std::uint32_t i, std::uint32_t j) const {
     const TraceRow &row = trace_.rows[i], &before = trace_.rows[j];
     const std::int32_t least = keeps_answers_ ? std::max(1, before.output_tokens - slack_tokens) : 1;
-    return row.input_tokens - before.input_tokens >= least && whole_[j] <= chains.size() &&
-           (whole_[j] == 0 || chains[whole_[j] - 1] == end_[j]);
+    if (row.input_tokens - before.input_tokens < least) return false;
+    const auto mine = index_.whole_blocks(i);
+    const std::size_t whole = index_.whole_blocks(j).size();
+    return whole <= mine.size() && (whole == 0 || mine[whole - 1] == end_[j]);
   }
 
-  [[nodiscard]] std::uint32_t parent_of(std::uint32_t i, const std::vector<std::uint64_t>& chains) const {
+  [[nodiscard]] std::uint32_t parent_of(std::uint32_t i, const LatestRows& rows) const {
     const TraceRow& row = trace_.rows[i];
     if (sessions_told_) {
-      if (row.parent != no_parent && goes_on(i, row.parent, chains)) return row.parent;
-      const auto turns = turns_.find(session_of(row));
-      return row.session == 0 || turns == turns_.end() ? no_parent : best(i, turns->second, chains);
+      if (row.parent != no_parent && goes_on(i, row.parent)) return row.parent;
+      return session_[i] == 0 ? no_parent : best(i, rows, session_[i]);
     }
     if (shared_[i] <= system_blocks_) return no_parent;
-    const std::uint64_t deepest = chains[shared_[i] - 1];
-    const Block& block = blocks_.at(deepest);
+    const std::uint32_t deepest = index_.of(i)[shared_[i] - 1];
+    const Block& block = blocks_[deepest];
     if (block.common()) return no_parent;
-    if (const auto ends = ends_.find(deepest); ends != ends_.end()) {
-      if (const std::uint32_t j = best(i, ends->second, chains); j != no_parent) return j;
-    }
+    if (const std::uint32_t j = best(i, rows, deepest); j != no_parent) return j;
     // What it shares ends within a request: it is a fork of a turn before that one.
     for (std::uint32_t j = parent_[block.introducer]; j != no_parent; j = parent_[j]) {
-      if (whole_[j] > system_blocks_ && goes_on(i, j, chains)) return j;
+      if (index_.whole_blocks(j).size() > system_blocks_ && goes_on(i, j)) return j;
     }
     return no_parent;
   }
 
-  // The last of these that has no successor yet, else the last that has.
-  [[nodiscard]] std::uint32_t best(std::uint32_t i, const std::vector<std::uint32_t>& rows,
-                                   const std::vector<std::uint64_t>& chains) const {
+  // Of the last rows with this key, the latest that has no successor yet, else the latest that has.
+  [[nodiscard]] std::uint32_t best(std::uint32_t i, const LatestRows& rows, std::size_t key) const {
     std::uint32_t with_others = no_parent;
-    for (auto j = rows.rbegin(); j != rows.rend(); ++j) {
-      if (!goes_on(i, *j, chains)) continue;
-      if (children_[*j] == 0) return *j;
-      if (with_others == no_parent) with_others = *j;
+    std::uint32_t j = rows.latest(key);
+    for (std::size_t k = 0; k < most_ends && j != no_parent; ++k, j = rows.before(j)) {
+      if (!goes_on(i, j)) continue;
+      if (children_[j] == 0) return j;
+      if (with_others == no_parent) with_others = j;
     }
     return with_others;
   }
 
   const Trace& trace_;
+  const PromptIndex& index_;
   std::uint32_t system_blocks_ = 0;
   bool sessions_told_ = false;  // the source says what belongs together
   bool keeps_answers_ = false;
-  std::unordered_map<std::uint64_t, Block> blocks_;
-  std::vector<std::uint32_t> shared_, whole_;  // leading blocks that earlier rows have; whole blocks
-  std::vector<std::uint64_t> end_;             // the last whole block
+  std::vector<Block> blocks_;                 // by number
+  std::vector<std::uint32_t> shared_;         // leading whole blocks that earlier rows have
+  std::vector<std::uint32_t> end_, session_;  // the last whole block; the told session; 0 for none
+  std::size_t sessions_ = 0;                  // one more than the greatest number of a told one
   std::vector<std::uint32_t> parent_, children_;
-  std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> ends_;   // the last rows that end at a block
-  std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> turns_;  // the last rows of a told session
-  std::vector<PromptPiece> pieces_;
 };
 
 }  // namespace
 
-SessionForest find_sessions(const Trace& trace, std::int32_t system_tokens) {
+SessionForest find_sessions(const Trace& trace, const PromptIndex& index, std::int32_t system_tokens) {
   SessionForest forest;
-  Finder finder{trace, system_tokens};
+  Finder finder{trace, index, system_tokens};
   forest.parent = finder.parents(false);
   std::size_t turns = 0, with_answer = 0;
   const auto n = static_cast<std::uint32_t>(trace.size());

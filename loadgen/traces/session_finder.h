@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "loadgen/traces/prompt_index.h"
 #include "loadgen/traces/trace.h"
 
 namespace dsbench::loadgen {
@@ -28,6 +29,7 @@ struct SessionForest {
 };
 
 // `system_tokens`: what (nearly) all requests begin with; sharing no more than that says nothing.
-[[nodiscard]] SessionForest find_sessions(const Trace& trace, std::int32_t system_tokens);
+[[nodiscard]] SessionForest find_sessions(const Trace& trace, const PromptIndex& index,
+                                          std::int32_t system_tokens);
 
 }  // namespace dsbench::loadgen

@@ -73,7 +73,10 @@ Result<bool> TextSource::fill() {
     at_ = 0;
   }
   if (buffer_.size() > most_record_bytes) {
-    return fail(ErrorKind::usage, "{}: what begins on line {} goes on for more than {} MiB; is it a trace?",
+    return fail(ErrorKind::usage,
+                "{}: what begins on line {} goes on for more than {} MiB; accepted: records of at most that. "
+                "Is it a trace? An export of "
+                "many spans in one object must be divided, one object a line",
                 name_, line_, most_record_bytes >> 20);
   }
   const std::size_t had = buffer_.size();
@@ -131,7 +134,11 @@ Result<std::optional<TextSource::Record>> TextSource::next_element() {
   for (;;) {
     if (at_ == buffer_.size()) {
       DSBENCH_TRY(const bool more, fill());
-      if (!more) return std::optional<Record>{};
+      if (!more) {
+        // An array that was cut between two elements looks whole but for its end.
+        if (std::exchange(in_array_, false)) return Record{{}, line_, true};
+        return std::optional<Record>{};
+      }
     }
     const char c = buffer_[at_];
     if (c == '\n') ++line_;
@@ -154,6 +161,7 @@ Result<std::optional<TextSource::Record>> TextSource::next_element() {
       if (!more) {
         const Record record{std::string_view{buffer_}.substr(at_), line, true};
         at_ = buffer_.size();
+        in_array_ = false;
         return record;
       }
     }

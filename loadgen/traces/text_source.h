@@ -21,9 +21,9 @@ class TextSource {
   [[nodiscard]] static TextSource of_text(std::string text, Framing framing);
 
   struct Record {
-    std::string_view text;   // until the next call; not blank
+    std::string_view text;   // until the next call; not blank, unless it is cut
     std::uint64_t line = 1;  // on which it begins, from 1
-    bool cut = false;        // the input ended within it
+    bool cut = false;        // the input ended within it, or before it, within an array
   };
   // Nothing at the end. Errors: io; usage for a record above 256 MiB and for gzip data that are not whole.
   [[nodiscard]] Result<std::optional<Record>> next();

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "loadgen/traces/fit_comparison.h"
 #include "loadgen/traces/prefix_fit.h"
+#include "loadgen/traces/prompt_index.h"
 #include "loadgen/traces/session_finder.h"
 
 namespace dsbench::loadgen {
@@ -27,10 +29,9 @@ struct Candidate {
   std::vector<FitLine> lines;
 };
 
-Result<Candidate> judged(const Trace& trace, const std::optional<PrefixHits>& hits, const FitOptions& options,
-                         FittedProfiles profiles) {
+Result<Candidate> judged(FitJudge& judge, FittedProfiles profiles) {
   Candidate candidate{std::move(profiles), {}};
-  DSBENCH_TRY(candidate.lines, compare(trace, candidate.profiles, hits, options.name, options.seed));
+  DSBENCH_TRY(candidate.lines, judge.compare(candidate.profiles));
   return candidate;
 }
 
@@ -77,19 +78,27 @@ Verdict TraceFit::worst() const {
 }
 
 Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
-  if (trace.size() < 50) return fail(ErrorKind::usage, "{} requests; a fit needs at least 50", trace.size());
+  if (trace.size() < 50) {
+    return fail(ErrorKind::usage, "'{}' has {} request{}; a fit needs at least 50", trace.name, trace.size(),
+                trace.size() == 1 ? "" : "s");
+  }
   TraceFit fit;
   fit.skew = client_skew(trace);
-  const std::optional<PrefixHits> hits = prefix_hits(trace);
+  const PromptIndex index{trace};
+  const std::optional<PrefixHits> hits = prefix_hits(trace, index);
+  FitJudge judge{trace, hits, options.name, options.seed};
   using Choice = FitOptions::Sessions;
   std::optional<Candidate> with_sessions, without;
   if (options.sessions != Choice::no && hits) {
-    SessionForest forest = find_sessions(trace, common_beginning(trace));
+    std::vector<std::uint32_t> all(trace.size());
+    std::iota(all.begin(), all.end(), 0U);
+    const SessionForest forest = find_sessions(trace, index, common_beginning(trace, all));
     if (forest.follow_ups > 0) fit.sessions = sessions_found(trace, forest);
     if (forest.follow_ups >= fewest_follow_ups) {
+      const PrefixFit prefixes = prefixes_of_sessions(trace, index, options, forest);
       for (const ByWhat by_what : {ByWhat::length, ByWhat::growth}) {
         DSBENCH_TRY(Candidate one,
-                    judged(trace, hits, options, profiles_of_sessions(trace, options, forest, by_what)));
+                    judged(judge, profiles_of_sessions(trace, options, forest, prefixes, by_what)));
         if (!with_sessions || off(one, *with_sessions) < off(*with_sessions, one))
           with_sessions = std::move(one);
       }
@@ -102,7 +111,7 @@ Result<TraceFit> fit_trace(const Trace& trace, const FitOptions& options) {
                 fewest_follow_ups);
   }
   if (!with_sessions || options.sessions == Choice::automatic) {
-    DSBENCH_TRY(without, judged(trace, hits, options, profiles_of_requests(trace, options, fit.skew)));
+    DSBENCH_TRY(without, judged(judge, profiles_of_requests(trace, index, options, fit.skew)));
   }
   if (with_sessions && without) {
     const double a = off(*with_sessions, *without), b = off(*without, *with_sessions);

@@ -46,8 +46,9 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// The tokens per hash that fits every request with hashes, if one of the sizes in use does.
-std::optional<std::int32_t> block_that_fits(const std::vector<Json>& objects) {
+// The tokens per hash that fits every request with hashes, if one of the sizes in use does. Where several do
+// (all prompts may be of one block), the usual one, or the largest.
+std::optional<std::int32_t> block_that_fits(const std::vector<Json>& objects, std::int32_t usual) {
   std::optional<std::int32_t> fits;
   for (const std::int64_t block : {16, 32, 64, 128, 256, 512, 1024}) {
     std::size_t with = 0, right = 0;
@@ -63,20 +64,37 @@ std::optional<std::int32_t> block_that_fits(const std::vector<Json>& objects) {
       const auto count = static_cast<std::int64_t>(hashes->size());
       if (count == n / block || count == (n + block - 1) / block) ++right;
     }
-    if (with > 0 && right * 20 >= with * 19) fits = static_cast<std::int32_t>(block);  // 95 %
+    if (with == 0 || right * 20 < with * 19) continue;  // 95 %
+    fits = static_cast<std::int32_t>(block);
+    if (block == usual) break;
   }
   return fits;
 }
 
+constexpr std::size_t enough_objects = 400;
+
 // The objects on the first lines; what is broken is passed over.
-std::vector<Json> objects_of(std::string_view head, bool whole) {
+std::vector<Json> objects_on_lines(std::string_view head, bool whole) {
   std::vector<Json> objects;
-  while (!head.empty() && objects.size() < 400) {
+  while (!head.empty() && objects.size() < enough_objects) {
     const std::size_t end = head.find('\n');
     if (end == std::string_view::npos && !whole) break;
     Json object = Json::parse(head.substr(0, end), nullptr, false);
     if (object.is_object()) objects.push_back(std::move(object));
     head.remove_prefix(end == std::string_view::npos ? head.size() : end + 1);
+  }
+  return objects;
+}
+
+// Those of an array, or one after the other across lines; the last one may be cut by the head's end.
+std::vector<Json> objects_in_elements(std::string_view head) {
+  std::vector<Json> objects;
+  TextSource source = TextSource::of_text(std::string{head}, Framing::json_elements);
+  while (objects.size() < enough_objects) {
+    const auto record = source.next();
+    if (!record || !*record || (*record)->cut) break;
+    Json object = Json::parse((*record)->text, nullptr, false);
+    if (object.is_object()) objects.push_back(std::move(object));
   }
   return objects;
 }
@@ -92,8 +110,10 @@ tl::unexpected<Error> unknown(std::string_view name, std::string_view found) {
 Result<Detected> detect_json(std::string_view head, bool whole, std::string_view name,
                              std::optional<TraceFormat> as) {
   Detected found;
-  const std::vector<Json> objects = objects_of(head, whole);
-  found.framing = head.front() == '{' && !objects.empty() ? Framing::lines : Framing::json_elements;
+  std::vector<Json> objects;
+  if (head.front() == '{') objects = objects_on_lines(head, whole);
+  found.framing = objects.empty() ? Framing::json_elements : Framing::lines;
+  if (objects.empty()) objects = objects_in_elements(head);
   const auto has = [&](std::string_view word) { return head.find(word) != std::string_view::npos; };
   if (as) {
     found.format = *as;
@@ -108,13 +128,18 @@ Result<Detected> detect_json(std::string_view head, bool whole, std::string_view
   } else {
     return unknown(name, first_line(head));
   }
-  found.block_tokens = block_that_fits(objects);
   found.fractional_time = std::any_of(objects.begin(), objects.end(), [](const Json& object) {
     const auto at = object.find("timestamp");
     return at != object.end() && at->is_number_float() && at->get<double>() != std::floor(at->get<double>());
   });
-  // The two write alike; vLLM's own traces count in seconds and hash 16 tokens.
-  if (!as && found.format == TraceFormat::mooncake && found.fractional_time) found.format = TraceFormat::vllm;
+  found.block_tokens = block_that_fits(objects, usual_block(found.format));
+  // The two write alike; vLLM's own traces count in seconds and hash 16 tokens. Blocks of 512 are Mooncake's,
+  // whose milliseconds others write with fractions.
+  if (!as && found.format == TraceFormat::mooncake && found.fractional_time &&
+      found.block_tokens != usual_block(TraceFormat::mooncake)) {
+    found.format = TraceFormat::vllm;
+    found.block_tokens = block_that_fits(objects, usual_block(TraceFormat::vllm));
+  }
   return found;
 }
 
@@ -126,6 +151,11 @@ std::span<const std::string_view> trace_format_words() {
 
 std::string_view to_word(TraceFormat format) {
   return words.at(static_cast<std::size_t>(format));
+}
+
+std::int32_t usual_block(TraceFormat format) {
+  if (format == TraceFormat::mooncake) return 512;
+  return format == TraceFormat::sharegpt ? sharegpt_block_tokens : 16;
 }
 
 Result<TraceFormat> parse_trace_format(std::string_view word) {

@@ -28,6 +28,9 @@ enum class TraceFormat : std::uint8_t {
 [[nodiscard]] std::string_view to_word(TraceFormat format);
 [[nodiscard]] Result<TraceFormat> parse_trace_format(std::string_view word);
 
+// Tokens per prefix hash, where nothing tells otherwise.
+[[nodiscard]] std::int32_t usual_block(TraceFormat format);
+
 // How a text is cut into records: by lines, or into the elements of a JSON array (or JSON values one after
 // the other) wherever their lines end.
 enum class Framing : std::uint8_t { lines, json_elements };

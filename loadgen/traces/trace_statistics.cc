@@ -10,15 +10,18 @@ namespace dsbench::loadgen {
 namespace {
 
 std::vector<double> ranks(std::span<const double> values) {
-  std::vector<std::uint32_t> order(values.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return values[a] < values[b]; });
+  struct Value {
+    double value;
+    std::uint32_t at;
+  };
+  std::vector<Value> order(values.size());
+  for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = {values[i], i};
+  std::sort(order.begin(), order.end(), [](const Value& a, const Value& b) { return a.value < b.value; });
   std::vector<double> rank(values.size());
   for (std::size_t i = 0; i < order.size();) {
     std::size_t end = i + 1;
-    while (end < order.size() && values[order[end]] == values[order[i]]) ++end;
-    for (std::size_t k = i; k < end; ++k) rank[order[k]] = static_cast<double>(i + end - 1) / 2;
+    while (end < order.size() && order[end].value == order[i].value) ++end;
+    for (std::size_t k = i; k < end; ++k) rank[order[k].at] = static_cast<double>(i + end - 1) / 2;
     i = end;
   }
   return rank;
@@ -44,6 +47,10 @@ std::uint64_t chained(std::uint64_t chain, std::uint64_t piece) {
 double ks_distance(std::vector<double> a, std::vector<double> b) {
   std::sort(a.begin(), a.end());
   std::sort(b.begin(), b.end());
+  return ks_distance_sorted(a, b);
+}
+
+double ks_distance_sorted(std::span<const double> a, std::span<const double> b) {
   double most = 0;
   std::size_t i = 0, k = 0;
   while (i < a.size() && k < b.size()) {

@@ -12,8 +12,9 @@
 namespace dsbench::loadgen {
 
 // The greatest distance between the two empirical distribution functions, 0 to 1; neither may be empty. Sorts
-// them.
+// them, or takes them sorted.
 [[nodiscard]] double ks_distance(std::vector<double> a, std::vector<double> b);
+[[nodiscard]] double ks_distance_sorted(std::span<const double> a, std::span<const double> b);
 
 // The correlation of ranks, ties given their mean rank; 0 when one side does not vary.
 [[nodiscard]] double spearman(std::span<const double> x, std::span<const double> y);

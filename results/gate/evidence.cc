@@ -136,8 +136,12 @@ Evidence evidence_of(RunSummary run, std::string source) {
   e.source = std::move(source);
   e.kind = run.kind;
   for (const std::string& cause : run.invalid_causes) e.invalid.push_back(cause);
-  if (!run.valid && e.invalid.empty()) e.invalid.emplace_back("the run calls itself invalid");
+  if (run.validity == Validity::invalid && e.invalid.empty())
+    e.invalid.emplace_back("the run calls itself invalid");
   if (run.ended != "complete") e.invalid.push_back("not a whole run: " + run.ended);
+  // Of another tool's runs it never is known; a gate between such is what their users ask for.
+  if (run.validity == Validity::unknown && run.kind != "imported" && e.invalid.empty())
+    e.invalid.emplace_back("nobody knows whether the generator was fit to measure");
   e.key = comparability_key(run);
   Collector collector{e.metrics};
   if (run.kind == "rehearse") {

@@ -68,14 +68,15 @@ std::string export_vllm(const RunSummary& run, const StageData& stage) {
                                                                                      {"p99.9", 0.999}}})
       j[key(statistic)] = h.count() > 0 ? ms(to_seconds(*h.quantile(q))) : 0;
   }
-  j["dsbench"] = {{"version", run.dsbench_version},
-                  {"commit", run.dsbench_commit},
-                  {"seed", run.seed},
-                  {"stage", s.name},
-                  {"verdict", to_word(run.verdict)},
-                  {"valid", run.valid},
-                  {"latency_origin", "due"},
-                  {"simulated", run.simulated}};
+  j["dsbench"] = {
+      {"version", run.dsbench_version},
+      {"commit", run.dsbench_commit},
+      {"seed", run.seed},
+      {"stage", s.name},
+      {"verdict", to_word(run.verdict)},
+      {"valid", run.validity == Validity::unknown ? Json(nullptr) : Json(run.validity == Validity::valid)},
+      {"latency_origin", "due"},
+      {"simulated", run.simulated}};
   return j.dump(2) + "\n";
 }
 

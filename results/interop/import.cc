@@ -275,6 +275,7 @@ Result<RunSummary> import_result(std::string_view text, std::string_view source)
   const Json json = Json::parse(text, nullptr, false);
   const std::vector<Json> lines = json.is_discarded() ? lines_of(text) : std::vector<Json>{json};
   RunSummary run;
+  run.validity = Validity::unknown;
   std::string tool;
   if (!lines.empty() && std::all_of(lines.begin(), lines.end(), is_sglang)) {
     tool = "SGLang's bench_serving";

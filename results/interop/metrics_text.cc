@@ -92,8 +92,12 @@ std::string export_prometheus(const RunSummary& run, const std::vector<StageData
   family("dsbench_stage_seconds", "gauge", "Length of the measured part of a stage.");
   for (const StageData& s : stages)
     fmt::format_to(it, "dsbench_stage_seconds{{{}}} {}\n", labels(*s.summary), s.seconds());
-  family("dsbench_run_valid", "gauge", "1 when the generator was fit to measure.");
-  fmt::format_to(it, "dsbench_run_valid {}\n", run.valid ? 1 : 0);
+  family("dsbench_run_valid", "gauge",
+         "1 when the generator was fit to measure, 0 when it was not; NaN: not known.");
+  fmt::format_to(it, "dsbench_run_valid {}\n",
+                 run.validity == Validity::unknown ? "NaN"
+                 : run.validity == Validity::valid ? "1"
+                                                   : "0");
   family("dsbench_run_info", "gauge", "What was run; always 1.");
   fmt::format_to(it, "dsbench_run_info{{target=\"{}\",seed=\"{}\",verdict=\"{}\",version=\"{}\"}} 1\n",
                  label_text(run.target), run.seed, to_word(run.verdict), label_text(run.dsbench_version));
@@ -256,7 +260,9 @@ std::string export_mlflow(const RunSummary& run, const std::vector<StageData>& s
   params.push_back(pair("command", command));
   Json& tags = j["tags"] = Json::array();
   tags.push_back(pair("dsbench.verdict", to_word(run.verdict)));
-  tags.push_back(pair("dsbench.valid", run.valid ? "true" : "false"));
+  tags.push_back(pair("dsbench.valid", run.validity == Validity::unknown ? "unknown"
+                                       : run.validity == Validity::valid ? "true"
+                                                                         : "false"));
   tags.push_back(pair("dsbench.version", run.dsbench_version));
   tags.push_back(pair("dsbench.commit", run.dsbench_commit));
   tags.push_back(pair("mlflow.runName", fmt::format("dsbench {}", format_utc(run.started_at))));

@@ -43,14 +43,17 @@ void put_answers(Html& html, const RunSummary& run, const std::string& prefix) {
                     mark_cell(recovery_open                                        ? open
                               : run.recovery.verdict == RecoveryVerdict::undecided ? undecided
                                                                                    : answered)});
-  const bool known = !was_rebuilt(run);
+  const bool known = run.validity != Validity::unknown;
+  const bool fit = run.validity == Validity::valid;
   t.rows.push_back({"Do these numbers belong to the service, and not to the generator?",
-                    !known      ? "Not known: how the generator was went with the end of the run."
-                    : run.valid ? "Yes: the generator kept its schedule."
-                                : "No: the generator was not fit to measure. See generator health.",
-                    mark_cell(!known      ? undecided
-                              : run.valid ? answered
-                                          : Mark{"△", "invalid", "void"})});
+                    !known ? run.kind == "imported"
+                                 ? "Not known: another tool made the requests and does not say."
+                                 : "Not known: how the generator was went with the end of the run."
+                    : fit  ? "Yes: the generator kept its schedule."
+                           : "No: the generator was not fit to measure. See generator health.",
+                    mark_cell(!known ? undecided
+                              : fit  ? answered
+                                     : Mark{"△", "invalid", "void"})});
   t.rows.push_back(
       {"What did failure cost?",
        fmt::format("{:.2f} attempts per request{}.", run.retry_amplification,

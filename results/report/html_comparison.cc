@@ -41,7 +41,9 @@ void put_comparison(Html& html, std::span<const LabelledRun> runs) {
                          : std::string("n/a"));
   });
   row("fit to measure", [](const RunSummary& r) {
-    return mark_cell(r.valid ? Mark{"●", "yes", "pass"} : Mark{"△", "no", "void"});
+    return mark_cell(r.validity == Validity::unknown ? Mark{"◇", "not known", "doubt"}
+                     : r.validity == Validity::valid ? Mark{"●", "yes", "pass"}
+                                                     : Mark{"△", "no", "void"});
   });
   row("simulated", [](const RunSummary& r) { return Cell(r.simulated ? "yes" : "no"); });
   put_table(html, t);

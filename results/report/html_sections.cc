@@ -201,13 +201,17 @@ void put_errors(Html& html, const RunSummary& run, const std::string& prefix) {
 void put_health(Html& html, const RunSummary& run, const std::string& prefix) {
   open_section(html, prefix + "health", "Generator health");
   const bool ours = run.kind != "imported";
-  const Mark mark = !ours       ? Mark{"◇", "not known", "doubt"}
-                    : run.valid ? Mark{"●", "fit to measure", "pass"}
-                                : Mark{"△", "not fit to measure", "void"};
+  const bool known = run.validity != Validity::unknown, fit = run.validity == Validity::valid;
+  const Mark mark = !known ? Mark{"◇", "not known", "doubt"}
+                    : fit  ? Mark{"●", "fit to measure", "pass"}
+                           : Mark{"△", "not fit to measure", "void"};
   html.add("<p class=\"lead\">{} ", mark_cell(mark).html());
-  html.raw(!ours       ? "Another tool made these requests; its file does not say whether they left on time."
-           : run.valid ? "The requests left when the schedule said."
-                       : "The numbers of this run may be the generator's and not the service's.")
+  html.raw(!ours    ? "Another tool made these requests; its file does not say whether they left on time."
+           : !known ? "The run was cut off, and how its generator was went with it. What the records tell of "
+                      "it, its "
+                      "send lag, is below."
+           : fit    ? "The requests left when the schedule said."
+                    : "The numbers of this run may be the generator's and not the service's.")
       .raw("</p>\n");
   if (!run.invalid_causes.empty()) {
     html.raw("<ul>\n");

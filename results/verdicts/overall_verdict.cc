@@ -26,9 +26,9 @@ std::size_t count(std::span<const Criterion> criteria, StepVerdict verdict) {
 
 }  // namespace
 
-OverallJudgement judge_run(bool valid, std::span<const std::string> invalid_causes,
+OverallJudgement judge_run(Validity validity, std::span<const std::string> invalid_causes,
                            std::span<const Criterion> criteria) {
-  if (!valid) {
+  if (validity == Validity::invalid) {
     std::string causes;
     for (const auto& cause : invalid_causes) {
       if (!causes.empty()) causes += "; ";
@@ -39,6 +39,16 @@ OverallJudgement judge_run(bool valid, std::span<const std::string> invalid_caus
                         causes.empty() ? "the cause is not known" : causes)};
   }
   if (criteria.empty()) return {Verdict::measured, "Measured; no criteria were given to judge it by."};
+  if (validity == Validity::unknown) {
+    const std::size_t n = count(criteria, StepVerdict::bad);
+    return {Verdict::inconclusive,
+            n == 0 ? fmt::format("Nobody knows whether the generator was fit to measure, so none of the {} "
+                                 "criteria is called met.",
+                                 criteria.size())
+                   : fmt::format("{} of {} criteria would be missed, if the generator was fit to measure, "
+                                 "which nobody knows: {}.",
+                                 n, criteria.size(), list(criteria, StepVerdict::bad))};
+  }
   if (const std::size_t n = count(criteria, StepVerdict::bad); n > 0) {
     return {Verdict::not_ready, fmt::format("{} of {} criteria {} missed: {}.", n, criteria.size(),
                                             n == 1 ? "is" : "are", list(criteria, StepVerdict::bad))};

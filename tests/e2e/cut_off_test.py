@@ -1,6 +1,8 @@
 """A run that was killed has no run.json: dsbench report makes one of its records."""
 
 import contextlib
+import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,7 +14,7 @@ from support import BINARY, Server, TestCase, count, run, run_json
 
 # What only the run itself knows.
 NOT_KNOWN = {"ended", "ended_at_ns", "started_at_ns", "verdict", "sentence", "warnings", "ledger", "duration_ns",
-             "engine_running", "engine_waiting", "engine_kv_used_share", "computed_tokens", "computed_per_token"}
+             "engine_running", "engine_waiting", "engine_kv_used_share", "computed_tokens", "computed_per_token", "valid"}
 
 
 def known(value):
@@ -102,6 +104,13 @@ class CutOff(TestCase):
         self.assertIn("not known: the requests that were under way", page)
         self.assertIn("Not known: how the generator was went with the end of the run.", page)
         self.assertNotIn("the generator kept its schedule", page)
+        self.assertIn("The run was cut off, and how its generator was went with it.", page)
+        self.assertIsNone(summary["validity"]["valid"])
+        self.assertIsNone(json.loads(run("report", killed, "--export", "vllm", "--stage", "0").stdout)["dsbench"]["valid"])
+        self.assertIn("\ndsbench_run_valid NaN\n", run("report", killed, "--export", "prometheus").stdout)
+        self.assertIn('"dsbench.valid"', run("report", killed, "--export", "otel").stdout + run("report", killed, "--export", "mlflow").stdout)
+        beside = run("report", killed, whole, "--out", "-").stdout
+        self.assertTrue(re.search(r">◇<.*?not known", beside[beside.index("fit to measure</th>"):][:400]), "of two runs side by side")
         # A gate takes it for no run at all.
         gate = run("gate", "check", "--baseline", *[killed] * 6, "--candidate", *[whole] * 6, "--allow-mismatch", "arrivals,rates,workload")
         self.assertEqual(gate.returncode, 7, gate.stdout + gate.stderr)
@@ -132,7 +141,8 @@ class CutOff(TestCase):
         self.assertEqual(without["stages"][0]["requests"], whole["stages"][0]["requests"])
         self.assertEqual(without["stages"][0]["delivered"], whole["stages"][0]["delivered"] - 3)
         self.assertIn("3 requests were due and have no end: they count as offered, and their latencies are not known", without["warnings"])
-        self.assertEqual(without["verdict"], "NOT READY", "what it showed is enough to fail")
+        self.assertEqual(without["verdict"], "INCONCLUSIVE", "whose failure it was nobody knows")
+        self.assertRegex(without["sentence"], "^1 of 1 criteria would be missed, if the generator was fit to measure, which nobody knows: ")
         early = self.rebuilt(self.lose("early", "whole", "delete from meta where key in ('run', 'closed');"))
         self.assertTrue(any(w.startswith("not known: command, target, profile, seed and host") for w in early["warnings"]))
         self.assertEqual(early["stages"][0]["completed"], whole["stages"][0]["completed"])
@@ -143,6 +153,85 @@ class CutOff(TestCase):
         foreign = self.lose("foreign", "whole", "update meta set value = 'dsbench.records/9' where key = 'schema';")
         self.assertIn("has schema 'dsbench.records/9'; accepted: dsbench.records/1", run("report", foreign).stderr)
         self.assertFalse((foreign / "run.json").exists())
+
+    def test_a_generator_that_was_late_is_told_by_the_records(self):
+        done = run("load", "--target", "sim:laptop", "--workload", "fixed-tiny", "--quiet", "--traffic", "hold(20/s,20s)", "--slo", "interactive",
+                   "--out", self.folder / "whole")
+        self.assertIn(done.returncode, (0, 3), done.stderr)
+        late = self.rebuilt(self.lose("late", "whole", "update attempts set sent_ns = sent_ns + 3000000000, first_byte_ns = first_byte_ns + "
+                                                       "3000000000 where sent_ns is not null;"))
+        self.assertIs(late["validity"]["valid"], False)
+        self.assertRegex(" ".join(late["validity"]["invalid_causes"]), "requests left late: .*whether the machine was late or dsbench is not known")
+        self.assertEqual(late["verdict"], "INVALID")
+
+    def test_a_rehearsal_is_judged_again_by_the_stages_that_were_whole(self):
+        done = run("rehearse", "--target", "sim:laptop", "--quiet", "--out", self.folder / "whole")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        whole, again = run_json(self.folder / "whole"), self.rebuilt(self.lose("lost", "whole"))
+        self.assertEqual((whole["collapse"]["verdict"], whole["recovery"]["verdict"]), ("collapsed", "recovered"))
+        for key in ("knee", "collapse", "recovery", "criteria"):
+            self.assertEqual(again[key], whole[key])
+        self.assertEqual(known(again["stages"]), known(whole["stages"]))
+        self.assertEqual((again["verdict"], again["validity"]["valid"]), ("INCONCLUSIVE", None))
+        stages = {s["name"]: s for s in whole["stages"]}
+
+        def cut(name, at):
+            """As if it had been killed then: nothing of what came later is there."""
+            return self.rebuilt(self.lose(name, "whole", f"delete from meta where key = 'closed'; delete from stages where start_ns > {at};"
+                                                         f"delete from requests where done_ns > {at}; delete from attempts where done_ns > {at};"
+                                                         f"delete from decisions where at_ns > {at};"))
+        hold, recovery = stages["hold 1.5 × knee"], stages["recovery"]
+        # In the hold: the search was over, and what it found stands.
+        in_hold = cut("in-hold", (hold["start_ns"] + hold["end_ns"]) // 2)
+        self.assertEqual(in_hold["knee"], whole["knee"])
+        self.assertEqual((in_hold["collapse"]["verdict"], in_hold["collapse"]["at_rps"]), ("undecided", hold["planned_rps"]))
+        self.assertEqual(in_hold["collapse"]["sentence"], "not decided: the run was cut off within the hold")
+        self.assertEqual(in_hold["recovery"]["verdict"], "not_tested")
+        self.assertIn("and 'hold 1.5 × knee' not at all", " ".join(in_hold["warnings"]))
+        # In the recovery: the hold stands, too.
+        in_recovery = cut("in-recovery", recovery["start_ns"] + 3_000_000_000)
+        self.assertEqual((in_recovery["knee"], in_recovery["collapse"]), (whole["knee"], whole["collapse"]))
+        self.assertEqual(in_recovery["recovery"]["verdict"], "undecided")
+        self.assertEqual(in_recovery["recovery"]["sentence"], "not decided: the run was cut off within the recovery")
+        # In the search: as far as it had come.
+        third = stages["step 3"]
+        early = cut("early", third["end_ns"] - 1_000_000_000)
+        self.assertEqual(early["knee"]["offered_rps"], stages["step 1"]["planned_rps"])
+        self.assertTrue(early["knee"]["sentence"].endswith("the run's end ended the search"), early["knee"]["sentence"])
+        self.assertEqual(early["collapse"]["sentence"], "not tested: the run was cut off before the hold")
+        before = cut("before", stages["probe"]["end_ns"])
+        self.assertEqual(before["knee"]["sentence"], "not known: the run was cut off before the search")
+        page = (self.folder / "in-hold" / "report.html").read_text()
+        self.assertIn("not decided: the run was cut off within the hold", page)
+        older = self.rebuilt(self.lose("older", "whole", "delete from meta where key = 'run';"))
+        self.assertIn("not known: knee, collapse and recovery; the records are of a dsbench that did not keep", " ".join(older["warnings"]))
+
+    def test_a_rehearsal_that_is_killed_in_its_search_says_how_far_it_came(self):
+        killed = self.folder / "killed"
+        with Server("--executor", "fixed") as server:
+            process = subprocess.Popen([BINARY, "rehearse", "--target", server.url, "--workload", "fixed-tiny", "--quiet", "--budget", "120s",
+                                        "--out", str(killed)], stdout=subprocess.DEVNULL)
+            deadline = time.monotonic() + 90
+            while not (killed / "records.sqlite").exists() or count(killed, "stages", "kind = 'step'") < 3:
+                self.assertLess(time.monotonic(), deadline)
+                self.assertIsNone(process.poll())
+                time.sleep(0.2)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        summary = self.rebuilt(killed)
+        steps = [s for s in summary["stages"] if s["kind"] == "step"]
+        self.assertGreaterEqual(len(steps), 3)
+        self.assertIsNone(summary["validity"]["valid"])
+        self.assertEqual(summary["verdict"], "INCONCLUSIVE")
+        self.assertTrue(summary["ended"].startswith("cut off"))
+        self.assertIn("the run's end ended the search", summary["knee"]["sentence"])
+        self.assertEqual(summary["collapse"]["verdict"], "not_tested")
+        self.assertEqual(summary["collapse"]["sentence"], "not tested: the run was cut off before the hold")
+        self.assertEqual([c["name"] for c in summary["criteria"]][:1], ["some load meets the objectives"])
+        self.assertIn(f"'{steps[-1]['name']}' not at all", " ".join(summary["warnings"]))
+        gate = run("gate", "check", "--baseline", *[killed] * 6, "--candidate", *[killed] * 6)
+        self.assertEqual(gate.returncode, 7, gate.stdout + gate.stderr)
+        self.assertIn("not a whole run: cut off", gate.stdout)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ RunSummary random_run(Rng& rng) {
   r.kind = any_text(rng);
   r.verdict = any_of<Verdict>(rng, 5);
   r.sentence = any_text(rng);
-  r.valid = rng.below(2) == 0;
+  r.validity = static_cast<Validity>(rng.below(3));
   r.invalid_causes = some<std::string>(rng, any_text);
   r.warnings = some<std::string>(rng, any_text);
   r.criteria = some<Criterion>(rng, [](Rng& g) {
@@ -218,7 +218,7 @@ RunSummary sample_run() {
   r.kind = "rehearse";
   r.verdict = Verdict::not_ready;
   r.sentence = "1 of 3 criteria is missed: no collapse: found collapsed.";
-  r.valid = true;
+  r.validity = Validity::valid;
   r.warnings = {"the CPU governor is 'powersave'; set it to 'performance'"};
   r.criteria = {{"safe load ≥ 10/s", "12.0/s (between 12.0/s and 14.0/s)", StepVerdict::good},
                 {"no collapse", "collapsed", StepVerdict::bad},

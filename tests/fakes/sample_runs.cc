@@ -349,7 +349,7 @@ RunSummary nothing_good() {
 RunSummary invalid() {
   RunSummary run = rehearsal(true);
   run.verdict = Verdict::invalid;
-  run.valid = false;
+  run.validity = Validity::invalid;
   run.sentence =
       "The generator was not fit to measure: its send lag p99 was 380 ms, against a TTFT bound of 2.00 s.";
   run.invalid_causes = {"send lag p99 380 ms is above 5 % of the TTFT bound (100 ms)",

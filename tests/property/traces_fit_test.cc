@@ -159,9 +159,45 @@ TEST(Fit, keeps_the_lengths_of_conversations_that_grow) {
   }
 }
 
+// A request in every second, without an answer, all alike: a clock's arrivals, and 1 token is what is sent.
+TEST(Fit, of_a_clock_and_of_nothing_said_is_good) {
+  TraceBuilder builder{"known", TraceFormat::azure, 1, 1};
+  for (int i = 0; i < 200; ++i) {
+    TraceRequest request;
+    request.at = from_seconds(i);
+    request.input_tokens = 30;
+    builder.add(request);
+  }
+  const auto fit = fit_trace(builder.finish({}), {});
+  ASSERT_TRUE(fit) << fit.error().message;
+  EXPECT_NE(fit->traffic_json.find("\"constant\""), std::string::npos) << fit->traffic_json;
+  EXPECT_TRUE(profiles::parse_traffic(fit->traffic_json, "fitted"));
+  for (const FitLine& line : fit->lines)
+    EXPECT_EQ(line.verdict, FitLine::Verdict::good) << line.what << " " << line.fitted.value_or(0);
+}
+
+// Greetings of one token, all alike: what they share is no block that they fill, and became one of 64.
+TEST(Fit, of_prompts_shorter_than_a_block_keeps_their_lengths) {
+  TraceBuilder builder{"known", TraceFormat::sharegpt, 64, 1};
+  for (int i = 0; i < 200; ++i) {
+    TraceRequest request;
+    request.at = from_seconds(i);
+    request.input_tokens = 1;
+    request.output_tokens = 1;
+    request.prefix_hashes = {7};
+    builder.add(request);
+  }
+  const auto fit = fit_trace(builder.finish({}), {});
+  ASSERT_TRUE(fit) << fit.error().message;
+  for (const FitLine& line : fit->lines) {
+    if (line.what != "input mean") continue;
+    EXPECT_EQ(line.verdict, FitLine::Verdict::good) << line.fitted.value_or(0);
+  }
+}
+
 TEST(Fit, refuses_what_is_too_little) {
   const Trace trace = drawn("constant hold(1/s,30s)", lognormals, 3);
-  EXPECT_EQ(fit_trace(trace, {}).error().message, "30 requests; a fit needs at least 50");
+  EXPECT_EQ(fit_trace(trace, {}).error().message, "'known' has 30 requests; a fit needs at least 50");
 }
 
 }  // namespace

@@ -92,7 +92,7 @@ constexpr std::string_view chat =
 TEST(FindSessions, finds_all_of_long_conversations) {
   for (const std::int32_t block : {16, 64, 512}) {
     const Known known = drawn("poisson hold(2/s,20m)", std::string{chat}, block);
-    const SessionForest forest = find_sessions(known.trace, 0);
+    const SessionForest forest = find_sessions(known.trace, PromptIndex{known.trace}, 0);
     // Of turns that fit into one block not all can be told apart from strangers.
     EXPECT_NEAR(static_cast<double>(forest.follow_ups), static_cast<double>(known.follow_ups),
                 (block == 512 ? 0.2 : 0.002) * static_cast<double>(known.follow_ups))
@@ -110,7 +110,7 @@ TEST(FindSessions, finds_none_among_strangers) {
       drawn("poisson hold(5/s,10m)", R"("prompt_tokens": {"law": "uniform", "min": 5, "max": 90},
     "output_tokens": {"law": "uniform", "min": 20, "max": 400}, "system_prompt_tokens": 128,
     "prefix_pools": [{"count": 40, "tokens": {"law": "uniform", "min": 500, "max": 3000}, "zipf": 0.8}])");
-  EXPECT_LT(find_sessions(known.trace, 128).follow_ups, known.trace.size() / 50);
+  EXPECT_LT(find_sessions(known.trace, PromptIndex{known.trace}, 128).follow_ups, known.trace.size() / 50);
 }
 
 TEST(FitSessions, writes_chats_as_sessions_with_their_laws) {

@@ -34,5 +34,17 @@ TEST(ReadFile, SaysWhatIsWrong) {
   EXPECT_EQ(read_file("/tmp").error().message, "cannot read '/tmp': it is a directory, a file was expected");
 }
 
+// It opens, and cannot be read: the world's fault, not ours.
+TEST(ReadFile, SaysThatReadingFailed) {
+  const auto refused = read_file("/proc/self/mem");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::io);
+  EXPECT_EQ(refused.error().message, "cannot read '/proc/self/mem': Input/output error");
+}
+
+TEST(ReadFile, ReadsFilesThatTellNoSize) {
+  EXPECT_NE(read_file("/proc/self/status").value().find("Name:"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace dsbench

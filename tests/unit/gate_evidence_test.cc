@@ -105,7 +105,7 @@ TEST(GateEvidence, a_rehearsal_tells_its_knee_and_recovery) {
 
 TEST(GateEvidence, what_is_invalid_or_not_whole_is_no_evidence) {
   RunSummary run = run_of(1, Nanos{40'000'000});
-  run.valid = false;
+  run.validity = Validity::invalid;
   run.invalid_causes = {"send lag"};
   EXPECT_THAT(evidence_of(run, "r").invalid, testing::ElementsAre("send lag"));
   run = run_of(1, Nanos{40'000'000});

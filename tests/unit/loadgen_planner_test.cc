@@ -242,7 +242,8 @@ TEST(Planner, TheBudgetEndsTheSearchWithWhatIsKnown) {
   EXPECT_EQ(none.knee().upper, std::nullopt);
   const Search bad = search(c, knee_at(1));
   EXPECT_THAT(bad.doom(), HasSubstr("even 10.0/s is too much: "));
-  EXPECT_THAT(bad.doom(), HasSubstr("; the budget of 1.00 s ended before a lower rate could be measured"));
+  EXPECT_THAT(bad.doom(),
+              HasSubstr("; the budget of 1.00 s ended the search before a lower rate could be measured"));
 }
 
 TEST(Planner, AskingTwiceOrDiscardingChangesNothing) {

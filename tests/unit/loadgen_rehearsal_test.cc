@@ -72,7 +72,7 @@ TEST_F(RehearsalTest, FindsTheKneeTheCollapseAndTheRecovery) {
   EXPECT_EQ(summary.collapse.verdict, CollapseVerdict::collapsed) << summary.collapse.sentence;
   EXPECT_EQ(summary.recovery.verdict, RecoveryVerdict::recovered) << summary.recovery.sentence;
   EXPECT_EQ(summary.verdict, Verdict::not_ready) << summary.sentence;
-  EXPECT_TRUE(summary.valid);
+  EXPECT_EQ(summary.validity, results::Validity::valid);
   EXPECT_GT(summary.retry_amplification, 1.0);
   EXPECT_EQ(summary.ended, "complete");
 }

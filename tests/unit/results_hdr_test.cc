@@ -8,6 +8,7 @@
 #include "core/rng.h"
 #include "results/hdr_codec.h"
 #include "results/hdr_log.h"
+#include "results/hdr_union.h"
 
 namespace dsbench::results {
 namespace {
@@ -106,6 +107,13 @@ TEST(HdrLog, round_trip_and_a_cut_last_line) {
   EXPECT_EQ(cut->size(), 1U);
   EXPECT_EQ(parse_hdr_log("#x\nTag=a,one,1,1,HIST\n").error().message,
             "latency log, line 2: expected [Tag=name,]start,length,max,histogram with times in seconds");
+}
+
+// What getline cannot read is to it an end like any other.
+TEST(HdrLog, one_that_cannot_be_read_to_its_end_is_not_whole) {
+  const auto sums = sum_hdr_log("/proc/self/mem");
+  ASSERT_FALSE(sums);
+  EXPECT_EQ(sums.error().message, "cannot read '/proc/self/mem' to its end");
 }
 
 TEST(HdrLog, a_full_disk_is_an_error_with_the_path) {

@@ -205,7 +205,7 @@ TEST(Merge, EightWorkersAreWhatOneProcessWouldHaveMeasured) {
   const WorkerRun truth = record(folder.make("truth"), 0, one);
   auto merged = merge_workers(eight_workers(), {}, folder.make("merged"));
   ASSERT_TRUE(merged.has_value()) << merged.error().message;
-  EXPECT_TRUE(merged->valid);
+  EXPECT_EQ(merged->validity, Validity::valid);
   EXPECT_THAT(merged->invalid_causes, IsEmpty());
   const StageSummary &a = merged->stages.front(), &b = truth.summary.stages.front();
   EXPECT_EQ(a.requests, 8'000);
@@ -332,7 +332,7 @@ TEST(Merge, AMissingWorkerMakesItInvalidUnlessItIsAllowed) {
   const auto strict =
       merge_workers(runs, {"'w1' has no run.json: its worker did not come to an end"}, folder.make("strict"));
   ASSERT_TRUE(strict.has_value()) << strict.error().message;
-  EXPECT_FALSE(strict->valid);
+  EXPECT_EQ(strict->validity, Validity::invalid);
   EXPECT_THAT(strict->invalid_causes,
               Contains(HasSubstr("worker 1 of 4 is missing; 'w1' has no run.json: its worker did not come to "
                                  "an end: 1 of 4 shares of the schedule were not offered")));
@@ -340,7 +340,7 @@ TEST(Merge, AMissingWorkerMakesItInvalidUnlessItIsAllowed) {
   EXPECT_EQ(strict->workers_expected, 4);
   const auto allowed = merge_workers(runs, {}, folder.make("allowed"), {.allow_missing = true});
   ASSERT_TRUE(allowed.has_value());
-  EXPECT_TRUE(allowed->valid);
+  EXPECT_EQ(allowed->validity, Validity::valid);
   EXPECT_EQ(allowed->stages.front().requests, 600);
   EXPECT_DOUBLE_EQ(allowed->stages.front().offered.per_second(), 30);
   EXPECT_THAT(allowed->warnings,
@@ -359,7 +359,7 @@ TEST(Merge, WorkersThatBeganApartAreNoOneLoad) {
                                                         "start them with one --start-at")));
   runs[3].summary.worker->began_at = 1'000s;
   const auto near = merge_workers(runs, {}, folder.make("near"));
-  EXPECT_TRUE(near->valid);
+  EXPECT_EQ(near->validity, Validity::valid);
   EXPECT_THAT(near->warnings, Contains(HasSubstr("agreed on no start; by their own clocks they began 80")));
   for (WorkerRun& run : runs) run.summary.worker->start_at = run.summary.worker->began_at;
   const auto two_starts = merge_workers(runs, {}, folder.make("two"));
@@ -369,13 +369,13 @@ TEST(Merge, WorkersThatBeganApartAreNoOneLoad) {
 TEST(Merge, WhatAWorkerSaysOfItselfIsSaidOfTheWhole) {
   const Folder folder;
   std::vector<WorkerRun> runs = four_workers();
-  runs[2].summary.valid = false;
+  runs[2].summary.validity = Validity::invalid;
   runs[2].summary.invalid_causes = {"hold: requests left late"};
   runs[2].summary.stages.front().invalid_causes = {"requests left late"};
   for (WorkerRun& run : runs) run.summary.warnings = {"said by all"};
   runs[0].summary.warnings.emplace_back("said by one");
   const auto merged = merge_workers(runs, {}, folder.make("merged"));
-  EXPECT_FALSE(merged->valid);
+  EXPECT_EQ(merged->validity, Validity::invalid);
   EXPECT_THAT(merged->invalid_causes, Contains("worker 2: hold: requests left late"));
   EXPECT_THAT(merged->stages.front().invalid_causes, Contains("worker 2: requests left late"));
   EXPECT_THAT(merged->warnings, Contains("said by all"));
@@ -391,7 +391,7 @@ TEST(Merge, AWorkerThatWasInterruptedEndsTheJudgedPartForAll) {
   runs[1].summary.worker->schedule_digest = "less";
   const auto merged = merge_workers(runs, {}, folder.make("merged"));
   ASSERT_TRUE(merged.has_value()) << merged.error().message;
-  EXPECT_TRUE(merged->valid);
+  EXPECT_EQ(merged->validity, Validity::valid);
   EXPECT_EQ(merged->ended, "worker 1: interrupted");
   EXPECT_EQ(merged->stages.front().end, stage_start + 10s);
   EXPECT_EQ(merged->stages.front().requests, 400);
@@ -467,7 +467,7 @@ TEST(Merge, AWorkerThatSentNothingIsMissingAndSaysWhy) {
   const Folder folder;
   std::vector<WorkerRun> runs = four_workers();
   runs[3].summary.stages.clear();
-  runs[3].summary.valid = false;
+  runs[3].summary.validity = Validity::invalid;
   runs[3].summary.invalid_causes = {"worker 3 of 4 was ready 170 ms after the agreed start, accepted 100 ms"};
   const auto merged = merge_workers(runs, {}, folder.make("merged"));
   EXPECT_THAT(

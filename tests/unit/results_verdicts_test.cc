@@ -227,18 +227,30 @@ TEST(OverallVerdict, invalid_before_not_ready_before_inconclusive_before_ready) 
       unclear{"recovers", "undecided", StepVerdict::unclear};
   const std::vector<std::string> causes{"send lag p99 12.0 ms"};
   const std::vector<Criterion> all{met, missed, unclear}, doubt{met, unclear}, fine{met}, two{met, met};
-  EXPECT_EQ(judge_run(false, causes, all).verdict, Verdict::invalid);
-  EXPECT_EQ(judge_run(false, causes, all).sentence,
+  EXPECT_EQ(judge_run(Validity::invalid, causes, all).verdict, Verdict::invalid);
+  EXPECT_EQ(judge_run(Validity::invalid, causes, all).sentence,
             "The generator was not fit to measure, so nothing is said of the service: send lag p99 12.0 ms.");
-  EXPECT_EQ(judge_run(true, {}, all).verdict, Verdict::not_ready);
-  EXPECT_EQ(judge_run(true, {}, all).sentence, "1 of 3 criteria is missed: no collapse: found collapsed.");
-  EXPECT_EQ(judge_run(true, {}, doubt).verdict, Verdict::inconclusive);
-  EXPECT_EQ(judge_run(true, {}, doubt).sentence,
+  EXPECT_EQ(judge_run(Validity::valid, {}, all).verdict, Verdict::not_ready);
+  EXPECT_EQ(judge_run(Validity::valid, {}, all).sentence,
+            "1 of 3 criteria is missed: no collapse: found collapsed.");
+  EXPECT_EQ(judge_run(Validity::valid, {}, doubt).verdict, Verdict::inconclusive);
+  EXPECT_EQ(judge_run(Validity::valid, {}, doubt).sentence,
             "1 of 2 criteria could not be decided: recovers: found undecided.");
-  EXPECT_EQ(judge_run(true, {}, fine).sentence, "The criterion is met: safe load ≥ 120/s: found 184/s.");
-  EXPECT_EQ(judge_run(true, {}, two).sentence, "All 2 criteria are met.");
-  EXPECT_EQ(judge_run(true, {}, {}).verdict, Verdict::measured);
-  EXPECT_EQ(judge_run(false, {}, {}).verdict, Verdict::invalid);
+  EXPECT_EQ(judge_run(Validity::valid, {}, fine).sentence,
+            "The criterion is met: safe load ≥ 120/s: found 184/s.");
+  EXPECT_EQ(judge_run(Validity::valid, {}, two).sentence, "All 2 criteria are met.");
+  EXPECT_EQ(judge_run(Validity::valid, {}, {}).verdict, Verdict::measured);
+  EXPECT_EQ(judge_run(Validity::invalid, {}, {}).verdict, Verdict::invalid);
+  // Neither a pass nor a failure where nobody knows whose it is.
+  EXPECT_EQ(judge_run(Validity::unknown, {}, fine).verdict, Verdict::inconclusive);
+  EXPECT_EQ(
+      judge_run(Validity::unknown, {}, fine).sentence,
+      "Nobody knows whether the generator was fit to measure, so none of the 1 criteria is called met.");
+  EXPECT_EQ(judge_run(Validity::unknown, {}, all).verdict, Verdict::inconclusive);
+  EXPECT_EQ(judge_run(Validity::unknown, {}, all).sentence,
+            "1 of 3 criteria would be missed, if the generator was fit to measure, which nobody knows: no "
+            "collapse: found collapsed.");
+  EXPECT_EQ(judge_run(Validity::unknown, {}, {}).verdict, Verdict::measured);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 namespace dsbench::loadgen {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -396,6 +397,66 @@ TEST(Malformed, an_array_that_breaks_off_is_one_bad_record) {
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("1 of 3 records"));
   EXPECT_THAT(refused.error().message, HasSubstr("line 12: the file ends within it"));
+}
+
+TEST(Malformed, an_array_that_breaks_off_between_elements_is_not_whole) {
+  const std::string whole = read_file(golden("sharegpt.json")).value();
+  const std::string text = whole.substr(0, whole.rfind(']'));
+  const TemporaryFile file{text};
+  const auto refused = load_trace(file.path());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("1 of 4 records"));
+  EXPECT_THAT(refused.error().message, HasSubstr("the file ends within an array"));
+  TraceOptions lenient;
+  lenient.most_bad = 0.5;
+  const Trace trace = must_load(file.path(), lenient);
+  EXPECT_EQ(trace.notes.bad, 1U);
+  EXPECT_EQ(trace.size(), must_load(golden("sharegpt.json")).size());
+}
+
+// One hash each fits blocks of 512 and of 1024 alike.
+TEST(Mooncake, prompts_of_one_block_have_the_usual_one) {
+  std::string text;
+  for (int i = 0; i < 20; ++i)
+    text += R"({"timestamp": )" + std::to_string(i * 1000) +
+            R"(, "input_length": 512, "output_length": 1, "hash_ids": [)" + std::to_string(i) + "]}\n";
+  const TemporaryFile file{text};
+  EXPECT_EQ(must_load(file.path()).block_tokens, 512);
+}
+
+// Others write Mooncake's milliseconds with fractions; taken for vLLM's seconds, they were a thousand times
+// too slow.
+TEST(Mooncake, milliseconds_may_have_fractions) {
+  const TemporaryFile file{
+      R"({"timestamp": 0.5, "input_length": 1200, "output_length": 50, "hash_ids": [0, 1, 2]})"
+      "\n"
+      R"({"timestamp": 1500.25, "input_length": 600, "output_length": 50, "hash_ids": [0, 3]})"};
+  const Trace trace = must_load(file.path());
+  EXPECT_EQ(trace.format, TraceFormat::mooncake);
+  EXPECT_EQ(trace.block_tokens, 512);
+  EXPECT_THAT(millis(trace), ElementsAre(0, 1499));
+}
+
+TEST(Describe, one_request_has_no_rate_and_nothing_is_sent_as_one_token) {
+  const TemporaryFile one{R"({"timestamp": 0, "input_length": 12, "output_length": 0, "hash_ids": [0]})"};
+  EXPECT_THAT(describe(must_load(one.path())),
+              AllOf(HasSubstr("mooncake, 1 request; 12 input and 0 output tokens each"),
+                    HasSubstr("1 requests have no output tokens: 1 is asked for")));
+}
+
+// An array was taken for Mooncake's milliseconds and blocks of 512, whatever it held: it was looked at line
+// by line.
+TEST(Formats, an_array_is_known_by_its_elements_as_lines_are) {
+  const std::string lines = read_file(golden("vllm.jsonl")).value();
+  std::string array = "[" + lines;
+  array.replace(array.find("}\n{"), 3, "}, {");
+  array.back() = ']';
+  const TemporaryFile file{array};
+  const Trace of_lines = must_load(golden("vllm.jsonl")), of_array = must_load(file.path());
+  EXPECT_EQ(of_array.format, TraceFormat::vllm);
+  EXPECT_EQ(of_array.block_tokens, of_lines.block_tokens);
+  EXPECT_EQ(millis(of_array), millis(of_lines));
+  EXPECT_THAT(of_array.hashes_of(1), ElementsAre(981U, 4412U, 8U));
 }
 
 TEST(Foreign, files_are_refused_with_what_they_are) {

@@ -1,10 +1,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 #include "loadgen/traces/load_trace.h"
 #include "loadgen/traces/servegen.h"
+#include "loadgen/traces/servegen_dataset.h"
 
 namespace dsbench::loadgen {
 namespace {
@@ -97,6 +103,94 @@ TEST(ServeGen, bursty_windows_keep_their_mean_over_seeds) {
   }
   // Standard deviation of one count about 3·√300 = 52, of the mean 2.6.
   EXPECT_NEAR(sum / seeds, 300, 4 * 2.6);
+}
+
+class ServeGenDataset : public testing::Test {
+ protected:
+  ServeGenDataset() { std::filesystem::create_directories(folder_); }
+  ~ServeGenDataset() override { std::filesystem::remove_all(folder_); }
+  [[nodiscard]] Result<std::vector<ServeGenLengths>> read(std::string_view text) const {
+    std::ofstream{file()} << text;
+    return read_servegen_dataset(file());
+  }
+  [[nodiscard]] std::string refusal(std::string_view text) const {
+    const auto read_back = read(text);
+    return read_back ? "none" : read_back.error().message;
+  }
+  [[nodiscard]] std::filesystem::path file() const { return folder_ / "chunk-0-dataset.json"; }
+
+ private:
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("dsbench-servegen-" + std::to_string(::getpid()));
+};
+
+TEST_F(ServeGenDataset, takes_the_first_name_that_counts_and_leaves_the_unknown) {
+  const auto lengths = read(R"({"1200": {"output_length": {"9": 1}, "extra": [{"input_tokens": 3}, [1]],
+      "input_length": "rubbish, but not what counts", "input_tokens": {"4": 1, "5": 3}, "text_tokens": "{6: 1}"},
+    "0": {"input_tokens": null, "text_tokens": "{8: 1}", "output_tokens": "{2: 1}", "more": {"a": {"b": 1}}},
+    "600": {"input_tokens": "{}", "output_tokens": "{}"}})");
+  ASSERT_TRUE(lengths) << lengths.error().message;
+  ASSERT_EQ(lengths->size(), 2U);
+  EXPECT_EQ((*lengths)[0].start_s, 0);
+  EXPECT_EQ((*lengths)[0].input.mean(), 8);
+  EXPECT_EQ((*lengths)[1].start_s, 1200);
+  EXPECT_EQ((*lengths)[1].input.mean(), 4.75);
+  EXPECT_EQ((*lengths)[1].output.mean(), 9);
+  EXPECT_TRUE((*lengths)[1].reasoning.empty());
+}
+
+TEST_F(ServeGenDataset, says_what_is_wrong_with_it) {
+  EXPECT_THAT(refusal("[1]"), HasSubstr("holds no JSON object"));
+  EXPECT_THAT(refusal("7"), HasSubstr("holds no JSON object"));
+  EXPECT_THAT(refusal(R"({"noon": {}})"), HasSubstr("'noon' is no start of a window in seconds"));
+  EXPECT_THAT(refusal(R"({"0": 3})"), HasSubstr("'0' is no start of a window in seconds with its lengths"));
+  EXPECT_THAT(refusal(R"({"0": [3]})"), HasSubstr("'0' is no start of a window in seconds with its lengths"));
+  EXPECT_THAT(refusal(R"({"0": {"input_tokens": 3, "output_tokens": "{1: 1}"}})"),
+              HasSubstr("window 0: input_tokens is no distribution but a number"));
+  EXPECT_THAT(refusal(R"({"0": {"input_tokens": ["{1: 1}"], "output_tokens": "{1: 1}"}})"),
+              HasSubstr("window 0: input_tokens is no distribution but a list"));
+  EXPECT_THAT(refusal(R"({"0": {"input_tokens": "[1]", "output_tokens": "{1: 1}"}})"),
+              HasSubstr("window 0: input_tokens: no Python dict of numbers: '[1]'"));
+  EXPECT_THAT(refusal(R"({"0": {"input_tokens": {"1": -1}, "output_tokens": "{1: 1}"}})"),
+              HasSubstr("window 0: input_tokens: no distribution: '1' has the weight -1"));
+  EXPECT_THAT(refusal(R"({"0": {"input_tokens": {"1": [1]}, "output_tokens": "{1: 1}"}})"),
+              HasSubstr("window 0: input_tokens: no distribution: the weight of '1' is a list"));
+}
+
+TEST_F(ServeGenDataset, is_never_taken_for_whole_where_it_was_cut) {
+  const std::string whole = R"({"0": {"input_tokens": "{1: 1}", "output_tokens": "{1: 1}"}})";
+  ASSERT_TRUE(read(whole));
+  for (std::size_t n = 0; n < whole.size(); ++n)
+    EXPECT_THAT(refusal(whole.substr(0, n)), HasSubstr("is no JSON, or not whole: byte ")) << n;
+  EXPECT_THAT(refusal(whole + "{"), HasSubstr("is no JSON, or not whole: byte "));
+}
+
+// More than a quarter of a GiB was cut there, and then called no JSON. Blanks pack well, and members of gzip
+// one after the other are one file.
+TEST_F(ServeGenDataset, may_be_of_any_size) {
+  const auto packed = [](const std::string& text) {
+    z_stream stream{};
+    EXPECT_EQ(deflateInit2(&stream, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    std::string out(deflateBound(&stream, text.size()), '\0');
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+    stream.avail_in = static_cast<uInt>(text.size());
+    stream.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream.avail_out = static_cast<uInt>(out.size());
+    EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    out.resize(stream.total_out);
+    (void)deflateEnd(&stream);
+    return out;
+  };
+  const std::string blanks = packed(std::string(std::size_t{16} << 20, ' '));
+  std::string text = packed(R"({"0": {"input_tokens": "{3: 1}", "output_tokens": "{1: 1}"},)");
+  for (int i = 0; i < 17; ++i) text += blanks;  // 272 MiB
+  const std::string rest = packed(R"("600": {"input_tokens": "{5: 1}", "output_tokens": "{1: 1}"}})");
+  const auto lengths = read(text + rest);
+  ASSERT_TRUE(lengths) << lengths.error().message;
+  ASSERT_EQ(lengths->size(), 2U);
+  EXPECT_EQ(lengths->back().input.mean(), 5);
+  EXPECT_THAT(refusal(text), HasSubstr("is no JSON, or not whole: byte "));
+  EXPECT_THAT(refusal((text + rest).substr(0, text.size() + rest.size() - 9)), HasSubstr("is cut off"));
 }
 
 }  // namespace

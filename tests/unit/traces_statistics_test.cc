@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/rng.h"
 #include "loadgen/schedule.h"
 #include "loadgen/traces/joint_fit.h"
 #include "loadgen/traces/load_trace.h"
 #include "loadgen/traces/prefix_fit.h"
+#include "loadgen/traces/prompt_index.h"
 #include "loadgen/traces/rate_curve.h"
 #include "loadgen/traces/trace_statistics.h"
 #include "profiles/traffic_profile.h"
@@ -206,9 +208,72 @@ Trace with_prefixes() {
   return builder.finish({});
 }
 
+// What the index says of a row is what the row's own hashes say, by other names.
+TEST(PromptIndex, gives_equal_beginnings_equal_numbers_and_no_others) {
+  TraceBuilder builder{"known", TraceFormat::mooncake, 16, 1};
+  const auto add = [&](std::int32_t tokens, std::vector<std::uint64_t> hashes) {
+    TraceRequest request;
+    request.input_tokens = tokens;
+    request.prefix_hashes = std::move(hashes);
+    builder.add(request);
+  };
+  add(40, {7, 8, 9});      // the last block is not full
+  add(48, {7, 8, 9});      // here it is
+  add(50, {7, 9});         // hashes do not cover it: an end of its own
+  add(50, {7, 9});         // and another
+  add(20, {});             // all its own
+  add(0, {7});             // nothing to begin with
+  add(16, {9});            // not the same as after 7
+  add(10, {7, 8, 9, 10});  // more hashes than prompt
+  Trace trace = builder.finish({});
+  const PromptIndex index{trace};
+  EXPECT_THAT(index.of(0), ElementsAre(1, 2, 3));
+  EXPECT_THAT(index.of(1), ElementsAre(1, 2, 3));
+  EXPECT_THAT(index.of(2), ElementsAre(1, 4, 5));
+  EXPECT_THAT(index.of(3), ElementsAre(1, 4, 6));
+  EXPECT_THAT(index.of(4), ElementsAre(7));
+  EXPECT_THAT(index.of(5), ElementsAre());
+  EXPECT_THAT(index.of(6), ElementsAre(8));
+  EXPECT_THAT(index.of(7), ElementsAre(1));
+  EXPECT_EQ(index.numbers(), 9U);
+  EXPECT_THAT(index.whole_blocks(0), ElementsAre(1, 2));
+  EXPECT_THAT(index.whole_blocks(1), ElementsAre(1, 2, 3));
+  EXPECT_THAT(index.whole_blocks(2), ElementsAre(1, 4));
+  EXPECT_THAT(index.whole_blocks(4), ElementsAre());
+  EXPECT_THAT(index.whole_blocks(7), ElementsAre());
+  std::vector<PromptPiece> mine, own;
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    index.pieces(i, mine);
+    prompt_pieces(trace, i, own);
+    ASSERT_EQ(mine.size(), own.size()) << i;
+    for (std::size_t k = 0; k < own.size(); ++k) EXPECT_EQ(mine[k].tokens, own[k].tokens) << i << " " << k;
+  }
+  trace.rows[1].copy = 1;  // of a superposition: it shares nothing with the source
+  const PromptIndex apart{trace};
+  EXPECT_THAT(apart.of(1), ElementsAre(4, 5, 6));
+}
+
+// Thousands of chains are numbered across many growths of the table.
+TEST(PromptIndex, lets_an_endless_cache_find_what_hashes_let_it_find) {
+  const Trace trace = with_prefixes();
+  const PromptIndex index{trace};
+  PrefixMeter by_hashes, by_numbers;
+  std::vector<PromptPiece> pieces;
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    prompt_pieces(trace, i, pieces);
+    const std::int64_t found = by_hashes.add(pieces, trace.rows[i].due);
+    index.pieces(i, pieces);
+    ASSERT_EQ(by_numbers.add(pieces, trace.rows[i].due), found) << i;
+  }
+  EXPECT_GT(by_hashes.hit_share(), 0.3);
+  EXPECT_EQ(by_numbers.share_by_position(), by_hashes.share_by_position());
+}
+
 TEST(PrefixFit, finds_system_prompt_pool_and_those_without) {
   const Trace trace = with_prefixes();
-  const PrefixFit fit = fit_prefixes(trace, 1);
+  std::vector<std::uint32_t> all(trace.size());
+  std::iota(all.begin(), all.end(), 0U);
+  const PrefixFit fit = fit_prefixes(trace, PromptIndex{trace}, all, 1);
   EXPECT_EQ(fit.system_tokens, 32);
   ASSERT_EQ(fit.classes.size(), 2U);
   EXPECT_EQ(fit.classes[0].count, 0);
