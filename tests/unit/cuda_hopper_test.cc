@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/kernels/cuda/csa_gather.h"
 #include "engine/kernels/cuda/gemm_swapped.h"
 #include "engine/kernels/cuda/gemm_wgmma.h"
 #include "engine/kernels/cuda/hopper.cuh"
@@ -234,6 +235,9 @@ TEST(EmulatedTma, NothingIsPreparedAndRun) {
   GatherMla gather;
   EXPECT_EQ(prepare_mla_gather(gather, {.ids = &named, .requests = 0, .heads = 128}), 0);
   EXPECT_EQ(mla_gather(gather, nullptr), 0);
+  GatherCsa csa;
+  EXPECT_EQ(prepare_csa_gather(csa, {.requests = 0, .heads = 128}), 0);
+  EXPECT_EQ(csa_gather(csa, nullptr), 0);
   EXPECT_EQ(prepare_mla_gather(gather, {.requests = 1, .heads = 128}), invalid_value) << "without ids";
 }
 
