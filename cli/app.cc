@@ -39,6 +39,13 @@ std::string exit_code_footer() {
   return text;
 }
 
+bool has_subcommand(const CLI::App& app, std::string_view verb, std::string_view name) {
+  for (const CLI::App* one : app.get_subcommands([&](const CLI::App* a) { return a->get_name() == verb; })) {
+    if (!one->get_subcommands([&](const CLI::App* a) { return a->get_name() == name; }).empty()) return true;
+  }
+  return false;
+}
+
 // CLI11's own codes (100 to 127) never leave us.
 int explain(const CLI::App& app, const CLI::ParseError& e, int argc, char** argv) {
   if (e.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(e);
@@ -51,7 +58,8 @@ int explain(const CLI::App& app, const CLI::ParseError& e, int argc, char** argv
       fmt::print(stderr, "dsbench: there is no verb '{}'; accepted: {}{}\n", first, join(verbs),
                  near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
     } else if (is_verb) {
-      fmt::print(stderr, "See: dsbench {} --help\n", first);
+      fmt::print(stderr, "See: dsbench {}{} --help\n", first,
+                 argc > 2 && has_subcommand(app, first, argv[2]) ? fmt::format(" {}", argv[2]) : "");
       return exit_usage;
     }
   }

@@ -6,4 +6,4 @@ dsbench_test(loadgen_planner_test SOURCES unit/loadgen_planner_test.cc unit/load
 dsbench_test(loadgen_property_test SOURCES property/loadgen_knee_in_virtual_time_test.cc property/loadgen_conservation_test.cc LIBS dsbench::loadgen)
 dsbench_test(loadgen_rehearsal_test SOURCES unit/loadgen_rehearsal_test.cc LIBS dsbench::loadgen)
 dsbench_test(loadgen_guards_test SOURCES unit/loadgen_guards_test.cc LIBS dsbench::loadgen)
-dsbench_test(loadgen_workload_test SOURCES unit/loadgen_workload_test.cc LIBS dsbench::loadgen)
+dsbench_test(loadgen_workload_test SOURCES unit/loadgen_workload_test.cc unit/loadgen_sessions_test.cc unit/loadgen_follow_ups_test.cc LIBS dsbench::loadgen)

@@ -100,6 +100,8 @@ class Refusals(TestCase):
         done = run("reherse")
         self.assertEqual(done.returncode, 2)
         self.assertIn("did you mean 'rehearse'?", done.stderr)
+        self.assertTrue(run("gate", "check").stderr.endswith("See: dsbench gate check --help\n"))
+        self.assertTrue(run("merge").stderr.endswith("See: dsbench merge --help\n"))
 
 
 if __name__ == "__main__":
