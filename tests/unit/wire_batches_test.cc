@@ -1,7 +1,6 @@
 // Attempts that start together and answers that are ready together.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -161,13 +160,11 @@ TEST_P(BatchesOf, OfThoseWithoutADescriptorNothingWasSent) {
   WireHarness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit none{3, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  h.start_all(attempts_of(1, 5));  // one takes the open connection
-  ASSERT_TRUE(h.run_until_ended());
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    const NoDescriptors none;
+    h.start_all(attempts_of(1, 5));  // one takes the open connection
+    ASSERT_TRUE(h.run_until_ended());
+  }
   EXPECT_EQ(h.last(1).kind, done);
   for (std::uint64_t i = 2; i < 5; ++i) {
     EXPECT_EQ(h.kinds(i), (std::vector<EventKind>{failed}));

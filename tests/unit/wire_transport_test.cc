@@ -1,7 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -400,14 +399,12 @@ TEST_P(WireOf, WithoutADescriptorNothingWasSent) {
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
   // 1 and 2 at once: one takes the open connection, the other needs a descriptor and finds none.
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit none{3, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  h.start(1);
-  h.start(2);
-  ASSERT_TRUE(h.run_until_ended());
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    const NoDescriptors none;
+    h.start(1);
+    h.start(2);
+    ASSERT_TRUE(h.run_until_ended());
+  }
   EXPECT_EQ(h.last(1).kind, done);
   EXPECT_EQ(h.kinds(2), (std::vector<EventKind>{failed}));
   EXPECT_EQ(h.last(2).reason, Reason::unsent);
