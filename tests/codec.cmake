@@ -16,7 +16,8 @@ target_link_libraries(codec_speed PRIVATE dsbench::codec dsbench_warnings)
 target_include_directories(codec_speed PRIVATE "${PROJECT_SOURCE_DIR}")
 
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
+# Beside others: what was asked and recorded is no less true of a generator that was late.
 add_test(NAME e2e_protocols
   COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_SOURCE_DIR}/e2e/protocols_test.py" -v)
-set_tests_properties(e2e_protocols PROPERTIES LABELS "host;e2e" TIMEOUT 240 RUN_SERIAL ON
+set_tests_properties(e2e_protocols PROPERTIES LABELS "host;e2e" TIMEOUT 240
   ENVIRONMENT "DSBENCH=$<TARGET_FILE:dsbench>")

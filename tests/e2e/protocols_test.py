@@ -22,7 +22,7 @@ class Base(TestCase):
         self.server = ProtocolServer(**server)
         self.addCleanup(self.server.close)
         arguments = ["load", "--target", self.server.url + path, "--api", api, "--workload", self.workload(), "--traffic",
-                     "hold(10/s,2s)", "--arrivals", "constant", "--quiet", "--out", self.folder / "r"]
+                     "hold(20/s,1s)", "--arrivals", "constant", "--quiet", "--out", self.folder / "r"]
         if model:
             arguments += ["--model", model]
         if key:
