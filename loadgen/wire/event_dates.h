@@ -32,7 +32,7 @@ class EventDates {
     at_ = turn_;
     read_lag_ = results::never;
   }
-  // What is told from now on came with what was read just now; never after this moment.
+  // What is told from now on came with `read`, which was read in this turn; never after this moment.
   void by_kernel(const Received& read);
   [[nodiscard]] Nanos at() const { return at_; }
   // How long it had waited for us; results::never where that is not known.

@@ -39,7 +39,7 @@ std::vector<Attempt> attempts_of(std::uint64_t from, std::uint64_t to, std::int3
   return out;
 }
 
-// The n-th content length on the wire; each prompt has its own.
+// The sizes of all bodies on the wire, in order of size; each prompt has its own.
 std::vector<std::size_t> lengths(const ScriptedHttpServer& server) {
   std::vector<std::size_t> out;
   for (const SeenRequest& r : server.requests()) out.push_back(r.body.size());
@@ -47,14 +47,16 @@ std::vector<std::size_t> lengths(const ScriptedHttpServer& server) {
   return out;
 }
 
+Script answer_after(std::chrono::milliseconds time) {
+  Script answer = with_length(whole_stream(1));
+  answer.insert(answer.begin(), script::pause(time));
+  return answer;
+}
+
 // The first time over connections that are opened for it, then over those.
 TEST_P(BatchesOf, EachIsSentOnceInOrderWithAStampOfItsOwn) {
   // Answers late enough for none to be read while the others are sent, which libcurl does.
-  ScriptedHttpServer server{[](const SeenRequest&) {
-    Script answer = with_length(whole_stream(1));
-    answer.insert(answer.begin(), script::pause(200ms));
-    return answer;
-  }};
+  ScriptedHttpServer server{[](const SeenRequest&) { return answer_after(200ms); }};
   WireHarness h{GetParam(), server.url()};
   for (const std::uint64_t from : {0u, 40u}) {
     const std::size_t before = h.events().size();
@@ -152,11 +154,7 @@ TEST_P(BatchesOf, CutOffAnswersDoNotDisturbTheirNeighbours) {
 }
 
 TEST_P(BatchesOf, OfThoseWithoutADescriptorNothingWasSent) {
-  ScriptedHttpServer server{[](const SeenRequest&) {
-    Script answer = with_length(whole_stream(1));
-    answer.insert(answer.begin(), script::pause(50ms));
-    return answer;
-  }};
+  ScriptedHttpServer server{[](const SeenRequest&) { return answer_after(50ms); }};
   WireHarness h{GetParam(), server.url()};
   h.start(0);
   ASSERT_TRUE(h.run_until_ended());
